@@ -1,0 +1,3 @@
+//! The Loupe program.
+
+fn main() {}

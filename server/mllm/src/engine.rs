@@ -1,0 +1,184 @@
+//! What the rest of the program sees of a model: messages in, text out.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use loupe_shared::pixels::Rgb8;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio_util::sync::CancellationToken;
+
+/// Who says a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The instructions.
+    System,
+    /// The person, or a tool's result in a user turn.
+    User,
+    /// The model.
+    Assistant,
+}
+
+impl Role {
+    /// The role's name in chat templates.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+        }
+    }
+}
+
+/// A piece of a message.
+#[derive(Debug, Clone)]
+pub enum Part {
+    /// Words.
+    Text(String),
+    /// A picture as the client sent it; the engine applies `smart_resize`.
+    Image(Arc<Rgb8>),
+}
+
+/// One message of a conversation.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// Who says it.
+    pub role: Role,
+    /// What, in order.
+    pub parts: Vec<Part>,
+}
+
+impl Message {
+    /// A message of words only.
+    pub fn text(role: Role, text: impl Into<String>) -> Self {
+        Self { role, parts: vec![Part::Text(text.into())] }
+    }
+}
+
+/// How the next token is chosen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Sampling {
+    /// The likeliest token.
+    Greedy,
+    /// A draw.
+    Random {
+        /// Divides the logits; above 0.
+        temperature: f32,
+        /// Smallest set of tokens whose probability reaches this; 1 keeps all.
+        top_p: f32,
+        /// Seed of the draw.
+        seed: u64,
+    },
+}
+
+/// One turn to decode.
+#[derive(Debug, Clone)]
+pub struct GenerateRequest {
+    /// The whole conversation so far; the engine finds what it has decoded before.
+    pub messages: Vec<Message>,
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// Most tokens to write.
+    pub max_tokens: u32,
+    /// Decoding ends after the text contains one of these; it is kept in the text.
+    pub stop: Vec<String>,
+    /// Ends decoding at the next token.
+    pub cancel: CancellationToken,
+}
+
+/// Why decoding ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// The model ended its turn.
+    EndOfTurn,
+    /// A stop text appeared.
+    Stop,
+    /// `max_tokens` were written.
+    Length,
+    /// The request was cancelled.
+    Cancelled,
+}
+
+/// A decoded turn.
+#[derive(Debug, Clone)]
+pub struct Completion {
+    /// What the model wrote, special tokens left out.
+    pub text: String,
+    /// Why it ended.
+    pub finish: Finish,
+    /// Tokens of the prompt.
+    pub prompt_tokens: u32,
+    /// Of these, how many were still in the cache.
+    pub reused_tokens: u32,
+    /// Tokens written.
+    pub generated_tokens: u32,
+    /// From the call to the first token.
+    pub first_token: std::time::Duration,
+    /// From the first token to the last.
+    pub decoding: std::time::Duration,
+}
+
+/// What a model is.
+#[derive(Debug, Clone)]
+pub struct ModelInfo {
+    /// Its name.
+    pub name: String,
+    /// The dialect it was trained to write: `deepmm`, `mmsearch-r1` or `tool-call`.
+    pub dialect: String,
+    /// One or two sentences on what it can and cannot do.
+    pub about: String,
+    /// Smallest picture area it sees, in pixels.
+    pub min_pixels: u32,
+    /// Largest picture area it sees, in pixels.
+    pub max_pixels: u32,
+    /// Longest conversation in tokens.
+    pub context: u32,
+}
+
+/// Something that decodes: the engine here, or later a cluster.
+#[async_trait]
+pub trait Decoder: Send + Sync {
+    /// What the model is.
+    fn info(&self) -> &ModelInfo;
+
+    /// Decodes one assistant turn; text goes to `deltas` as it is written (a closed receiver is ignored).
+    ///
+    /// # Errors
+    /// [`EngineError`] when the request cannot be decoded; cancellation is not an error.
+    async fn generate(
+        &self,
+        request: GenerateRequest,
+        deltas: UnboundedSender<String>,
+    ) -> Result<Completion, EngineError>;
+}
+
+/// Why a turn could not be decoded.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The conversation is longer than the model's context.
+    #[error("the conversation has {tokens} tokens, the model takes {context}")]
+    TooLong {
+        /// Tokens of the conversation.
+        tokens: usize,
+        /// What the model takes.
+        context: usize,
+    },
+    /// The model computed something that is not a number.
+    #[error("the model's logits are not finite")]
+    NotFinite,
+    /// Something inside failed.
+    #[error("the engine failed: {0}")]
+    Internal(String),
+}
+
+impl EngineError {
+    /// A stable code for events and error bodies.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooLong { .. } => "context_exceeded",
+            Self::NotFinite => "model_not_finite",
+            Self::Internal(_) => "engine_failed",
+        }
+    }
+}

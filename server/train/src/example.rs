@@ -1,0 +1,50 @@
+//! What the trainer eats: conversations or plain text with a loss weight on each piece, and what is to be seen where.
+
+use loupe_mllm::engine::Message;
+
+/// A piece of an example.
+#[derive(Debug, Clone)]
+pub enum Turn {
+    /// Plain text outside any chat template.
+    Text {
+        /// The text.
+        text: String,
+        /// Loss weight of its tokens; 0 masks them.
+        weight: f32,
+    },
+    /// A message in the chat template.
+    Message {
+        /// The message; pictures are full-resolution, the trainer applies `smart_resize`.
+        message: Message,
+        /// Loss weight of its tokens; 0 masks them.
+        weight: f32,
+    },
+}
+
+/// Something to be seen in the example's first picture, for the dense teacher of the vision tower.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Seen {
+    /// Its class, 1.. (0 is the background).
+    pub class: u16,
+    /// Left, top, right, bottom as fractions of the picture.
+    pub bounds: [f32; 4],
+}
+
+/// One training example.
+#[derive(Debug, Clone, Default)]
+pub struct Example {
+    /// In order.
+    pub turns: Vec<Turn>,
+    /// Empty where there is no picture or no label.
+    pub seen: Vec<Seen>,
+}
+
+/// An endless, seeded stream of examples: the same index is the same example on every machine, so a run resumes by
+/// its counter alone.
+pub trait ExampleSource: Send + Sync {
+    /// The `index`th example.
+    fn example(&self, index: u64) -> Example;
+
+    /// Classes of [`Seen`], the background included.
+    fn seen_classes(&self) -> usize;
+}

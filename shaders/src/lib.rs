@@ -1,0 +1,1 @@
+//! WGSL shaders and the pipeline that runs them.

