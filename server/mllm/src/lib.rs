@@ -2,5 +2,7 @@
 //!
 //! Layout
 //! - [`engine`]: what the rest of the program sees: messages in, text out.
+//! - [`ops`]: the arithmetic, every operation with its gradient.
 
 pub mod engine;
+pub mod ops;
