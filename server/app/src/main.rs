@@ -1,3 +1,7 @@
 //! The Loupe program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    loupe_app::cli::main()
+}

@@ -1,0 +1,11 @@
+//! One file per command: its arguments and what it does with them. The work itself is done by the other crates.
+
+pub mod ask;
+pub mod atlas;
+pub mod dataset;
+pub mod doctor;
+pub mod eval;
+pub mod index;
+pub mod probe;
+pub mod serve;
+pub mod train;
