@@ -35,18 +35,29 @@ const SLACK: f64 = 1e-9;
 
 impl Region {
     /// The whole picture.
-    pub const WHOLE: Self = Self { x: 0.0, y: 0.0, w: 1.0, h: 1.0 };
+    pub const WHOLE: Self = Self {
+        x: 0.0,
+        y: 0.0,
+        w: 1.0,
+        h: 1.0,
+    };
 
     /// Checks and makes a region.
     ///
     /// # Errors
     /// [`RegionError`] for NaN, empty, or anything outside the unit square.
     pub fn new(x: f64, y: f64, w: f64, h: f64) -> Result<Self, RegionError> {
-        let inside = x >= 0.0 && y >= 0.0 && w > 0.0 && h > 0.0 && x + w <= 1.0 + SLACK && y + h <= 1.0 + SLACK;
+        let inside =
+            x >= 0.0 && y >= 0.0 && w > 0.0 && h > 0.0 && x + w <= 1.0 + SLACK && y + h <= 1.0 + SLACK;
         if !inside {
             return Err(RegionError { x, y, w, h });
         }
-        Ok(Self { x, y, w: w.min(1.0 - x), h: h.min(1.0 - y) })
+        Ok(Self {
+            x,
+            y,
+            w: w.min(1.0 - x),
+            h: h.min(1.0 - y),
+        })
     }
 
     /// Left edge.
@@ -89,6 +100,11 @@ impl TryFrom<RawRegion> for Region {
 
 impl From<Region> for RawRegion {
     fn from(region: Region) -> Self {
-        Self { x: region.x, y: region.y, w: region.w, h: region.h }
+        Self {
+            x: region.x,
+            y: region.y,
+            w: region.w,
+            h: region.h,
+        }
     }
 }
