@@ -63,7 +63,8 @@ macro_rules! id {
 }
 
 fn is_base64url(text: &str) -> bool {
-    text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    text.bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
 id!(
@@ -95,6 +96,16 @@ id!(
     |t| t.len() <= 8 && t.strip_prefix('c').is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 );
 
+impl ImageId {
+    /// The identifier of bytes with this BLAKE3 hash.
+    #[must_use]
+    pub fn from_hash(hash: &[u8; 32]) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit = |value: u8| char::from(DIGITS[usize::from(value)]);
+        Self(hash.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect())
+    }
+}
+
 impl CallId {
     /// The `n`th call of a run, counted from 1.
     #[must_use]
@@ -113,6 +124,7 @@ mod tests {
         assert!(ImageId::parse(&"A".repeat(64)).is_err());
         assert!(QueryId::parse("0123456789_-abcdefghij").is_ok());
         assert!(QueryId::parse("../../../../etc/passwd").is_err());
+        assert_eq!(ImageId::parse(&"0af9".repeat(16)), Ok(ImageId::from_hash(&[0x0a, 0xf9].repeat(16).try_into().unwrap())));
         assert_eq!(CallId::nth(3).as_str(), "c3");
         assert!(CallId::parse("c").is_err());
     }
