@@ -33,6 +33,8 @@ pub struct Seen {
 /// One training example.
 #[derive(Debug, Clone, Default)]
 pub struct Example {
+    /// What sort of example it is (`grounding`, `trajectory` ...); losses are logged by kind.
+    pub kind: &'static str,
     /// In order.
     pub turns: Vec<Turn>,
     /// Empty where there is no picture or no label.
