@@ -2,17 +2,28 @@
 //!
 //! Layout
 //! - [`engine`]: what the rest of the program sees: messages in, text out.
+//! - [`loaded`]: a checkpoint opened whole: model, tokenizer, template, image processor.
+//! - [`checkpoint`]: its files: configuration, weights, what it says of itself.
 //! - [`config`]: the model's shape, from `config.json`.
+//! - [`weights`]: where a model's weights come from.
 //! - [`model`]: vision tower, merger and decoder; the same definition decodes and trains.
 //! - [`ops`]: the arithmetic, every operation with its gradient.
-//! - [`weights`]: where a model's weights come from.
+//! - [`chat`]: conversations as token ids, with the span of each message.
+//! - [`tokenizer`]: text to ids and back.
+//! - [`picture`]: pictures as the vision tower reads them.
 //! - [`error`]: why a checkpoint, a conversation or a picture is refused.
 
+pub mod chat;
+pub mod checkpoint;
 pub mod config;
 pub mod engine;
 pub mod error;
+pub mod loaded;
 pub mod model;
 pub mod ops;
+pub mod picture;
+pub mod tokenizer;
 pub mod weights;
 
 pub use error::{Error, Result};
+pub use loaded::Loaded;

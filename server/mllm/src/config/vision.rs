@@ -1,11 +1,13 @@
 //! The vision tower's shape.
 
+use loupe_shared::pixels::patches as pixels;
+
 use super::ConfigError;
 
 /// Side of a patch in pixels; the pixel path shared with the browser is made for it.
-pub const PATCH: usize = 14;
+pub const PATCH: usize = pixels::PATCH as usize;
 /// Patches merged into one token, per side.
-pub const MERGE: usize = 2;
+pub const MERGE: usize = pixels::MERGE as usize;
 /// Frames in one patch; a still picture fills them with copies.
 pub const FRAMES: usize = 2;
 /// Values in a patch: colours, frames, rows, columns.

@@ -1,0 +1,39 @@
+//! A model in Hugging Face layout, opened and checked.
+//!
+//! - [`files`]: where its files lie: a folder, or the program itself.
+//! - [`store`]: its weights.
+//! - `shard`: one safetensors file.
+//! - [`about`]: what `loupe.json` and `generation_config.json` say.
+
+pub mod about;
+pub mod files;
+mod shard;
+pub mod store;
+
+pub use about::About;
+pub use files::Files;
+pub use store::Store;
+
+use crate::config::{ModelConfig, ParseError};
+use crate::error::{Error, Result};
+
+const CONFIG: &str = "config.json";
+
+/// Reads and checks `config.json`.
+///
+/// # Errors
+/// When it is missing, of another architecture, contradictory or not supported.
+pub fn read_config(files: &Files) -> Result<ModelConfig> {
+    let json = files.read(CONFIG, "the model's shape in Hugging Face layout")?;
+    ModelConfig::parse(&json).map_err(|error| match error {
+        ParseError::Architecture(found) => Error::UnknownArchitecture {
+            file: files.path(CONFIG),
+            found,
+        },
+        ParseError::Field(error) => Error::BadFile {
+            file: files.path(CONFIG),
+            problem: error.problem,
+            expected: error.expected,
+        },
+    })
+}

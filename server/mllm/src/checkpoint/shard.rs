@@ -1,0 +1,123 @@
+//! One safetensors file: its header is read and checked when it is opened, a tensor's bytes when it is asked for.
+
+use std::io::{Read, Seek, SeekFrom};
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use candle_core::{DType, Device, Tensor};
+use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorInfo};
+
+use super::files::{Files, ReadSeek};
+use crate::error::{Error, Result};
+
+/// Bytes before the header: its length.
+const LENGTH_BYTES: u64 = 8;
+/// Larger headers are refused, as the safetensors library does.
+const MAX_HEADER: u64 = 100_000_000;
+
+pub(super) struct Shard {
+    path: PathBuf,
+    metadata: Metadata,
+    /// Where the tensors' bytes begin.
+    data_start: u64,
+    reader: Mutex<Box<dyn ReadSeek>>,
+}
+
+impl Shard {
+    /// Opens a file and checks that it holds all the bytes its header promises.
+    pub(super) fn open(files: &Files, name: &str) -> Result<Self> {
+        let path = files.path(name);
+        let unreadable = |source| Error::Read {
+            file: path.clone(),
+            source,
+        };
+        let bad = |problem: String| Error::BadFile {
+            file: path.clone(),
+            problem,
+            expected: "a complete safetensors file; fetch or export it again".into(),
+        };
+        let (mut reader, length) = files.open(name).map_err(unreadable)?;
+        if length < LENGTH_BYTES {
+            return Err(bad(format!("it has only {length} bytes")));
+        }
+        let mut size = [0; LENGTH_BYTES as usize];
+        reader.read_exact(&mut size).map_err(unreadable)?;
+        let size = u64::from_le_bytes(size);
+        if size > MAX_HEADER || size > length - LENGTH_BYTES {
+            return Err(bad(format!("its header claims {size} bytes of {length}")));
+        }
+        let mut header = vec![0; size as usize];
+        reader.read_exact(&mut header).map_err(unreadable)?;
+        let metadata: Metadata = serde_json::from_slice(&header)
+            .map_err(|error| bad(format!("its header is invalid: {error}")))?;
+        let data_start = LENGTH_BYTES + size;
+        let promised = data_start + metadata.data_len() as u64;
+        if promised != length {
+            return Err(bad(format!(
+                "it has {length} bytes where its header promises {promised}"
+            )));
+        }
+        Ok(Self {
+            path,
+            metadata,
+            data_start,
+            reader: Mutex::new(reader),
+        })
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        self.path.clone()
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        self.metadata.offset_keys()
+    }
+
+    /// Reads a tensor, widened to f32; nothing when the file does not hold it.
+    pub(super) fn tensor(&self, name: &str, shape: &[usize], device: &Device) -> Result<Option<Tensor>> {
+        let Some(info) = self.metadata.info(name) else {
+            return Ok(None);
+        };
+        let dtype = self.check(name, info, shape)?;
+        let bytes = self.bytes(info)?;
+        let tensor = Tensor::from_raw_buffer(&bytes, dtype, shape, &Device::Cpu)?;
+        Ok(Some(tensor.to_dtype(DType::F32)?.to_device(device)?))
+    }
+
+    fn check(&self, name: &str, info: &TensorInfo, shape: &[usize]) -> Result<DType> {
+        if info.shape != shape {
+            return Err(Error::WrongShape {
+                file: self.path(),
+                tensor: name.to_owned(),
+                expected: shape.to_vec(),
+                got: info.shape.clone(),
+            });
+        }
+        match info.dtype {
+            Dtype::F32 => Ok(DType::F32),
+            Dtype::BF16 => Ok(DType::BF16),
+            Dtype::F16 => Ok(DType::F16),
+            other => Err(Error::WrongDtype {
+                file: self.path(),
+                tensor: name.to_owned(),
+                got: format!("{other:?}"),
+            }),
+        }
+    }
+
+    fn bytes(&self, info: &TensorInfo) -> Result<Vec<u8>> {
+        let unreadable = |source| Error::Read {
+            file: self.path(),
+            source,
+        };
+        let (start, end) = info.data_offsets;
+        let mut bytes = vec![0; end - start];
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        reader
+            .seek(SeekFrom::Start(self.data_start + start as u64))
+            .map_err(unreadable)?;
+        reader.read_exact(&mut bytes).map_err(unreadable)?;
+        Ok(bytes)
+    }
+}
