@@ -1,0 +1,174 @@
+//! The order of the steps: fixed for `direct` and `rag`, the model's own for `agent`.
+
+use loupe_mllm::engine::EngineError;
+use loupe_shared::protocol::Workflow;
+
+use super::tools::Outcome;
+use super::turn::Turn;
+use super::{Halt, Run};
+use crate::budget::Limit;
+use crate::dialect::{Action, ImageTarget, Problem};
+use crate::error::AgentError;
+
+/// How many turns in a row are answered with a correction.
+const CORRECTIONS: u32 = 2;
+
+/// What the model may do in its next turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Search or answer.
+    Open,
+    /// Answer. It gets a reminder if it does not.
+    Closed,
+    /// Answer, as it was just reminded to.
+    Last(Limit),
+}
+
+impl Run<'_> {
+    /// Works to the answer's text.
+    pub(super) async fn work(&mut self) -> Result<String, Halt> {
+        let question = self.query.question.clone();
+        match self.query.workflow {
+            Workflow::Agent => {
+                let first = self.dialect().initial_turn(&question, &self.context);
+                self.converse(first, Phase::Open).await
+            }
+            Workflow::Direct => {
+                let only = self.dialect().answer_only(&question, "", &self.context);
+                self.converse(only, Phase::Closed).await
+            }
+            Workflow::Rag => {
+                let information = self.look_up(&question).await?;
+                let only = self.dialect().answer_only(&question, &information, &self.context);
+                self.converse(only, Phase::Closed).await
+            }
+        }
+    }
+
+    /// The fixed searches of `rag`: the picture, then the question with what the picture is most likely of.
+    async fn look_up(&mut self, question: &str) -> Result<String, Halt> {
+        let (mut query, mut seen) = (question.to_owned(), String::new());
+        if !self.query.pictures.is_empty() {
+            match self.image_search(&ImageTarget::Whole).await? {
+                Outcome::Found { hits, information } => {
+                    query.extend(hits.first().map(|hit| format!(" {}", hit.title)));
+                    seen = information;
+                }
+                Outcome::Failed(problem) => seen = problem,
+            }
+        }
+        let (Outcome::Found {
+            information: read, ..
+        }
+        | Outcome::Failed(read)) = self.text_search(&query).await?;
+        Ok([seen, read]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join("\n"))
+    }
+
+    /// Turn by turn to an answer.
+    async fn converse(&mut self, first: String, mut phase: Phase) -> Result<String, Halt> {
+        let mut next = first;
+        let mut refusals = 0;
+        loop {
+            self.say(next);
+            let turn = self.turn(&mut phase).await?;
+            self.hear(self.as_kept(&turn));
+            let deed = turn.parsed.deed().cloned();
+            if let Ok(Action::Answer(answer)) = deed {
+                return Ok(answer);
+            }
+            next = match (phase, self.spent.reached()) {
+                (Phase::Last(limit), _) => return Err(no_answer(limit, deed).into()),
+                (Phase::Closed, _) => self.close(&mut phase, Limit::Workflow),
+                (Phase::Open, Some(limit)) => self.close(&mut phase, limit),
+                (Phase::Open, None) => self.act(deed, &mut phase, &mut refusals).await?,
+            };
+        }
+    }
+
+    /// Decodes a turn. A conversation that has outgrown the model is started over once, with what was found last.
+    async fn turn(&mut self, phase: &mut Phase) -> Result<Turn, Halt> {
+        match self.decode(matches!(phase, Phase::Last(_))).await {
+            Err(Halt::Failed(AgentError::Engine(EngineError::TooLong { .. })))
+                if *phase == Phase::Open && !self.latest.is_empty() =>
+            {
+                *phase = Phase::Last(Limit::Context);
+                self.open();
+                let only = self
+                    .dialect()
+                    .answer_only(&self.query.question, &self.latest, &self.context);
+                self.say(only);
+                self.decode(true).await
+            }
+            other => other,
+        }
+    }
+
+    /// From now on there is only the answer.
+    fn close(&self, phase: &mut Phase, limit: Limit) -> String {
+        *phase = Phase::Last(limit);
+        self.dialect()
+            .must_answer(&self.query.question, &limit.to_string())
+    }
+
+    /// Does what the model asked for, or says why not; returns the next user turn.
+    async fn act(
+        &mut self,
+        deed: Result<Action, Problem>,
+        phase: &mut Phase,
+        refusals: &mut u32,
+    ) -> Result<String, Halt> {
+        let question = self.query.question.clone();
+        let refused = deed
+            .as_ref()
+            .map_or_else(|problem| Some(problem.to_string()), |action| self.forbids(action));
+        if let Some(reason) = refused {
+            *refusals += 1;
+            return match deed {
+                _ if *refusals <= CORRECTIONS => Ok(self.dialect().correction(&question, &reason)),
+                Ok(_) => Ok(self.close(phase, Limit::Refused)),
+                Err(problem) => Err(AgentError::Malformed {
+                    corrections: CORRECTIONS,
+                    problem,
+                }
+                .into()),
+            };
+        }
+        *refusals = 0;
+        let Ok(action) = deed else {
+            return Ok(String::new());
+        };
+        let next = self.search(&action).await?;
+        match self.spent.reached() {
+            Some(limit) => Ok(format!("{next}\n{}", self.close(phase, limit))),
+            None => Ok(next),
+        }
+    }
+
+    /// Why a search is not allowed, if it is not.
+    fn forbids(&self, action: &Action) -> Option<String> {
+        let by_picture = matches!(action, Action::ImageSearch(_));
+        if by_picture && self.query.pictures.is_empty() {
+            return Some("the question has no picture".to_owned());
+        }
+        if by_picture && !self.spent.image_search_left() {
+            return Some("no image search is left".to_owned());
+        }
+        self.ledger
+            .knows(action)
+            .then(|| "this was searched before".to_owned())
+    }
+}
+
+fn no_answer(limit: Limit, deed: Result<Action, Problem>) -> AgentError {
+    match (limit, deed) {
+        (Limit::Workflow, Err(problem)) => AgentError::Malformed {
+            corrections: 1,
+            problem,
+        },
+        (limit, _) => AgentError::NoAnswer(limit),
+    }
+}
