@@ -9,15 +9,24 @@
 //! - `norm`: root-mean-square normalisation.
 //! - `rope`: rotary embedding.
 //! - `activation`: SwiGLU and GELU.
+//! - `cross_entropy`: output projection and loss in one.
+//! - `exp`: a vectorised exponential.
+//! - `gemm`: matrix products over slices.
+//! - `view`: the values of tensors.
 
 mod activation;
 mod attention;
+mod cross_entropy;
+mod exp;
+mod gemm;
 mod linear;
 mod norm;
 mod rope;
+mod view;
 
 pub use activation::{gelu_erf, swiglu};
 pub use attention::{AttentionMask, attention};
+pub use cross_entropy::{CrossEntropy, linear_cross_entropy};
 pub use linear::linear;
 pub use norm::rms_norm;
 pub use rope::rope;
