@@ -18,6 +18,7 @@ const SUPPORT: f64 = 2.0;
 /// For each target pixel of an axis: the first source pixel, how many, and their weights.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Axis {
+    source: u32,
     stride: usize,
     bounds: Vec<[u32; 2]>,
     weights: Vec<i32>,
@@ -40,6 +41,7 @@ impl Axis {
         let kernel_scale = scale.max(1.0);
         let stride = (SUPPORT * kernel_scale).ceil() as usize * 2 + 1;
         let mut axis = Self {
+            source,
             stride,
             bounds: Vec::with_capacity(target as usize),
             weights: vec![0; stride * target as usize],
@@ -54,6 +56,18 @@ impl Axis {
             }
         }
         Ok(axis)
+    }
+
+    /// Number of source pixels.
+    #[must_use]
+    pub fn source(&self) -> u32 {
+        self.source
+    }
+
+    /// Whether the target is the source: every sum is then one sample, and the pass can be left out.
+    #[must_use]
+    pub fn copies(&self) -> bool {
+        self.len() == self.source as usize
     }
 
     /// Number of target pixels.
@@ -147,6 +161,7 @@ mod tests {
     #[test]
     fn the_same_size_copies() {
         let axis = Axis::new(7, 7).unwrap();
+        assert!(axis.copies());
         for (at, (first, weights)) in axis.taps().enumerate() {
             for (offset, &weight) in weights.iter().enumerate() {
                 let expected = if first + offset == at {

@@ -27,5 +27,5 @@ pub use patches::patches;
 pub use pattern::pattern;
 pub use rect::{Rect, crop};
 pub use region::Region;
-pub use resize::resize;
+pub use resize::{resize, rows_first};
 pub use smart::{PixelLimits, smart_resize};
