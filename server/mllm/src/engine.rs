@@ -166,6 +166,9 @@ pub enum EngineError {
     /// The model computed something that is not a number.
     #[error("the model's logits are not finite")]
     NotFinite,
+    /// The conversation or one of its pictures cannot be given to the model.
+    #[error("{0}")]
+    Input(String),
     /// Something inside failed.
     #[error("the engine failed: {0}")]
     Internal(String),
@@ -178,7 +181,24 @@ impl EngineError {
         match self {
             Self::TooLong { .. } => "context_exceeded",
             Self::NotFinite => "model_not_finite",
+            Self::Input(_) => "input_invalid",
             Self::Internal(_) => "engine_failed",
         }
+    }
+}
+
+impl From<crate::Error> for EngineError {
+    fn from(error: crate::Error) -> Self {
+        match error {
+            crate::Error::Conversation(_) | crate::Error::Picture(_) => Self::Input(error.to_string()),
+            crate::Error::NotFinite => Self::NotFinite,
+            other => Self::Internal(other.to_string()),
+        }
+    }
+}
+
+impl From<candle_core::Error> for EngineError {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Internal(error.to_string())
     }
 }

@@ -14,6 +14,14 @@ pub enum Error {
         /// What the operating system says.
         source: std::io::Error,
     },
+    /// A file cannot be written.
+    #[error("{file}: cannot be written: {problem}")]
+    Write {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        problem: String,
+    },
     /// A file of the checkpoint is not there.
     #[error("{file}: is missing; {expected}")]
     MissingFile {
@@ -90,6 +98,9 @@ pub enum Error {
     /// A picture that the model cannot take.
     #[error("the picture cannot be prepared: {0}")]
     Picture(String),
+    /// The model computed something that is not a number.
+    #[error("the model's scores are not finite; its weights are damaged")]
+    NotFinite,
     /// A tensor operation failed.
     #[error("a tensor operation failed: {0}")]
     Tensor(#[from] candle_core::Error),
@@ -101,6 +112,7 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Read { .. } => "model_unreadable",
+            Self::Write { .. } => "file_unwritable",
             Self::MissingFile { .. } => "model_file_missing",
             Self::BadFile { .. } => "model_file_invalid",
             Self::UnknownArchitecture { .. } => "model_unknown_architecture",
@@ -110,6 +122,7 @@ impl Error {
             Self::TokenizerMismatch { .. } => "model_tokenizer_mismatch",
             Self::Conversation(_) => "conversation_invalid",
             Self::Picture(_) => "picture_invalid",
+            Self::NotFinite => "model_not_finite",
             Self::Tensor(_) => "tensor_failed",
         }
     }

@@ -9,21 +9,26 @@
 //! - [`model`]: vision tower, merger and decoder; the same definition decodes and trains.
 //! - [`ops`]: the arithmetic, every operation with its gradient.
 //! - [`chat`]: conversations as token ids, with the span of each message.
+//! - [`decode`]: turns of conversations; the [`Engine`] that serves them.
 //! - [`tokenizer`]: text to ids and back.
 //! - [`picture`]: pictures as the vision tower reads them.
+//! - [`probe`]: every intermediate value of a turn, to be held against another implementation.
 //! - [`error`]: why a checkpoint, a conversation or a picture is refused.
 
 pub mod chat;
 pub mod checkpoint;
 pub mod config;
+pub mod decode;
 pub mod engine;
 pub mod error;
 pub mod loaded;
 pub mod model;
 pub mod ops;
 pub mod picture;
+pub mod probe;
 pub mod tokenizer;
 pub mod weights;
 
+pub use decode::Engine;
 pub use error::{Error, Result};
 pub use loaded::Loaded;

@@ -4,6 +4,7 @@ use candle_core::Device;
 
 use crate::chat::{Chat, ChatTemplate};
 use crate::checkpoint::{self, About, Files, Store};
+use crate::engine::ModelInfo;
 use crate::error::Result;
 use crate::model::Qwen2_5Vl;
 use crate::picture::Preprocessor;
@@ -38,17 +39,22 @@ impl Loaded {
             end_ids.extend(tokenizer.id(MESSAGE_END));
         }
         let model = Qwen2_5Vl::load(&config, &Store::open(files, device)?)?;
-        let chat = Chat {
-            tokenizer,
-            template,
-            preprocessor,
-            image_token: config.tokens.image,
-        };
-        Ok(Self {
-            model,
-            chat,
-            about,
-            end_ids,
-        })
+        let chat = Chat { tokenizer, template, preprocessor, image_token: config.tokens.image };
+        Ok(Self { model, chat, about, end_ids })
+    }
+
+    /// What the rest of the program is told of the model.
+    #[must_use]
+    pub fn info(&self) -> ModelInfo {
+        let limits = self.chat.preprocessor.limits();
+        let fit = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+        ModelInfo {
+            name: self.about.name.clone(),
+            dialect: self.about.dialect.clone(),
+            about: self.about.about.clone(),
+            min_pixels: fit(limits.min_pixels),
+            max_pixels: fit(limits.max_pixels),
+            context: fit(self.model.config().text.max_positions as u64),
+        }
     }
 }

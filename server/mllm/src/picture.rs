@@ -68,11 +68,8 @@ impl Preprocessor {
                 .map(|n| n.image_processor)
                 .unwrap_or_default(),
         };
-        let bad = |problem: String, expected: String| Error::BadFile {
-            file: files.path(FILE),
-            problem,
-            expected,
-        };
+        let bad =
+            |problem: String, expected: String| Error::BadFile { file: files.path(FILE), problem, expected };
         for (name, got, expected) in [
             ("patch_size", settings.patch_size, PATCH),
             ("merge_size", settings.merge_size, MERGE),
@@ -98,33 +95,21 @@ impl Preprocessor {
                 .unwrap_or(defaults.max_pixels),
         };
         if limits.min_pixels == 0 || limits.min_pixels > limits.max_pixels {
-            let problem = format!(
-                "pictures of {} to {} pixels",
-                limits.min_pixels, limits.max_pixels
-            );
+            let problem = format!("pictures of {} to {} pixels", limits.min_pixels, limits.max_pixels);
             return Err(bad(problem, "1 <= min_pixels <= max_pixels".into()));
         }
         let std = settings.image_std.unwrap_or(CLIP_STD);
-        if std
-            .iter()
-            .any(|deviation| !(deviation.is_finite() && *deviation > 0.0))
-        {
+        if std.iter().any(|deviation| !(deviation.is_finite() && *deviation > 0.0)) {
             return Err(bad(format!("image_std is {std:?}"), "numbers above 0".into()));
         }
         let mean = settings.image_mean.unwrap_or(CLIP_MEAN);
-        Ok(Self {
-            limits,
-            table: table(mean, std, settings.rescale_factor.unwrap_or(1.0 / 255.0)),
-        })
+        Ok(Self { limits, table: table(mean, std, settings.rescale_factor.unwrap_or(1.0 / 255.0)) })
     }
 
     /// A preprocessor with CLIP's normalisation and these limits, for models that are not in files yet.
     #[must_use]
     pub fn with_limits(limits: PixelLimits) -> Self {
-        Self {
-            limits,
-            table: table(CLIP_MEAN, CLIP_STD, 1.0 / 255.0),
-        }
+        Self { limits, table: table(CLIP_MEAN, CLIP_STD, 1.0 / 255.0) }
     }
 
     /// Which sizes the model sees.
@@ -140,10 +125,7 @@ impl Preprocessor {
     pub fn grid(&self, width: u32, height: u32) -> Result<Grid> {
         let (height, width) =
             smart_resize(height, width, self.limits).map_err(|error| Error::Picture(error.to_string()))?;
-        Ok(Grid {
-            rows: height as usize / PATCH,
-            columns: width as usize / PATCH,
-        })
+        Ok(Grid { rows: height as usize / PATCH, columns: width as usize / PATCH })
     }
 
     /// Resizes a picture and appends its normalised patches, 1176 values each, to `out`.

@@ -47,17 +47,10 @@ impl Tokenizer {
     #[must_use]
     pub fn new(inner: tokenizers::Tokenizer, name: PathBuf) -> Self {
         let added = inner.get_added_tokens_decoder();
-        let mut specials: Vec<String> = added
-            .into_values()
-            .filter(|token| token.special)
-            .map(|token| token.content)
-            .collect();
+        let mut specials: Vec<String> =
+            added.into_values().filter(|token| token.special).map(|token| token.content).collect();
         specials.sort_by_key(|special| std::cmp::Reverse(special.len()));
-        Self {
-            inner,
-            file: name,
-            specials,
-        }
+        Self { inner, file: name, specials }
     }
 
     fn check(&self, config: &ModelConfig) -> Result<()> {
@@ -74,25 +67,17 @@ impl Tokenizer {
             ));
         }
         let tokens = &config.tokens;
-        for (text, id) in [
-            (IMAGE_PAD, tokens.image),
-            ("<|vision_start|>", tokens.start),
-            ("<|vision_end|>", tokens.end),
-        ] {
+        for (text, id) in
+            [(IMAGE_PAD, tokens.image), ("<|vision_start|>", tokens.start), ("<|vision_end|>", tokens.end)]
+        {
             let found = self.id(text);
             if found != Some(id) {
                 let found = found.map_or_else(|| "absent".into(), |found| format!("id {found}"));
-                return Err(mismatch(
-                    format!("{text} is {found}"),
-                    format!("id {id}, as config.json says"),
-                ));
+                return Err(mismatch(format!("{text} is {found}"), format!("id {id}, as config.json says")));
             }
         }
         if self.id(MESSAGE_END).is_none() {
-            return Err(mismatch(
-                format!("{MESSAGE_END} is absent"),
-                "the token that ends a turn".into(),
-            ));
+            return Err(mismatch(format!("{MESSAGE_END} is absent"), "the token that ends a turn".into()));
         }
         Ok(())
     }
@@ -108,9 +93,7 @@ impl Tokenizer {
     /// # Errors
     /// When the tokenizer cannot take the text.
     pub fn encode(&self, text: &str) -> Result<Encoding> {
-        self.inner
-            .encode(text, false)
-            .map_err(|error| Error::Conversation(error.to_string()))
+        self.inner.encode(text, false).map_err(|error| Error::Conversation(error.to_string()))
     }
 
     /// Text of ids, special tokens left out.
@@ -118,20 +101,14 @@ impl Tokenizer {
     /// # Errors
     /// When the tokenizer's decoder fails.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        self.inner
-            .decode(ids, true)
-            .map_err(|error| Error::Conversation(error.to_string()))
+        self.inner.decode(ids, true).map_err(|error| Error::Conversation(error.to_string()))
     }
 
     /// Splits text that would be read as special tokens, so that nobody's words can open or close a message.
     #[must_use]
     pub fn plain(&self, text: &str) -> String {
         let mut plain = text.to_owned();
-        for special in self
-            .specials
-            .iter()
-            .filter(|special| text.contains(special.as_str()))
-        {
+        for special in self.specials.iter().filter(|special| text.contains(special.as_str())) {
             let mut letters = special.chars();
             let first = letters.next().map(String::from).unwrap_or_default();
             plain = plain.replace(special.as_str(), &format!("{first} {}", letters.as_str()));

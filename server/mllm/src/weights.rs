@@ -25,17 +25,11 @@ pub(crate) struct Scope<'a> {
 
 impl<'a> Scope<'a> {
     pub(crate) fn new(weights: &'a dyn Weights, prefix: &str) -> Self {
-        Self {
-            weights,
-            prefix: prefix.to_owned(),
-        }
+        Self { weights, prefix: prefix.to_owned() }
     }
 
     pub(crate) fn below(&self, name: impl std::fmt::Display) -> Self {
-        Self {
-            weights: self.weights,
-            prefix: format!("{}.{name}", self.prefix),
-        }
+        Self { weights: self.weights, prefix: format!("{}.{name}", self.prefix) }
     }
 
     pub(crate) fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor> {

@@ -109,19 +109,12 @@ impl Chat {
         }
         starts.push(encoded.ids.len());
         if pictures.next().is_some() {
-            return Err(Error::Conversation(
-                "the chat template leaves out a picture".into(),
-            ));
+            return Err(Error::Conversation("the chat template leaves out a picture".into()));
         }
         let place = |byte: usize| starts[offsets.partition_point(|(from, _)| *from < byte)];
         let range = |bytes: &Range<usize>| place(bytes.start)..place(bytes.end);
-        encoded.spans = segments
-            .iter()
-            .map(|s| Span {
-                whole: range(&s.whole),
-                body: range(&s.body),
-            })
-            .collect();
+        encoded.spans =
+            segments.iter().map(|s| Span { whole: range(&s.whole), body: range(&s.body) }).collect();
         Ok(encoded)
     }
 
@@ -133,11 +126,7 @@ impl Chat {
         let start = encoded.ids.len();
         encoded.ids.resize(start + grid.tokens(), self.image_token);
         let tokens = start..encoded.ids.len();
-        encoded.pictures.push(EncodedPicture {
-            pixels: pixels.clone(),
-            grid,
-            tokens,
-        });
+        encoded.pictures.push(EncodedPicture { pixels: pixels.clone(), grid, tokens });
         Ok(())
     }
 
@@ -147,10 +136,7 @@ impl Chat {
             Part::Text(text) => Part::Text(self.tokenizer.plain(text)),
             Part::Image(pixels) => Part::Image(pixels.clone()),
         };
-        let message = |m: &Message| Message {
-            role: m.role,
-            parts: m.parts.iter().map(part).collect(),
-        };
+        let message = |m: &Message| Message { role: m.role, parts: m.parts.iter().map(part).collect() };
         messages.iter().map(message).collect()
     }
 
@@ -166,10 +152,7 @@ impl Chat {
                 return Err(Error::Conversation(problem.into()));
             }
             let whole = start..until.len();
-            segments.push(Segment {
-                body: body(&text, &whole),
-                whole: whole.clone(),
-            });
+            segments.push(Segment { body: body(&text, &whole), whole: whole.clone() });
             start = whole.end;
         }
         Ok((text, segments))
@@ -182,21 +165,14 @@ fn body(text: &str, whole: &Range<usize>) -> Range<usize> {
     let Some(start) = message.rfind(MESSAGE_START) else {
         return whole.clone();
     };
-    let header = message[start..]
-        .find('\n')
-        .map_or(message.len(), |newline| start + newline + 1);
-    let end = message
-        .rfind(MESSAGE_END)
-        .map_or(message.len(), |end| end + MESSAGE_END.len());
+    let header = message[start..].find('\n').map_or(message.len(), |newline| start + newline + 1);
+    let end = message.rfind(MESSAGE_END).map_or(message.len(), |end| end + MESSAGE_END.len());
     whole.start + header..whole.start + end.max(header)
 }
 
 fn pictures_of(messages: &[Message]) -> impl Iterator<Item = &Arc<Rgb8>> {
-    messages
-        .iter()
-        .flat_map(|message| &message.parts)
-        .filter_map(|part| match part {
-            Part::Image(pixels) => Some(pixels),
-            Part::Text(_) => None,
-        })
+    messages.iter().flat_map(|message| &message.parts).filter_map(|part| match part {
+        Part::Image(pixels) => Some(pixels),
+        Part::Text(_) => None,
+    })
 }

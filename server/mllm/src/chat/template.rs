@@ -40,23 +40,13 @@ impl ChatTemplate {
     /// [`Error::Conversation`] when it is not valid Jinja.
     pub fn new(source: String) -> Result<Self> {
         let mut environment = Environment::new();
-        let syntax = SyntaxConfig::builder()
-            .trim_blocks(true)
-            .lstrip_blocks(true)
-            .build();
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.map_err(|error| refused(&error))?);
-        environment.add_function(
-            "raise_exception",
-            |message: String| -> Result<Value, minijinja::Error> {
-                Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
-            },
-        );
-        environment
-            .add_template_owned(NAME, source)
-            .map_err(|error| refused(&error))?;
-        Ok(Self {
-            environment: Arc::new(environment),
-        })
+        environment.add_function("raise_exception", |message: String| -> Result<Value, minijinja::Error> {
+            Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
+        });
+        environment.add_template_owned(NAME, source).map_err(|error| refused(&error))?;
+        Ok(Self { environment: Arc::new(environment) })
     }
 
     /// Renders a conversation; with `reply`, the assistant's turn is opened.
@@ -65,10 +55,7 @@ impl ChatTemplate {
     /// [`Error::Conversation`] when the template refuses it.
     pub fn render(&self, messages: &[Message], reply: bool) -> Result<String> {
         let messages: Vec<Value> = messages.iter().map(as_value).collect();
-        let template = self
-            .environment
-            .get_template(NAME)
-            .map_err(|error| refused(&error))?;
+        let template = self.environment.get_template(NAME).map_err(|error| refused(&error))?;
         template
             .render(context! { messages, add_generation_prompt => reply })
             .map_err(|error| refused(&error))
@@ -107,10 +94,8 @@ fn find(files: &Files) -> Result<(&'static str, String)> {
     }
     for file in ["chat_template.json", "tokenizer_config.json"] {
         let found: Option<serde_json::Value> = files.json_if_present(file, "an object with chat_template")?;
-        let source = found
-            .as_ref()
-            .and_then(|value| value.get("chat_template"))
-            .and_then(|value| value.as_str());
+        let source =
+            found.as_ref().and_then(|value| value.get("chat_template")).and_then(|value| value.as_str());
         if let Some(source) = source {
             return Ok((file, source.to_owned()));
         }

@@ -35,11 +35,7 @@ impl About {
     pub fn read(files: &Files) -> Result<Self> {
         let found: Option<LoupeJson> =
             files.json_if_present("loupe.json", "an object with name, dialect and about")?;
-        let found = found.unwrap_or(LoupeJson {
-            name: None,
-            dialect: None,
-            about: String::new(),
-        });
+        let found = found.unwrap_or(LoupeJson { name: None, dialect: None, about: String::new() });
         Ok(Self {
             name: found.name.unwrap_or_else(|| files.name()),
             dialect: found.dialect.unwrap_or_else(|| DEFAULT_DIALECT.into()),

@@ -23,19 +23,13 @@ impl Files {
     /// The folder of a checkpoint.
     #[must_use]
     pub fn folder(path: &Path) -> Self {
-        Self {
-            root: path.to_owned(),
-            embedded: None,
-        }
+        Self { root: path.to_owned(), embedded: None }
     }
 
     /// Files embedded in the program, by name; `name` stands for the folder in messages.
     #[must_use]
     pub fn embedded(name: &str, files: BTreeMap<String, Cow<'static, [u8]>>) -> Self {
-        Self {
-            root: PathBuf::from(name),
-            embedded: Some(files),
-        }
+        Self { root: PathBuf::from(name), embedded: Some(files) }
     }
 
     /// The path of a file, for messages.
@@ -47,9 +41,7 @@ impl Files {
     /// The last part of the folder's name, for models that do not name themselves.
     #[must_use]
     pub fn name(&self) -> String {
-        self.root
-            .file_name()
-            .map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned())
+        self.root.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned())
     }
 
     /// A file that has to be there.
@@ -57,10 +49,7 @@ impl Files {
     /// # Errors
     /// [`Error::MissingFile`] with what it should hold, or [`Error::Read`].
     pub fn read(&self, name: &str, expected: &'static str) -> Result<Vec<u8>> {
-        self.read_if_present(name)?.ok_or_else(|| Error::MissingFile {
-            file: self.path(name),
-            expected,
-        })
+        self.read_if_present(name)?.ok_or_else(|| Error::MissingFile { file: self.path(name), expected })
     }
 
     /// A file that may be absent.
@@ -74,10 +63,7 @@ impl Files {
         match std::fs::read(self.path(name)) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(Error::Read {
-                file: self.path(name),
-                source,
-            }),
+            Err(source) => Err(Error::Read { file: self.path(name), source }),
         }
     }
 

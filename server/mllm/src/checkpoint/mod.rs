@@ -26,14 +26,9 @@ const CONFIG: &str = "config.json";
 pub fn read_config(files: &Files) -> Result<ModelConfig> {
     let json = files.read(CONFIG, "the model's shape in Hugging Face layout")?;
     ModelConfig::parse(&json).map_err(|error| match error {
-        ParseError::Architecture(found) => Error::UnknownArchitecture {
-            file: files.path(CONFIG),
-            found,
-        },
-        ParseError::Field(error) => Error::BadFile {
-            file: files.path(CONFIG),
-            problem: error.problem,
-            expected: error.expected,
-        },
+        ParseError::Architecture(found) => Error::UnknownArchitecture { file: files.path(CONFIG), found },
+        ParseError::Field(error) => {
+            Error::BadFile { file: files.path(CONFIG), problem: error.problem, expected: error.expected }
+        }
     })
 }

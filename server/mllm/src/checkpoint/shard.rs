@@ -28,10 +28,7 @@ impl Shard {
     /// Opens a file and checks that it holds all the bytes its header promises.
     pub(super) fn open(files: &Files, name: &str) -> Result<Self> {
         let path = files.path(name);
-        let unreadable = |source| Error::Read {
-            file: path.clone(),
-            source,
-        };
+        let unreadable = |source| Error::Read { file: path.clone(), source };
         let bad = |problem: String| Error::BadFile {
             file: path.clone(),
             problem,
@@ -54,16 +51,9 @@ impl Shard {
         let data_start = LENGTH_BYTES + size;
         let promised = data_start + metadata.data_len() as u64;
         if promised != length {
-            return Err(bad(format!(
-                "it has {length} bytes where its header promises {promised}"
-            )));
+            return Err(bad(format!("it has {length} bytes where its header promises {promised}")));
         }
-        Ok(Self {
-            path,
-            metadata,
-            data_start,
-            reader: Mutex::new(reader),
-        })
+        Ok(Self { path, metadata, data_start, reader: Mutex::new(reader) })
     }
 
     pub(super) fn path(&self) -> PathBuf {
@@ -107,16 +97,11 @@ impl Shard {
     }
 
     fn bytes(&self, info: &TensorInfo) -> Result<Vec<u8>> {
-        let unreadable = |source| Error::Read {
-            file: self.path(),
-            source,
-        };
+        let unreadable = |source| Error::Read { file: self.path(), source };
         let (start, end) = info.data_offsets;
         let mut bytes = vec![0; end - start];
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        reader
-            .seek(SeekFrom::Start(self.data_start + start as u64))
-            .map_err(unreadable)?;
+        reader.seek(SeekFrom::Start(self.data_start + start as u64)).map_err(unreadable)?;
         reader.read_exact(&mut bytes).map_err(unreadable)?;
         Ok(bytes)
     }

@@ -46,19 +46,11 @@ impl Store {
     fn single(files: &Files, device: &Device) -> Result<Self> {
         if !files.has(SINGLE) {
             let expected = "the weights, or model.safetensors.index.json with its shards";
-            return Err(Error::MissingFile {
-                file: files.path(SINGLE),
-                expected,
-            });
+            return Err(Error::MissingFile { file: files.path(SINGLE), expected });
         }
         let shard = Shard::open(files, SINGLE)?;
         let places = shard.names().into_iter().map(|name| (name, 0)).collect();
-        Ok(Self {
-            shards: vec![shard],
-            places,
-            listing: files.path(SINGLE),
-            device: device.clone(),
-        })
+        Ok(Self { shards: vec![shard], places, listing: files.path(SINGLE), device: device.clone() })
     }
 
     fn sharded(files: &Files, index: &Index, device: &Device) -> Result<Self> {
@@ -80,12 +72,7 @@ impl Store {
             }
             shards.push(shard);
         }
-        Ok(Self {
-            shards,
-            places,
-            listing: files.path(INDEX),
-            device: device.clone(),
-        })
+        Ok(Self { shards, places, listing: files.path(INDEX), device: device.clone() })
     }
 }
 
@@ -101,10 +88,7 @@ fn open_shard(files: &Files, name: &str) -> Result<Shard> {
     }
     if !files.has(name) {
         let expected = "the shard that model.safetensors.index.json names";
-        return Err(Error::MissingFile {
-            file: files.path(name),
-            expected,
-        });
+        return Err(Error::MissingFile { file: files.path(name), expected });
     }
     Shard::open(files, name)
 }
@@ -120,11 +104,7 @@ impl Weights for Store {
             }
         }
         let file = self.listing.clone();
-        Err(Error::MissingTensor {
-            file,
-            tensor: name.to_owned(),
-            expected: shape.to_vec(),
-        })
+        Err(Error::MissingTensor { file, tensor: name.to_owned(), expected: shape.to_vec() })
     }
 }
 
@@ -134,6 +114,5 @@ fn module_key(name: &str) -> Option<String> {
     if name.starts_with("visual.") {
         return Some(format!("model.{name}"));
     }
-    name.strip_prefix("model.")
-        .map(|rest| format!("model.language_model.{rest}"))
+    name.strip_prefix("model.").map(|rest| format!("model.language_model.{rest}"))
 }

@@ -49,10 +49,7 @@ pub struct ConfigError {
 
 impl ConfigError {
     fn new(problem: impl Into<String>, expected: impl Into<String>) -> Self {
-        Self {
-            problem: problem.into(),
-            expected: expected.into(),
-        }
+        Self { problem: problem.into(), expected: expected.into() }
     }
 }
 
@@ -91,12 +88,7 @@ impl ModelConfig {
                 format!("hidden_size, {}", self.text.hidden_size),
             ));
         }
-        let last = self
-            .tokens
-            .image
-            .max(self.tokens.video)
-            .max(self.tokens.start)
-            .max(self.tokens.end);
+        let last = self.tokens.image.max(self.tokens.video).max(self.tokens.start).max(self.tokens.end);
         if last as usize >= self.text.vocab_size {
             return Err(ConfigError::new(
                 format!("a vision token id is {last}"),

@@ -130,17 +130,9 @@ pub(super) fn parse(json: &[u8]) -> Result<ModelConfig, ParseError> {
     let value: Value = serde_json::from_slice(json).map_err(|e| malformed(&e))?;
     check_architecture(&value)?;
     let root: Root = fields(&value)?;
-    let text: Text = fields(
-        value
-            .get("text_config")
-            .filter(|v| v.is_object())
-            .unwrap_or(&value),
-    )?;
+    let text: Text = fields(value.get("text_config").filter(|v| v.is_object()).unwrap_or(&value))?;
     let vision = value.get("vision_config").ok_or_else(|| {
-        ConfigError::new(
-            "vision_config is missing",
-            "an object with the vision tower's shape",
-        )
+        ConfigError::new("vision_config is missing", "an object with the vision tower's shape")
     })?;
     let vision: Vision = fields(vision)?;
     let tied = root.tie_word_embeddings || text.tie_word_embeddings;
@@ -176,11 +168,9 @@ fn check_architecture(value: &Value) -> Result<(), ParseError> {
     }
     let found = match (named, model_type) {
         (None, None) => "not named".to_owned(),
-        (named, kind) => format!(
-            "{} (model_type {})",
-            named.unwrap_or("not named"),
-            kind.unwrap_or("not named")
-        ),
+        (named, kind) => {
+            format!("{} (model_type {})", named.unwrap_or("not named"), kind.unwrap_or("not named"))
+        }
     };
     Err(ParseError::Architecture(found))
 }
@@ -210,11 +200,7 @@ fn text_config(text: Text) -> Result<TextConfig, ConfigError> {
 }
 
 fn check_rope(rope: &Rope) -> Result<(), ConfigError> {
-    let kind = rope
-        .rope_type
-        .as_deref()
-        .or(rope.old_type.as_deref())
-        .unwrap_or("default");
+    let kind = rope.rope_type.as_deref().or(rope.old_type.as_deref()).unwrap_or("default");
     if matches!(kind, "default" | "mrope") {
         return Ok(());
     }
@@ -224,20 +210,13 @@ fn check_rope(rope: &Rope) -> Result<(), ConfigError> {
 fn vision_config(vision: Vision) -> Result<VisionConfig, ConfigError> {
     expect_silu("vision_config.hidden_act", &vision.hidden_act)?;
     let fixed = [
-        (
-            "in_channels",
-            vision.in_channels.or(vision.in_chans).unwrap_or(3),
-            3,
-        ),
+        ("in_channels", vision.in_channels.or(vision.in_chans).unwrap_or(3), 3),
         ("patch_size", vision.patch_size, PATCH),
         ("spatial_merge_size", vision.spatial_merge_size, MERGE),
         ("temporal_patch_size", vision.temporal_patch_size, FRAMES),
     ];
     if let Some((name, got, expected)) = fixed.iter().find(|(_, got, expected)| got != expected) {
-        return Err(ConfigError::new(
-            format!("vision_config.{name} is {got}"),
-            expected.to_string(),
-        ));
+        return Err(ConfigError::new(format!("vision_config.{name} is {got}"), expected.to_string()));
     }
     Ok(VisionConfig {
         depth: vision.depth,
@@ -247,10 +226,7 @@ fn vision_config(vision: Vision) -> Result<VisionConfig, ConfigError> {
         window_size: vision.window_size,
         full_attention_blocks: vision.fullatt_block_indexes,
         out_hidden_size: vision.out_hidden_size,
-        rope_theta: vision
-            .rope_parameters
-            .and_then(|rope| rope.rope_theta)
-            .unwrap_or(1e4),
+        rope_theta: vision.rope_parameters.and_then(|rope| rope.rope_theta).unwrap_or(1e4),
     })
 }
 
@@ -347,9 +323,6 @@ mod tests {
         let mut value = sample().to_json();
         value["architectures"][0] = json!("LlavaForConditionalGeneration");
         let error = ModelConfig::parse(value.to_string().as_bytes()).expect_err("another model");
-        assert!(
-            matches!(error, ParseError::Architecture(ref found) if found.contains("Llava")),
-            "{error}"
-        );
+        assert!(matches!(error, ParseError::Architecture(ref found) if found.contains("Llava")), "{error}");
     }
 }

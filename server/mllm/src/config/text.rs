@@ -74,10 +74,7 @@ impl TextConfig {
         }
         if !(self.rms_norm_eps > 0.0 && self.rope_theta > 0.0) {
             return Err(ConfigError::new(
-                format!(
-                    "rms_norm_eps {}, rope_theta {}",
-                    self.rms_norm_eps, self.rope_theta
-                ),
+                format!("rms_norm_eps {}, rope_theta {}", self.rms_norm_eps, self.rope_theta),
                 "both above 0",
             ));
         }

@@ -59,10 +59,7 @@ impl VisionConfig {
         }
         if !self.hidden_size.is_multiple_of(self.heads) || !self.head_dim().is_multiple_of(4) {
             return Err(ConfigError::new(
-                format!(
-                    "vision_config.hidden_size {} over {} heads",
-                    self.hidden_size, self.heads
-                ),
+                format!("vision_config.hidden_size {} over {} heads", self.hidden_size, self.heads),
                 "a width per head that is a multiple of 4",
             ));
         }

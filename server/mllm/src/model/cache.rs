@@ -21,10 +21,7 @@ struct Slot {
 
 impl KvCache {
     pub(super) fn new(layers: usize) -> Self {
-        Self {
-            layers: (0..layers).map(|_| None).collect(),
-            len: 0,
-        }
+        Self { layers: (0..layers).map(|_| None).collect(), len: 0 }
     }
 
     /// Tokens it holds.
@@ -50,15 +47,8 @@ impl KvCache {
     /// When memory cannot be copied.
     pub fn fork(&self, len: usize) -> Result<Self> {
         let len = self.len.min(len);
-        let copy = |slot: &Option<Slot>| {
-            slot.as_ref()
-                .map(|slot| slot.resized(len, len + STEP))
-                .transpose()
-        };
-        Ok(Self {
-            layers: self.layers.iter().map(copy).collect::<Result<_>>()?,
-            len,
-        })
+        let copy = |slot: &Option<Slot>| slot.as_ref().map(|slot| slot.resized(len, len + STEP)).transpose();
+        Ok(Self { layers: self.layers.iter().map(copy).collect::<Result<_>>()?, len })
     }
 
     /// Adds the keys and values `[batch, kv heads, t, head width]` of a layer and gives all of the layer's.
@@ -92,20 +82,15 @@ impl Slot {
     fn empty(like: &Tensor, capacity: usize) -> Result<Self> {
         let (batch, heads, _, width) = like.dims4()?;
         let zeros = || Tensor::zeros((batch, heads, capacity, width), DType::F32, like.device());
-        Ok(Self {
-            keys: zeros()?,
-            values: zeros()?,
-        })
+        Ok(Self { keys: zeros()?, values: zeros()? })
     }
 
     /// A copy of the first `len` tokens with room for `capacity`.
     fn resized(&self, len: usize, capacity: usize) -> Result<Self> {
         let slot = Self::empty(&self.keys, capacity)?;
         if len > 0 {
-            slot.keys
-                .slice_set(&self.keys.narrow(2, 0, len)?.contiguous()?, 2, 0)?;
-            slot.values
-                .slice_set(&self.values.narrow(2, 0, len)?.contiguous()?, 2, 0)?;
+            slot.keys.slice_set(&self.keys.narrow(2, 0, len)?.contiguous()?, 2, 0)?;
+            slot.values.slice_set(&self.values.narrow(2, 0, len)?.contiguous()?, 2, 0)?;
         }
         Ok(slot)
     }

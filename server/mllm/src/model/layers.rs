@@ -15,11 +15,7 @@ pub(super) struct Linear {
 impl Linear {
     pub(super) fn load(scope: &Scope, input: usize, output: usize, bias: bool) -> crate::Result<Self> {
         let weight = scope.get("weight", &[output, input])?;
-        let bias = if bias {
-            Some(scope.get("bias", &[output])?)
-        } else {
-            None
-        };
+        let bias = if bias { Some(scope.get("bias", &[output])?) } else { None };
         Ok(Self { weight, bias })
     }
 
@@ -42,10 +38,7 @@ pub(super) struct RmsNorm {
 
 impl RmsNorm {
     pub(super) fn load(scope: &Scope, name: &str, size: usize, eps: f32) -> crate::Result<Self> {
-        Ok(Self {
-            weight: scope.get(&format!("{name}.weight"), &[size])?,
-            eps,
-        })
+        Ok(Self { weight: scope.get(&format!("{name}.weight"), &[size])?, eps })
     }
 
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
@@ -71,7 +64,6 @@ impl Mlp {
     }
 
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.down
-            .forward(&ops::swiglu(&self.gate.forward(x)?, &self.up.forward(x)?)?)
+        self.down.forward(&ops::swiglu(&self.gate.forward(x)?, &self.up.forward(x)?)?)
     }
 }

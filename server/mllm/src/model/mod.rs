@@ -55,19 +55,10 @@ impl Qwen2_5Vl {
         let output = if config.tied {
             text.table().clone()
         } else {
-            weights.get(
-                "lm_head.weight",
-                &[config.text.vocab_size, config.text.hidden_size],
-            )?
+            weights.get("lm_head.weight", &[config.text.vocab_size, config.text.hidden_size])?
         };
         let vision = vision::Vision::load(&config.vision, weights)?;
-        Ok(Self {
-            config: config.clone(),
-            device: output.device().clone(),
-            vision,
-            text,
-            output,
-        })
+        Ok(Self { config: config.clone(), device: output.device().clone(), vision, text, output })
     }
 
     /// The model's shape.

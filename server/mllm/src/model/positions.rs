@@ -1,6 +1,8 @@
 //! Multimodal rotary positions (transformers' `get_rope_index`): words advance all three rows by one; a picture at
 //! position `p` takes `p` for its time, `p + row` and `p + column` of the merged grid, and advances by its longer side.
 
+use std::ops::Range;
+
 use super::grid::Grid;
 use crate::error::{Error, Result};
 
@@ -26,14 +28,8 @@ impl Positions {
                 at += 1;
                 continue;
             }
-            let grid = *grids
-                .next()
-                .ok_or_else(|| mismatch("more picture tokens than pictures"))?;
-            let run = ids[at..]
-                .iter()
-                .take(grid.tokens())
-                .take_while(|id| **id == image)
-                .count();
+            let grid = *grids.next().ok_or_else(|| mismatch("more picture tokens than pictures"))?;
+            let run = ids[at..].iter().take(grid.tokens()).take_while(|id| **id == image).count();
             if run < grid.tokens() {
                 return Err(mismatch("a picture with too few tokens"));
             }
@@ -91,26 +87,17 @@ impl Positions {
         self.next
     }
 
-    /// The positions from token `start` on, for the part of a prompt that is not in the cache.
+    /// The positions of a range of tokens, for the part of a prompt that is not in the cache.
     #[must_use]
-    pub fn tail(&self, start: usize) -> Self {
-        let rows = self
-            .rows
-            .each_ref()
-            .map(|row| row.get(start..).unwrap_or_default().to_vec());
-        Self {
-            rows,
-            next: self.next,
-        }
+    pub fn slice(&self, tokens: Range<usize>) -> Self {
+        let rows = self.rows.each_ref().map(|row| row.get(tokens.clone()).unwrap_or_default().to_vec());
+        Self { rows, next: self.next }
     }
 
     /// A single word at `position`.
     #[must_use]
     pub fn word(position: u32) -> Self {
-        Self {
-            rows: [vec![position], vec![position], vec![position]],
-            next: position + 1,
-        }
+        Self { rows: [vec![position], vec![position], vec![position]], next: position + 1 }
     }
 }
 

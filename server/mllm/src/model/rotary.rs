@@ -29,11 +29,7 @@ impl Rotary {
             if positions.len() > length {
                 candle_core::bail!("{} positions do not fit into {length}", positions.len());
             }
-            for (token, angles) in angles
-                .chunks_mut(frequencies.len())
-                .take(positions.len())
-                .enumerate()
-            {
+            for (token, angles) in angles.chunks_mut(frequencies.len()).take(positions.len()).enumerate() {
                 for ((angle, frequency), row) in angles.iter_mut().zip(&frequencies).zip(&rows) {
                     *angle = positions.rows()[*row][token] as f32 * frequency;
                 }
@@ -46,26 +42,16 @@ impl Rotary {
     pub(super) fn from_angles(angles: &[f32], shape: (usize, usize, usize), device: &Device) -> Result<Self> {
         let turn =
             |f: fn(f32) -> f32| Tensor::from_vec(angles.iter().map(|a| f(*a)).collect(), shape, device);
-        Ok(Self {
-            cos: turn(f32::cos)?,
-            sin: turn(f32::sin)?,
-        })
+        Ok(Self { cos: turn(f32::cos)?, sin: turn(f32::sin)? })
     }
 }
 
 /// `theta^(-2i/dim)` for the pairs of `dim`, in f32 as PyTorch computes it.
 pub(super) fn frequencies(theta: f32, dim: usize) -> Vec<f32> {
-    (0..dim)
-        .step_by(2)
-        .map(|i| 1.0 / theta.powf(i as f32 / dim as f32))
-        .collect()
+    (0..dim).step_by(2).map(|i| 1.0 / theta.powf(i as f32 / dim as f32)).collect()
 }
 
 /// Which row of positions each frequency takes.
 fn sections(mrope_section: &[usize]) -> Vec<usize> {
-    mrope_section
-        .iter()
-        .enumerate()
-        .flat_map(|(i, size)| std::iter::repeat_n(i % 3, *size))
-        .collect()
+    mrope_section.iter().enumerate().flat_map(|(i, size)| std::iter::repeat_n(i % 3, *size)).collect()
 }

@@ -85,9 +85,7 @@ impl Layer {
         mask: &AttentionMask,
         slot: Option<(&mut KvCache, usize)>,
     ) -> Result<Tensor> {
-        let x = (x + self
-            .attention
-            .forward(&self.attention_norm.forward(x)?, rotary, mask, slot)?)?;
+        let x = (x + self.attention.forward(&self.attention_norm.forward(x)?, rotary, mask, slot)?)?;
         &x + self.mlp.forward(&self.mlp_norm.forward(&x)?)?
     }
 }
@@ -127,16 +125,13 @@ impl Attention {
             Some((cache, layer)) => cache.append(layer, &k, &v)?,
             None => (k, v),
         };
-        let mixed = ops::attention(&q, &k, &v, mask)?
-            .transpose(1, 2)?
-            .flatten_from(2)?;
+        let mixed = ops::attention(&q, &k, &v, mask)?.transpose(1, 2)?.flatten_from(2)?;
         self.output.forward(&mixed)
     }
 
     /// `[b, t, heads * d]` as `[b, heads, t, d]`.
     fn heads(&self, x: &Tensor) -> Result<Tensor> {
         let (batch, length, width) = x.dims3()?;
-        x.reshape((batch, length, width / self.head_dim, self.head_dim))?
-            .transpose(1, 2)
+        x.reshape((batch, length, width / self.head_dim, self.head_dim))?.transpose(1, 2)
     }
 }

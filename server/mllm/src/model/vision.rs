@@ -26,31 +26,19 @@ impl Vision {
     pub(super) fn load(config: &VisionConfig, weights: &dyn Weights) -> crate::Result<Self> {
         let scope = Scope::new(weights, "visual");
         // The convolution's stride is its kernel, so it is a matrix product over whole patches.
-        let kernel = scope.get(
-            "patch_embed.proj.weight",
-            &[config.hidden_size, 3, FRAMES, PATCH, PATCH],
-        )?;
+        let kernel = scope.get("patch_embed.proj.weight", &[config.hidden_size, 3, FRAMES, PATCH, PATCH])?;
         let patch_embed = Linear::from_weight(kernel.reshape((config.hidden_size, PATCH_VALUES))?);
         let blocks = scope.below("blocks");
-        let blocks = (0..config.depth)
-            .map(|i| Block::load(config, &blocks.below(i)))
-            .collect::<crate::Result<_>>()?;
+        let blocks =
+            (0..config.depth).map(|i| Block::load(config, &blocks.below(i))).collect::<crate::Result<_>>()?;
         let merger = Merger::load(config, &scope.below("merger"))?;
-        Ok(Self {
-            patch_embed,
-            blocks,
-            merger,
-            config: config.clone(),
-        })
+        Ok(Self { patch_embed, blocks, merger, config: config.clone() })
     }
 
     pub(super) fn forward(&self, patches: &Tensor, grids: &[Grid]) -> Result<Tensor> {
         let total: usize = grids.iter().map(|grid| grid.patches()).sum();
         if patches.dims2()? != (total, PATCH_VALUES) || total == 0 {
-            bail!(
-                "patches of shape {:?} do not fit grids of {total} patches",
-                patches.dims()
-            );
+            bail!("patches of shape {:?} do not fit grids of {total} patches", patches.dims());
         }
         let windows = Windows::new(grids, self.config.window_cells());
         let rotary = self.rotary(grids, &windows, patches)?;
@@ -80,11 +68,7 @@ impl Vision {
                 angles.extend(frequencies.iter().map(|f| *column as f32 * f));
             }
         }
-        Rotary::from_angles(
-            &angles,
-            (1, positions.len(), frequencies.len() * 2),
-            like.device(),
-        )
+        Rotary::from_angles(&angles, (1, positions.len(), frequencies.len() * 2), like.device())
     }
 }
 
@@ -92,9 +76,7 @@ impl Vision {
 fn grouped(x: &Tensor, order: &Tensor) -> Result<Tensor> {
     let (rows, width) = x.dims2()?;
     let group = MERGE * MERGE;
-    x.reshape((rows / group, group * width))?
-        .index_select(order, 0)?
-        .reshape((rows, width))
+    x.reshape((rows / group, group * width))?.index_select(order, 0)?.reshape((rows, width))
 }
 
 #[derive(Debug, Clone)]
@@ -128,17 +110,13 @@ impl Block {
     fn attend(&self, x: &Tensor, rotary: &Rotary, mask: &AttentionMask) -> Result<Tensor> {
         let (rows, width) = x.dims2()?;
         // [3, heads, rows, d]
-        let qkv = self
-            .qkv
-            .forward(x)?
-            .reshape((rows, 3, self.heads, width / self.heads))?
-            .permute((1, 2, 0, 3))?;
+        let qkv =
+            self.qkv.forward(x)?.reshape((rows, 3, self.heads, width / self.heads))?.permute((1, 2, 0, 3))?;
         let part = |index| qkv.narrow(0, index, 1);
         let q = ops::rope(&part(0)?, &rotary.cos, &rotary.sin)?;
         let k = ops::rope(&part(1)?, &rotary.cos, &rotary.sin)?;
         let mixed = ops::attention(&q, &k, &part(2)?, mask)?;
-        self.output
-            .forward(&mixed.transpose(1, 2)?.reshape((rows, width))?)
+        self.output.forward(&mixed.transpose(1, 2)?.reshape((rows, width))?)
     }
 }
 

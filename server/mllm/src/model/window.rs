@@ -45,12 +45,7 @@ impl Windows {
         for (place, cell) in order.iter().enumerate() {
             places[*cell as usize] = place as u32;
         }
-        Self {
-            order,
-            places,
-            windows,
-            pictures,
-        }
+        Self { order, places, windows, pictures }
     }
 }
 
@@ -59,10 +54,7 @@ pub(super) fn patch_positions(grids: &[Grid]) -> Vec<[u32; 2]> {
     let mut positions = Vec::with_capacity(grids.iter().map(|grid| grid.patches()).sum());
     for grid in grids {
         for cell in 0..grid.tokens() {
-            let (row, column) = (
-                cell / grid.merged_columns() * MERGE,
-                cell % grid.merged_columns() * MERGE,
-            );
+            let (row, column) = (cell / grid.merged_columns() * MERGE, cell % grid.merged_columns() * MERGE);
             for patch in 0..GROUP {
                 positions.push([(row + patch / MERGE) as u32, (column + patch % MERGE) as u32]);
             }
@@ -82,20 +74,13 @@ mod tests {
         assert_eq!(windows.order[..4], [0, 1, 5, 6]);
         assert_eq!(windows.windows, [0, 16, 32, 40, 48, 56, 60, 76]);
         assert_eq!(windows.pictures, [0, 60, 76]);
-        let undone: Vec<u32> = windows
-            .places
-            .iter()
-            .map(|place| windows.order[*place as usize])
-            .collect();
+        let undone: Vec<u32> = windows.places.iter().map(|place| windows.order[*place as usize]).collect();
         assert_eq!(undone, (0..19).collect::<Vec<u32>>());
     }
 
     #[test]
     fn patches_of_a_cell_come_together() {
         let positions = patch_positions(&[Grid { rows: 2, columns: 4 }]);
-        assert_eq!(
-            positions,
-            [[0, 0], [0, 1], [1, 0], [1, 1], [0, 2], [0, 3], [1, 2], [1, 3]]
-        );
+        assert_eq!(positions, [[0, 0], [0, 1], [1, 0], [1, 1], [0, 2], [0, 3], [1, 2], [1, 3]]);
     }
 }
