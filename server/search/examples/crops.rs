@@ -3,11 +3,7 @@
 //! Makes COUNT tight and COUNT loose crops of the pictures in DIR and prints how often the right one comes first. Pictures
 //! that look the same (see `same`) are ties: the second number of each row counts any of them as right.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::expect_used,
-    reason = "a measuring program for developers"
-)]
+#![allow(clippy::print_stdout, clippy::expect_used, reason = "a measuring program for developers")]
 
 #[path = "../tests/support/crops.rs"]
 mod crops;
@@ -34,9 +30,7 @@ struct Row {
 fn main() {
     let mut args = std::env::args().skip(1);
     let dir = PathBuf::from(args.next().expect("give a folder of pictures"));
-    let count: u64 = args
-        .next()
-        .map_or(1000, |n| n.parse().expect("COUNT is a number"));
+    let count: u64 = args.next().map_or(1000, |n| n.parse().expect("COUNT is a number"));
     let verbose = args.next().is_some();
     let (names, pictures) = read(&dir);
     let thumbnails: Vec<Thumbnail> = pictures.iter().map(Thumbnail::of).collect();
@@ -45,12 +39,7 @@ fn main() {
     for a in 0..pictures.len() {
         for b in 0..a {
             if alike(a, b) && verbose {
-                println!(
-                    "same: {} {} {:.1}",
-                    names[b],
-                    names[a],
-                    difference(&thumbnails[a], &thumbnails[b])
-                );
+                println!("same: {} {} {:.1}", names[b], names[a], difference(&thumbnails[a], &thumbnails[b]));
             }
         }
     }
@@ -61,11 +50,7 @@ fn main() {
         for seed in 0..count {
             let mut random = Random::new(seed * 2 + u64::from(loose));
             let truth = (random.next() % pictures.len() as u64) as usize;
-            let damage = if loose {
-                Damage::loose(&mut random)
-            } else {
-                Damage::tight(&mut random)
-            };
+            let damage = if loose { Damage::loose(&mut random) } else { Damage::tight(&mut random) };
             let query = crop(&pictures[truth], &damage, &mut random);
             let start = Instant::now();
             let found = gallery.search(&query, 5);
@@ -76,9 +61,7 @@ fn main() {
             let same = found.first().is_some_and(|m| alike(m.number, truth));
             let top5 = found.iter().any(|m| m.number == truth);
             if !same && let Some(first) = found.first() {
-                *confusions
-                    .entry((&names[truth], &names[first.number]))
-                    .or_default() += 1;
+                *confusions.entry((&names[truth], &names[first.number])).or_default() += 1;
             }
             for key in keys(&damage, found.first().map_or(0.0, |m| m.confidence)) {
                 let row = rows.entry(key).or_default();
@@ -122,10 +105,7 @@ fn keys(damage: &Damage, confidence: f32) -> Vec<String> {
         };
         format!("{name} {level}")
     };
-    let size = [64, 96, 144, 257]
-        .into_iter()
-        .find(|&s| damage.size < s)
-        .unwrap_or(257);
+    let size = [64, 96, 144, 257].into_iter().find(|&s| damage.size < s).unwrap_or(257);
     vec![
         "all".to_owned(),
         format!("size < {size:3}"),
@@ -140,10 +120,8 @@ fn keys(damage: &Damage, confidence: f32) -> Vec<String> {
 }
 
 fn read(dir: &PathBuf) -> (Vec<String>, Vec<Rgb8>) {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(dir)
-        .expect("a folder")
-        .map(|e| e.expect("an entry").path())
-        .collect();
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(dir).expect("a folder").map(|e| e.expect("an entry").path()).collect();
     files.sort();
     let decoded = |file: PathBuf| {
         let name = file.file_stem()?.to_string_lossy().into_owned();
@@ -154,9 +132,5 @@ fn read(dir: &PathBuf) -> (Vec<String>, Vec<Rgb8>) {
 
 fn difference(a: &Thumbnail, b: &Thumbnail) -> f32 {
     let (a, b) = (a.as_bytes(), b.as_bytes());
-    a.iter()
-        .zip(b)
-        .map(|(a, b)| f32::from(a.abs_diff(*b)))
-        .sum::<f32>()
-        / a.len() as f32
+    a.iter().zip(b).map(|(a, b)| f32::from(a.abs_diff(*b))).sum::<f32>() / a.len() as f32
 }

@@ -103,12 +103,14 @@ pub enum SearchError {
         reason: String,
     },
     /// The provider asks to wait.
-    #[error("{provider} asks to wait{}", .retry_after_s.map(|s| format!(" {s} s")).unwrap_or_default())]
+    #[error("{provider} asks to wait{}; {advice}", .retry_after_s.map(|s| format!(" {s} s")).unwrap_or_default())]
     RateLimited {
         /// The provider.
         provider: String,
         /// Seconds to wait, when it said so.
         retry_after_s: Option<u64>,
+        /// What to change, so that it does not happen again.
+        advice: String,
     },
     /// The provider answered in a form that it does not document.
     #[error("{provider} answered with something unexpected: {reason}")]
@@ -121,6 +123,9 @@ pub enum SearchError {
     /// The query itself cannot be searched.
     #[error("this cannot be searched: {0}")]
     BadQuery(String),
+    /// The settings name no usable provider.
+    #[error("{0}")]
+    Settings(String),
     /// The local index is missing or damaged.
     #[error("the local index at {path} cannot be used: {reason}")]
     Index {
@@ -141,6 +146,7 @@ impl SearchError {
             Self::RateLimited { .. } => "search_rate_limited",
             Self::BadAnswer { .. } => "search_bad_answer",
             Self::BadQuery(_) => "search_bad_query",
+            Self::Settings(_) => "search_settings",
             Self::Index { .. } => "search_index",
         }
     }

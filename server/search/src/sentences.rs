@@ -71,12 +71,7 @@ mod tests {
         let text = "St. Helena has 4.5 thousand people, i.e. few. J. Smith lives there! Does he? Yes";
         assert_eq!(
             sentences(text),
-            [
-                "St. Helena has 4.5 thousand people, i.e. few.",
-                "J. Smith lives there!",
-                "Does he?",
-                "Yes"
-            ]
+            ["St. Helena has 4.5 thousand people, i.e. few.", "J. Smith lives there!", "Does he?", "Yes"]
         );
     }
 

@@ -18,10 +18,7 @@ pub struct Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self {
-            sentences: 5,
-            chars: 700,
-        }
+        Self { sentences: 5, chars: 700 }
     }
 }
 
@@ -36,10 +33,7 @@ pub struct Source<'a> {
 
 impl<'a> From<&'a Hit> for Source<'a> {
     fn from(hit: &'a Hit) -> Self {
-        Self {
-            title: &hit.title,
-            text: &hit.snippet,
-        }
+        Self { title: &hit.title, text: &hit.snippet }
     }
 }
 
@@ -110,10 +104,8 @@ struct Sentence<'a> {
 fn rank<'a>(query: &str, sources: &[Source<'a>]) -> Vec<Sentence<'a>> {
     let wanted = query_words(query, MOST_QUERY_WORDS);
     let split: Vec<Vec<&str>> = sources.iter().map(|source| sentences(source.text)).collect();
-    let bags: Vec<Vec<Vec<String>>> = split
-        .iter()
-        .map(|of| of.iter().map(|text| words(text)).collect())
-        .collect();
+    let bags: Vec<Vec<Vec<String>>> =
+        split.iter().map(|of| of.iter().map(|text| words(text)).collect()).collect();
     let statistics = Statistics::of(bags.iter().flatten(), &wanted);
     let mut ranked = Vec::new();
     for (source, texts) in split.iter().enumerate() {
@@ -121,19 +113,10 @@ fn rank<'a>(query: &str, sources: &[Source<'a>]) -> Vec<Sentence<'a>> {
         let decay = RANK_DECAY.powi(i32::try_from(source).unwrap_or(i32::MAX));
         for (place, &text) in texts.iter().enumerate() {
             let own = statistics.score(&bags[source][place], &wanted);
-            ranked.push(Sentence {
-                source,
-                place,
-                text,
-                score: (own + title) * decay,
-            });
+            ranked.push(Sentence { source, place, text, score: (own + title) * decay });
         }
     }
-    ranked.sort_by(|a, b| {
-        b.score
-            .total_cmp(&a.score)
-            .then((a.source, a.place).cmp(&(b.source, b.place)))
-    });
+    ranked.sort_by(|a, b| b.score.total_cmp(&a.score).then((a.source, a.place).cmp(&(b.source, b.place))));
     ranked
 }
 
@@ -174,11 +157,7 @@ impl Statistics {
     }
 
     fn title_score(&self, title: &[String], wanted: &[String]) -> f64 {
-        wanted
-            .iter()
-            .filter(|word| title.contains(word))
-            .filter_map(|word| self.rarity.get(word))
-            .sum()
+        wanted.iter().filter(|word| title.contains(word)).filter_map(|word| self.rarity.get(word)).sum()
     }
 }
 
@@ -191,11 +170,7 @@ fn lines(sources: &[Source], ranked: &[Sentence], budget: Budget) -> String {
             break;
         }
         let opens_line = taken.iter().all(|other| other.source != sentence.source);
-        let prefix = if opens_line {
-            sources[sentence.source].title.chars().count() + 2
-        } else {
-            0
-        };
+        let prefix = if opens_line { sources[sentence.source].title.chars().count() + 2 } else { 0 };
         let cost = prefix + sentence.text.chars().count() + 1;
         // The first sentence is cut to fit rather than left out.
         if cost > left && !taken.is_empty() {
@@ -232,10 +207,7 @@ mod tests {
 
     #[test]
     fn the_answering_sentence_comes_out() {
-        let one = Budget {
-            sentences: 1,
-            chars: 200,
-        };
+        let one = Budget { sentences: 1, chars: 200 };
         assert_eq!(
             summarise("capital of Norway", &[BERGEN, OSLO], one),
             "Oslo: It is the capital of Norway."
@@ -244,10 +216,7 @@ mod tests {
 
     #[test]
     fn sentences_keep_reading_order_and_their_source() {
-        let two = Budget {
-            sentences: 3,
-            chars: 400,
-        };
+        let two = Budget { sentences: 3, chars: 400 };
         assert_eq!(
             summarise("blue trams of the capital, fish market", &[OSLO, BERGEN], two),
             "Oslo: It is the capital of Norway. Its trams are blue.\nBergen: The fish market is famous."
@@ -256,35 +225,15 @@ mod tests {
 
     #[test]
     fn budgets_hold_and_nothing_gives_nothing() {
-        let summary = summarise(
-            "ski",
-            &[OSLO, BERGEN],
-            Budget {
-                sentences: 9,
-                chars: 40,
-            },
-        );
+        let summary = summarise("ski", &[OSLO, BERGEN], Budget { sentences: 9, chars: 40 });
         assert!(summary.chars().count() <= 40, "{summary}");
         assert_eq!(summarise("ski", &[], Budget::default()), "");
-        assert_eq!(
-            summarise(
-                "ski",
-                &[Source {
-                    title: "Empty",
-                    text: ""
-                }],
-                Budget::default()
-            ),
-            ""
-        );
+        assert_eq!(summarise("ski", &[Source { title: "Empty", text: "" }], Budget::default()), "");
     }
 
     #[test]
     fn without_a_matching_word_the_first_sentences_stand_in() {
-        let one = Budget {
-            sentences: 1,
-            chars: 200,
-        };
+        let one = Budget { sentences: 1, chars: 200 };
         assert_eq!(summarise("quasar", &[OSLO], one), "Oslo: Oslo lies at a fjord.");
     }
 
@@ -299,16 +248,7 @@ mod tests {
 
     #[test]
     fn an_overview_has_titles_and_first_sentences() {
-        let text = overview(
-            &[
-                OSLO,
-                Source {
-                    title: "Bare",
-                    text: "",
-                },
-            ],
-            Budget::default(),
-        );
+        let text = overview(&[OSLO, Source { title: "Bare", text: "" }], Budget::default());
         assert_eq!(text, "Oslo: Oslo lies at a fjord.\nBare");
     }
 }

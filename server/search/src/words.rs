@@ -48,11 +48,8 @@ pub(crate) fn query_words(query: &str, most: usize) -> Vec<String> {
             break;
         }
     }
-    let telling: Vec<String> = all
-        .iter()
-        .filter(|word| !STOP_WORDS.contains(&word.as_str()))
-        .cloned()
-        .collect();
+    let telling: Vec<String> =
+        all.iter().filter(|word| !STOP_WORDS.contains(&word.as_str())).cloned().collect();
     if telling.is_empty() { all } else { telling }
 }
 
@@ -69,10 +66,7 @@ impl Tokenizer for WordTokenizer {
     type TokenStream<'a> = WordStream<'a>;
 
     fn token_stream<'a>(&'a mut self, text: &'a str) -> WordStream<'a> {
-        WordStream {
-            chars: text.char_indices().peekable(),
-            token: Token::default(),
-        }
+        WordStream { chars: text.char_indices().peekable(), token: Token::default() }
     }
 }
 
@@ -104,9 +98,8 @@ impl TokenStream for WordStream<'_> {
 
 impl WordStream<'_> {
     fn rest_of_word(&mut self) {
-        while let Some((at, c)) = self
-            .chars
-            .next_if(|(_, c)| is_combining(*c) || (c.is_alphanumeric() && !is_unspaced(*c)))
+        while let Some((at, c)) =
+            self.chars.next_if(|(_, c)| is_combining(*c) || (c.is_alphanumeric() && !is_unspaced(*c)))
         {
             if !is_combining(c) {
                 self.token.text.push(c);
@@ -135,10 +128,7 @@ mod tests {
 
     #[test]
     fn accents_case_and_endings_do_not_matter() {
-        assert_eq!(
-            words("Capitals of Côte d'Ivoire"),
-            words("capital OF Cote d’Ivoire")
-        );
+        assert_eq!(words("Capitals of Côte d'Ivoire"), words("capital OF Cote d’Ivoire"));
         assert_eq!(words("Co\u{302}te"), words("Côte"));
     }
 
@@ -150,10 +140,7 @@ mod tests {
 
     #[test]
     fn a_query_keeps_its_subject() {
-        assert_eq!(
-            query_words("What is the capital of the Congo, the Congo?", 64),
-            ["capit", "congo"]
-        );
+        assert_eq!(query_words("What is the capital of the Congo, the Congo?", 64), ["capit", "congo"]);
         assert_eq!(query_words("Who is it?", 64), ["who", "is", "it"]);
         assert_eq!(query_words("?!", 64), Vec::<String>::new());
         assert_eq!(query_words("one two three", 2), ["one", "two"]);

@@ -46,22 +46,14 @@ impl Folder {
             }
         }
         let names = names(&pictures, "pictures", false);
-        Ok(Self {
-            root: root.to_owned(),
-            pages,
-            pictures: pictures.into_iter().zip(names).collect(),
-        })
+        Ok(Self { root: root.to_owned(), pages, pictures: pictures.into_iter().zip(names).collect() })
     }
 
     /// A BLAKE3 hash of all names and contents, and of the index's format.
     pub(super) fn fingerprint(&self) -> io::Result<String> {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&FORMAT.to_le_bytes());
-        for file in self
-            .pages
-            .iter()
-            .chain(self.pictures.iter().map(|(file, _)| file))
-        {
+        for file in self.pages.iter().chain(self.pictures.iter().map(|(file, _)| file)) {
             let name = file.to_string_lossy();
             let content = fs::read(self.root.join(file))?;
             hasher.update(&(name.len() as u64).to_le_bytes());
@@ -77,10 +69,7 @@ impl Folder {
         for (file, stem) in self.pages.iter().zip(names(&self.pages, "pages", true)) {
             match self.read_text(file) {
                 Ok(markdown) => pages.push(self.page(&markdown, file, stem)),
-                Err(reason) => skipped.push(Skipped {
-                    path: file.clone(),
-                    reason,
-                }),
+                Err(reason) => skipped.push(Skipped { path: file.clone(), reason }),
             }
         }
         (pages, skipped)
@@ -95,27 +84,14 @@ impl Folder {
         let parsed = page::parse(markdown, file);
         let title = parsed.title.unwrap_or_else(|| plain_name(file));
         let name_of = |path: &PathBuf| {
-            self.pictures
-                .iter()
-                .find(|(file, _)| file == path)
-                .map(|(_, name)| name.clone())
+            self.pictures.iter().find(|(file, _)| file == path).map(|(_, name)| name.clone())
         };
         let pictures = parsed
             .pictures
             .into_iter()
-            .filter_map(|(path, alt)| {
-                Some(PagePicture {
-                    file: name_of(&path)?,
-                    alt,
-                })
-            })
+            .filter_map(|(path, alt)| Some(PagePicture { file: name_of(&path)?, alt }))
             .collect();
-        Page {
-            stem,
-            title,
-            text: parsed.text,
-            pictures,
-        }
+        Page { stem, title, text: parsed.text, pictures }
     }
 
     fn read_text(&self, file: &Path) -> Result<String, String> {
@@ -135,10 +111,7 @@ impl Folder {
 
 /// A file's name without folder and ending, with spaces for dashes and underscores.
 pub(super) fn plain_name(file: &Path) -> String {
-    file.file_stem()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .replace(['_', '-'], " ")
+    file.file_stem().unwrap_or_default().to_string_lossy().replace(['_', '-'], " ")
 }
 
 fn list(root: &Path, below: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
@@ -159,35 +132,21 @@ fn list(root: &Path, below: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
 }
 
 fn extension(file: &Path) -> String {
-    file.extension()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .to_lowercase()
+    file.extension().unwrap_or_default().to_string_lossy().to_lowercase()
 }
 
 /// Names for addresses: paths without `prefix/` at the front, where that keeps them apart, and the whole path where not.
 fn names(files: &[PathBuf], prefix: &str, drop_extension: bool) -> Vec<String> {
     let name = |path: &Path| {
-        let path = if drop_extension {
-            path.with_extension("")
-        } else {
-            path.to_owned()
-        };
-        path.iter()
-            .map(|part| part.to_string_lossy())
-            .collect::<Vec<_>>()
-            .join("/")
+        let path = if drop_extension { path.with_extension("") } else { path.to_owned() };
+        path.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
     };
     let mut taken = HashSet::new();
     files
         .iter()
         .map(|file| {
             let short = name(file.strip_prefix(prefix).unwrap_or(file));
-            if taken.insert(short.clone()) {
-                short
-            } else {
-                name(file)
-            }
+            if taken.insert(short.clone()) { short } else { name(file) }
         })
         .collect()
 }

@@ -1,7 +1,7 @@
 //! The local index: text and picture search over a folder of anyone's own pages and pictures.
 //!
 //! A folder holds Markdown pages (`.md`) and pictures (`.png`, `.jpg`, `.webp`), anywhere in it. A picture belongs to the pages
-//! that show it as `![alt](relative/path.png)`. The index lies in `.loupe-index` inside the folder and is made again
+//! that show it as `![alt](relative/path.png)`; one that no page shows says nothing and is left out. The index lies in `.loupe-index` inside the folder and is made again
 //! whenever it is missing, damaged, or the folder's content has changed.
 
 mod folder;
@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::picture::{Gallery, Thumbnail, decode};
 use crate::provider::SearchError;
+use folder::Folder;
 pub use folder::Skipped;
-use folder::{Folder, plain_name};
 pub use page::{Page, PagePicture};
 pub use providers::{LocalImage, LocalText};
 use store::{Loaded, Unusable};
@@ -120,20 +120,13 @@ impl Index {
     fn load(dir: &Path, fingerprint: &str) -> Result<Self, SearchError> {
         let loaded = store::load(dir, fingerprint).map_err(|reason| {
             let advice = format!("{reason}; run `loupe index build {}`", dir.display());
-            SearchError::Index {
-                path: dir.join(INDEX_DIR).display().to_string(),
-                reason: advice,
-            }
+            SearchError::Index { path: dir.join(INDEX_DIR).display().to_string(), reason: advice }
         })?;
         Ok(Self::from_loaded(dir, loaded))
     }
 
     fn from_loaded(dir: &Path, loaded: Loaded) -> Self {
-        let Loaded {
-            manifest,
-            thumbnails,
-            text,
-        } = loaded;
+        let Loaded { manifest, thumbnails, text } = loaded;
         Self {
             root: dir.to_owned(),
             pages: manifest.pages,
@@ -184,22 +177,12 @@ impl Index {
     /// # Errors
     /// [`SearchError::Index`] when the index's files cannot be read any more.
     pub fn search_text(&self, text: &str, limit: usize) -> Result<Vec<TextMatch<'_>>, SearchError> {
-        let found = self
-            .text
-            .search(text, limit)
-            .map_err(|error| SearchError::Index {
-                path: self.root.join(INDEX_DIR).display().to_string(),
-                reason: format!("{error}; run `loupe index build {}`", self.root.display()),
-            })?;
+        let found = self.text.search(text, limit).map_err(|error| SearchError::Index {
+            path: self.root.join(INDEX_DIR).display().to_string(),
+            reason: format!("{error}; run `loupe index build {}`", self.root.display()),
+        })?;
         let matches = found.into_iter();
-        Ok(matches
-            .filter_map(|(n, score)| {
-                Some(TextMatch {
-                    page: self.pages.get(n)?,
-                    score,
-                })
-            })
-            .collect())
+        Ok(matches.filter_map(|(n, score)| Some(TextMatch { page: self.pages.get(n)?, score })).collect())
     }
 
     /// The pictures that look most like `query` or a part of it, best first. Takes some tens of milliseconds of computing.
@@ -209,18 +192,9 @@ impl Index {
         matches
             .filter_map(|m| {
                 let picture = self.pictures.get(m.number)?;
-                Some(PictureMatch {
-                    picture,
-                    score: m.score,
-                    confidence: m.confidence,
-                })
+                Some(PictureMatch { picture, score: m.score, confidence: m.confidence })
             })
             .collect()
-    }
-
-    /// A title for a picture that no page shows.
-    fn title_of(picture: &Picture) -> String {
-        plain_name(&picture.path)
     }
 }
 
@@ -240,33 +214,15 @@ fn make(folder: &Folder, fingerprint: &str) -> Result<BuildReport, SearchError> 
     let (pages, mut skipped) = folder.read_pages();
     let (mut pictures, mut thumbnails) = (Vec::new(), Vec::new());
     for (path, file) in &folder.pictures {
-        match folder
-            .read_picture(path)
-            .and_then(|bytes| decode(&bytes).map_err(|error| error.to_string()))
-        {
-            Ok(pixels) => {
-                let pages = pages_showing(&pages, file);
-                let (width, height) = (pixels.width(), pixels.height());
-                pictures.push(Picture {
-                    file: file.clone(),
-                    path: path.clone(),
-                    width,
-                    height,
-                    pages,
-                });
-                thumbnails.push(Thumbnail::of(&pixels));
+        match read_picture(folder, path, file, &pages) {
+            Ok((picture, thumbnail)) => {
+                pictures.push(picture);
+                thumbnails.push(thumbnail);
             }
-            Err(reason) => skipped.push(Skipped {
-                path: path.clone(),
-                reason,
-            }),
+            Err(reason) => skipped.push(Skipped { path: path.clone(), reason }),
         }
     }
-    let report = BuildReport {
-        pages: pages.len(),
-        pictures: pictures.len(),
-        skipped,
-    };
+    let report = BuildReport { pages: pages.len(), pictures: pictures.len(), skipped };
     store::save(&folder.root, fingerprint, pages, pictures, &thumbnails).map_err(|error| {
         SearchError::Index {
             path: folder.root.join(INDEX_DIR).display().to_string(),
@@ -278,12 +234,24 @@ fn make(folder: &Folder, fingerprint: &str) -> Result<BuildReport, SearchError> 
     Ok(report)
 }
 
+fn read_picture(
+    folder: &Folder,
+    path: &Path,
+    file: &str,
+    pages: &[Page],
+) -> Result<(Picture, Thumbnail), String> {
+    let pages = pages_showing(pages, file);
+    if pages.is_empty() {
+        return Err("no page shows it".to_owned());
+    }
+    let bytes = folder.read_picture(path)?;
+    let pixels = decode(&bytes).map_err(|error| error.to_string())?;
+    let (width, height) = (pixels.width(), pixels.height());
+    let picture = Picture { file: file.to_owned(), path: path.to_owned(), width, height, pages };
+    Ok((picture, Thumbnail::of(&pixels)))
+}
+
 fn pages_showing(pages: &[Page], file: &str) -> Vec<usize> {
     let shows = |page: &Page| page.pictures.iter().any(|picture| picture.file == file);
-    pages
-        .iter()
-        .enumerate()
-        .filter(|(_, page)| shows(page))
-        .map(|(number, _)| number)
-        .collect()
+    pages.iter().enumerate().filter(|(_, page)| shows(page)).map(|(number, _)| number).collect()
 }

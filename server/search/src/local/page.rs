@@ -44,16 +44,9 @@ pub(super) fn parse(markdown: &str, at: &Path) -> Parsed {
         reader.take(event);
     }
     let base = at.parent().unwrap_or(Path::new(""));
-    let pictures = reader
-        .pictures
-        .into_iter()
-        .filter_map(|(link, alt)| Some((resolve(base, &link)?, alt)))
-        .collect();
-    Parsed {
-        title: reader.title.filter(|title| !title.is_empty()),
-        text: tidy(&reader.text),
-        pictures,
-    }
+    let pictures =
+        reader.pictures.into_iter().filter_map(|(link, alt)| Some((resolve(base, &link)?, alt))).collect();
+    Parsed { title: reader.title.filter(|title| !title.is_empty()), text: tidy(&reader.text), pictures }
 }
 
 #[derive(Default)]
@@ -68,10 +61,7 @@ struct Reader {
 impl Reader {
     fn take(&mut self, event: Event) {
         match event {
-            Event::Start(Tag::Heading {
-                level: HeadingLevel::H1,
-                ..
-            }) if self.title.is_none() => {
+            Event::Start(Tag::Heading { level: HeadingLevel::H1, .. }) if self.title.is_none() => {
                 self.title = Some(String::new());
                 self.in_title = true;
             }
@@ -114,13 +104,8 @@ impl Reader {
 
 /// Lines with single spaces, empty ones dropped.
 fn tidy(text: &str) -> String {
-    let lines = text
-        .lines()
-        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
-    lines
-        .filter(|line| !line.is_empty())
-        .collect::<Vec<_>>()
-        .join("\n")
+    let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
 /// A relative link as a path in the folder; `None` when it leads elsewhere.
@@ -153,10 +138,7 @@ mod tests {
         );
         assert_eq!(page.title.as_deref(), Some("The Flag of X"));
         assert_eq!(page.text, "It is red, see here.\none\ntwo");
-        assert_eq!(
-            page.pictures,
-            [(PathBuf::from("pictures/a b.png"), "A flag".to_owned())]
-        );
+        assert_eq!(page.pictures, [(PathBuf::from("pictures/a b.png"), "A flag".to_owned())]);
     }
 
     #[test]
@@ -172,9 +154,6 @@ mod tests {
     #[test]
     fn a_second_heading_is_text() {
         let page = parse("# One\n\n# Two\n\nThree", Path::new("x.md"));
-        assert_eq!(
-            (page.title.as_deref(), page.text.as_str()),
-            (Some("One"), "Two\nThree")
-        );
+        assert_eq!((page.title.as_deref(), page.text.as_str()), (Some("One"), "Two\nThree"));
     }
 }

@@ -17,11 +17,7 @@ const NAME: &str = "local";
 /// Characters of a snippet.
 const SNIPPET_CHARS: usize = 300;
 /// Everything but what RFC 3986 leaves unreserved: a name is one segment of a path, even with a slash in it.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Text search in a local index.
 #[derive(Clone)]
@@ -83,9 +79,7 @@ impl ImageSearch for LocalImage {
             return Err(SearchError::BadQuery(advice.to_owned()));
         };
         let (index, pixels, limit) = (Arc::clone(&self.index), Arc::clone(pixels), query.limit);
-        Ok(ranked(
-            off_thread(move || Ok(image_hits(&index, &pixels, limit))).await?,
-        ))
+        Ok(ranked(off_thread(move || Ok(image_hits(&index, &pixels, limit))).await?))
     }
 
     async fn check(&self) -> Result<(), SearchError> {
@@ -120,10 +114,7 @@ fn ranked(mut hits: Vec<Hit>) -> Found {
 }
 
 fn text_hit(page: &Page, query: &str) -> Hit {
-    let source = Source {
-        title: &page.title,
-        text: &page.text,
-    };
+    let source = Source { title: &page.title, text: &page.text };
     Hit {
         rank: 0,
         title: page.title.clone(),
@@ -133,50 +124,30 @@ fn text_hit(page: &Page, query: &str) -> Hit {
     }
 }
 
-/// One hit per page that shows a found picture; a picture that no page shows stands for itself.
+/// One hit per page that shows a found picture.
 fn image_hits(index: &Index, pixels: &Rgb8, limit: usize) -> Vec<Hit> {
     let mut hits: Vec<Hit> = Vec::new();
     for found in index.search_picture(pixels, limit) {
-        let thumb = picture_url(&found.picture.file);
-        let before = hits.len();
         for page in index.pages_of(found.picture) {
             let url = page_url(&page.stem);
             if hits.iter().all(|hit| hit.url != url) {
-                hits.push(page_hit(page, found.picture, url, thumb.clone()));
+                hits.push(page_hit(page, found.picture, url));
             }
-        }
-        if hits.len() == before && index.pages_of(found.picture).next().is_none() {
-            let title = Index::title_of(found.picture);
-            hits.push(Hit {
-                rank: 0,
-                title,
-                url: thumb.clone(),
-                snippet: String::new(),
-                thumb: Some(thumb),
-            });
         }
     }
     hits.truncate(limit);
     hits
 }
 
-fn page_hit(page: &Page, picture: &Picture, url: String, thumb: String) -> Hit {
-    let alt = page
-        .pictures
-        .iter()
-        .find(|shown| shown.file == picture.file)
-        .map(|shown| shown.alt.as_str());
-    let text = if page.text.is_empty() {
-        alt.unwrap_or_default()
-    } else {
-        &page.text
-    };
+fn page_hit(page: &Page, picture: &Picture, url: String) -> Hit {
+    let alt = page.pictures.iter().find(|shown| shown.file == picture.file).map(|shown| shown.alt.as_str());
+    let text = if page.text.is_empty() { alt.unwrap_or_default() } else { &page.text };
     Hit {
         rank: 0,
         title: page.title.clone(),
         url,
         snippet: cut(&text.replace('\n', " "), SNIPPET_CHARS),
-        thumb: Some(thumb),
+        thumb: Some(picture_url(&picture.file)),
     }
 }
 

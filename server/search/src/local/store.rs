@@ -60,19 +60,13 @@ pub(super) fn load(root: &Path, fingerprint: &str) -> Result<Loaded, Unusable> {
     if blake3::hash(&bytes).to_hex().as_str() != manifest.thumbnails_hash {
         return Err(damaged("pictures.bin", "its hash differs".to_owned()));
     }
-    let thumbnails: Option<Vec<Thumbnail>> = bytes
-        .chunks(Thumbnail::BYTES)
-        .map(Thumbnail::from_bytes)
-        .collect();
+    let thumbnails: Option<Vec<Thumbnail>> =
+        bytes.chunks(Thumbnail::BYTES).map(Thumbnail::from_bytes).collect();
     let thumbnails = thumbnails
         .filter(|thumbnails| thumbnails.len() == manifest.pictures.len())
         .ok_or_else(|| damaged("pictures.bin", "its length differs".to_owned()))?;
     let text = TextIndex::open(&dir.join("text")).map_err(|e| damaged("text", e.to_string()))?;
-    Ok(Loaded {
-        manifest,
-        thumbnails,
-        text,
-    })
+    Ok(Loaded { manifest, thumbnails, text })
 }
 
 /// Writes an index beside the old one and puts it in its place.
@@ -84,21 +78,12 @@ pub(super) fn save(
     thumbnails: &[Thumbnail],
 ) -> io::Result<()> {
     let fresh = Scratch::new(root)?;
-    let bytes: Vec<u8> = thumbnails
-        .iter()
-        .flat_map(|thumbnail| thumbnail.as_bytes())
-        .copied()
-        .collect();
+    let bytes: Vec<u8> = thumbnails.iter().flat_map(|thumbnail| thumbnail.as_bytes()).copied().collect();
     fs::write(fresh.path.join("pictures.bin"), &bytes)?;
     fs::create_dir(fresh.path.join("text"))?;
     text::write(&fresh.path.join("text"), &pages).map_err(io::Error::other)?;
     let thumbnails_hash = blake3::hash(&bytes).to_hex().to_string();
-    let manifest = Manifest {
-        fingerprint: fingerprint.to_owned(),
-        pages,
-        pictures,
-        thumbnails_hash,
-    };
+    let manifest = Manifest { fingerprint: fingerprint.to_owned(), pages, pictures, thumbnails_hash };
     fs::write(fresh.path.join("manifest.json"), serde_json::to_vec(&manifest)?)?;
     replace(root, &fresh.path)
 }
@@ -133,9 +118,7 @@ impl Scratch {
                 Err(error) => return Err(error),
             }
         }
-        Err(io::Error::other(format!(
-            "{INDEX_DIR}-… folders are left over; remove them"
-        )))
+        Err(io::Error::other(format!("{INDEX_DIR}-… folders are left over; remove them")))
     }
 }
 

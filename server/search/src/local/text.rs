@@ -36,9 +36,8 @@ struct Fields {
 }
 
 fn schema() -> (Schema, Fields) {
-    let indexing = TextFieldIndexing::default()
-        .set_tokenizer(WORDS)
-        .set_index_option(IndexRecordOption::WithFreqs);
+    let indexing =
+        TextFieldIndexing::default().set_tokenizer(WORDS).set_index_option(IndexRecordOption::WithFreqs);
     let words = TextOptions::default().set_indexing_options(indexing);
     let mut builder = Schema::builder();
     let fields = Fields {
@@ -74,16 +73,10 @@ impl TextIndex {
         let index = Index::open_in_dir(dir)?;
         let damaged = index.validate_checksum()?;
         if let Some(file) = damaged.iter().next() {
-            return Err(TantivyError::InternalError(format!(
-                "{} is damaged",
-                file.display()
-            )));
+            return Err(TantivyError::InternalError(format!("{} is damaged", file.display())));
         }
         index.tokenizers().register(WORDS, analyzer());
-        Ok(Self {
-            reader: index.reader()?,
-            fields,
-        })
+        Ok(Self { reader: index.reader()?, fields })
     }
 
     /// The numbers of the best pages with their scores, best first, equal ones in the order of pages.
@@ -94,9 +87,7 @@ impl TextIndex {
         let mut found = Vec::with_capacity(top.len());
         for (score, address) in top {
             let document: TantivyDocument = searcher.doc(address)?;
-            let number = document
-                .get_first(self.fields.page)
-                .and_then(|value| value.as_u64());
+            let number = document.get_first(self.fields.page).and_then(|value| value.as_u64());
             found.extend(number.map(|number| (number as usize, score)));
         }
         found.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));

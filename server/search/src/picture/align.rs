@@ -30,16 +30,8 @@ type Vector = [f32; UNKNOWNS];
 
 /// Fits a picture from a first placement.
 pub(super) fn align(crop: &Pyramid, thumbnail: &Thumbnail, from: Pose) -> Fit {
-    let mut state = State {
-        pose: from,
-        light: Light {
-            gain: [1.0, 0.0, 0.0],
-            offset: 0.0,
-        },
-    };
-    let mut fit = Fit {
-        score: f32::NEG_INFINITY,
-    };
+    let mut state = State { pose: from, light: Light { gain: [1.0, 0.0, 0.0], offset: 0.0 } };
+    let mut fit = Fit { score: f32::NEG_INFINITY };
     for (width, height, iterations) in STAGES {
         let template = Template::of(thumbnail, width, height);
         let Some(normal) = template.normal() else {
@@ -53,9 +45,7 @@ pub(super) fn align(crop: &Pyramid, thumbnail: &Thumbnail, from: Pose) -> Fit {
             }
         }
         let (_, residual) = template.compare(crop, &state);
-        fit = Fit {
-            score: residual.score(crop, &state.pose, thumbnail.aspect()),
-        };
+        fit = Fit { score: residual.score(crop, &state.pose, thumbnail.aspect()) };
     }
     fit
 }
@@ -88,25 +78,13 @@ impl State {
             return false;
         }
         // The picture should move by the step, so the placement moves by its inverse.
-        let (ia, ib, ic, id) = (
-            d / determinant,
-            -b / determinant,
-            -c / determinant,
-            a / determinant,
-        );
+        let (ia, ib, ic, id) = (d / determinant, -b / determinant, -c / determinant, a / determinant);
         let old = self.pose;
         let (x, y) = old.at(-(ia * t0 + ib * t1), -(ic * t0 + id * t1));
         let mixed = |right: f32, down: f32| {
-            [
-                old.right[0] * right + old.down[0] * down,
-                old.right[1] * right + old.down[1] * down,
-            ]
+            [old.right[0] * right + old.down[0] * down, old.right[1] * right + old.down[1] * down]
         };
-        self.pose = Pose {
-            centre: [x, y],
-            right: mixed(ia, ic),
-            down: mixed(ib, id),
-        };
+        self.pose = Pose { centre: [x, y], right: mixed(ia, ic), down: mixed(ib, id) };
         step[..AFFINE].iter().any(|s| s.abs() > 1e-3)
     }
 }
@@ -125,10 +103,7 @@ impl Residual {
         let whole = (plane.width * plane.height) as f32;
         let area = (pose.area() * self.inside / whole).min(1.0);
         let (w, h) = pose.sides();
-        let (w, h) = (
-            w * crop.size.0 / plane.width as f32,
-            h * crop.size.1 / plane.height as f32,
-        );
+        let (w, h) = (w * crop.size.0 / plane.width as f32, h * crop.size.1 / plane.height as f32);
         explained(area, crop.spread(), self.variance) - distortion(aspect, w, h)
     }
 }
@@ -158,30 +133,15 @@ impl Template {
                     let dv = (below[c] - above[c]) * height as f32 / 4.0;
                     let value = at(x, y)[c];
                     let lightness = if c == 0 { 1.0 } else { 0.0 };
-                    let row = [
-                        du,
-                        u * du,
-                        v * du,
-                        dv,
-                        u * dv,
-                        v * dv,
-                        value,
-                        u * value,
-                        v * value,
-                        lightness,
-                    ];
+                    let row =
+                        [du, u * du, v * du, dv, u * dv, v * dv, value, u * value, v * value, lightness];
                     for (column, d) in columns.iter_mut().zip(row) {
                         column.push(d);
                     }
                 }
             }
         }
-        Self {
-            width,
-            height,
-            values,
-            columns,
-        }
+        Self { width, height, values, columns }
     }
 
     /// The factored normal equations; `None` for a picture without structure.
@@ -199,10 +159,7 @@ impl Template {
     fn compare(&self, crop: &Pyramid, state: &State) -> (Vector, Residual) {
         let (w, h) = state.pose.sides();
         let (plane, scale) = crop.level((w / self.width as f32).min(h / self.height as f32));
-        let (right, bottom) = (
-            crop.finest().width as f32 - 0.5,
-            crop.finest().height as f32 - 0.5,
-        );
+        let (right, bottom) = (crop.finest().width as f32 - 0.5, crop.finest().height as f32 - 0.5);
         let mut differences = Vec::with_capacity(self.values.len() * CHANNELS);
         let (mut squares, mut inside) = (0.0f32, 0usize);
         for (i, value) in self.values.iter().enumerate() {
@@ -235,10 +192,7 @@ impl Template {
 /// The centre of a cell in -1..1.
 #[inline]
 fn unit(x: usize, y: usize, width: usize, height: usize) -> (f32, f32) {
-    (
-        (2 * x + 1) as f32 / width as f32 - 1.0,
-        (2 * y + 1) as f32 / height as f32 - 1.0,
-    )
+    ((2 * x + 1) as f32 / width as f32 - 1.0, (2 * y + 1) as f32 / height as f32 - 1.0)
 }
 
 /// A dot product in sixteen lanes; the lengths are multiples of sixteen.

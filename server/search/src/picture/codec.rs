@@ -52,11 +52,7 @@ fn on_white(picture: DynamicImage) -> Vec<u8> {
         // At most 255, so nothing is lost.
         ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
     };
-    picture
-        .into_rgba8()
-        .pixels()
-        .flat_map(|p| [mix(p[0], p[3]), mix(p[1], p[3]), mix(p[2], p[3])])
-        .collect()
+    picture.into_rgba8().pixels().flat_map(|p| [mix(p[0], p[3]), mix(p[1], p[3]), mix(p[2], p[3])]).collect()
 }
 
 #[cfg(test)]
@@ -73,14 +69,8 @@ mod tests {
     #[test]
     fn transparent_is_white() {
         let picture = decode(&png(3, 2, [10, 200, 0, 0])).unwrap();
-        assert_eq!(
-            (picture.width(), picture.height(), picture.data()[0]),
-            (3, 2, 255)
-        );
-        assert_eq!(
-            decode(&png(1, 1, [10, 200, 0, 255])).unwrap().data(),
-            [10, 200, 0]
-        );
+        assert_eq!((picture.width(), picture.height(), picture.data()[0]), (3, 2, 255));
+        assert_eq!(decode(&png(1, 1, [10, 200, 0, 255])).unwrap().data(), [10, 200, 0]);
     }
 
     #[test]

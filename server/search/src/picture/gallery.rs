@@ -108,11 +108,7 @@ fn ranked(found: &[(usize, f32)], limit: usize) -> Vec<Match> {
         .take(limit)
         .map(|(i, &(number, score))| {
             let next = found.get(i + 1).map_or(0.0, |next| next.1.max(0.0));
-            Match {
-                number,
-                score: share(score),
-                confidence: share(score - next),
-            }
+            Match { number, score: share(score), confidence: share(score - next) }
         })
         .collect()
 }

@@ -33,11 +33,7 @@ impl Plane {
     /// A picture scaled to `width` x `height` by averaging areas.
     pub(super) fn scaled(picture: &Rgb8, width: usize, height: usize) -> Self {
         let rgb = area_average(picture, width, height);
-        Self {
-            width,
-            height,
-            data: rgb.into_iter().map(opponent).collect(),
-        }
+        Self { width, height, data: rgb.into_iter().map(opponent).collect() }
     }
 
     fn halved(&self) -> Self {
@@ -86,11 +82,7 @@ impl Pyramid {
             levels.push(last.halved());
         }
         let spread = variance(&levels[0].data);
-        Self {
-            levels,
-            spread,
-            size: (width as f32, height as f32),
-        }
+        Self { levels, spread, size: (width as f32, height as f32) }
     }
 
     /// The finest level.
@@ -167,10 +159,7 @@ fn shares(source: usize, target: usize) -> Vec<Share> {
             let last = ((to.ceil() as usize).max(first + 1)).min(source);
             let overlap = |p: usize| (to.min((p + 1) as f64) - from.max(p as f64)).max(0.0);
             let total: f64 = (first..last).map(overlap).sum();
-            Share {
-                first,
-                weights: (first..last).map(|p| (overlap(p) / total) as f32).collect(),
-            }
+            Share { first, weights: (first..last).map(|p| (overlap(p) / total) as f32).collect() }
         })
         .collect()
 }

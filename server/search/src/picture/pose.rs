@@ -28,10 +28,7 @@ impl Pose {
 
     /// Width and height in pixels.
     pub(super) fn sides(&self) -> (f32, f32) {
-        (
-            2.0 * self.right[0].hypot(self.right[1]),
-            2.0 * self.down[0].hypot(self.down[1]),
-        )
+        (2.0 * self.right[0].hypot(self.right[1]), 2.0 * self.down[0].hypot(self.down[1]))
     }
 
     /// Its area in pixels.
@@ -67,12 +64,6 @@ pub(super) fn grid(width: f32, height: f32) -> Vec<Pose> {
 fn centres(whole: f32, side: f32) -> impl Iterator<Item = f32> {
     let room = (whole - side).max(0.0);
     let steps = (room / (side * STRIDE)).ceil() as usize;
-    (0..=steps).map(move |i| {
-        side / 2.0
-            + if steps == 0 {
-                room / 2.0
-            } else {
-                room * i as f32 / steps as f32
-            }
-    })
+    (0..=steps)
+        .map(move |i| side / 2.0 + if steps == 0 { room / 2.0 } else { room * i as f32 / steps as f32 })
 }

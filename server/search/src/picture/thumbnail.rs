@@ -36,9 +36,7 @@ impl Thumbnail {
     /// Takes the stored form; `None` when it has another length or impossible proportions.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let thumbnail = Self {
-            bytes: bytes.to_vec(),
-        };
+        let thumbnail = Self { bytes: bytes.to_vec() };
         let usable = bytes.len() == Self::BYTES && thumbnail.aspect().is_normal() && thumbnail.aspect() > 0.0;
         usable.then_some(thumbnail)
     }

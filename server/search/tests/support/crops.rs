@@ -189,9 +189,8 @@ fn blurred(rgb: &[[f32; 3]], width: usize, sigma: f32) -> Vec<[f32; 3]> {
     }
     let height = rgb.len() / width;
     let reach = (sigma * 3.0).ceil() as isize;
-    let weights: Vec<f32> = (-reach..=reach)
-        .map(|d| (-(d * d) as f32 / (2.0 * sigma * sigma)).exp())
-        .collect();
+    let weights: Vec<f32> =
+        (-reach..=reach).map(|d| (-(d * d) as f32 / (2.0 * sigma * sigma)).exp()).collect();
     let total: f32 = weights.iter().sum();
     let pass = |source: &[[f32; 3]], dx: isize, dy: isize| -> Vec<[f32; 3]> {
         let clamp = |value: isize, side: usize| value.clamp(0, side as isize - 1) as usize;
