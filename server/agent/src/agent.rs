@@ -23,10 +23,7 @@ pub struct AgentConfig {
 
 impl Default for AgentConfig {
     fn default() -> Self {
-        Self {
-            budgets: Budgets::default(),
-            sampling: Sampling::Greedy,
-        }
+        Self { budgets: Budgets::default(), sampling: Sampling::Greedy }
     }
 }
 
@@ -62,13 +59,7 @@ impl Agent {
         config: AgentConfig,
     ) -> Result<Self, UnknownDialect> {
         let dialect = dialect::by_name(&decoder.info().dialect)?;
-        Ok(Self {
-            decoder,
-            text,
-            image,
-            dialect,
-            config,
-        })
+        Ok(Self { decoder, text, image, dialect, config })
     }
 
     /// Answers a query. Every step goes to the host as an event; the last one is `done`, `error` or `cancelled`, also

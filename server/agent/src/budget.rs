@@ -88,23 +88,12 @@ const LAST_ANSWER_TOKENS: u32 = 256;
 
 impl Spending {
     pub(crate) fn new(budgets: Budgets) -> Self {
-        Self {
-            budgets,
-            began: Instant::now(),
-            tool_calls: 0,
-            image_searches: 0,
-            tokens: 0,
-        }
+        Self { budgets, began: Instant::now(), tool_calls: 0, image_searches: 0, tokens: 0 }
     }
 
     /// The first limit that is reached, if one is.
     pub(crate) fn reached(&self) -> Option<Limit> {
-        let Budgets {
-            tool_calls,
-            total_tokens,
-            wall_clock,
-            ..
-        } = self.budgets;
+        let Budgets { tool_calls, total_tokens, wall_clock, .. } = self.budgets;
         if self.began.elapsed() >= wall_clock {
             return Some(Limit::Time(wall_clock));
         }
@@ -128,18 +117,10 @@ impl Spending {
 
     /// When the next turn has to be over.
     pub(crate) fn deadline(&self, last: bool) -> Instant {
-        let extra = if last {
-            self.budgets.last_answer
-        } else {
-            Duration::ZERO
-        };
+        let extra = if last { self.budgets.last_answer } else { Duration::ZERO };
         let end = self.began + self.budgets.wall_clock + extra;
         // A last answer for another reason than time still gets its share.
-        if last {
-            end.max(Instant::now() + self.budgets.last_answer)
-        } else {
-            end
-        }
+        if last { end.max(Instant::now() + self.budgets.last_answer) } else { end }
     }
 
     /// How long one search may take.
@@ -170,12 +151,7 @@ mod tests {
 
     #[test]
     fn each_limit_is_reached_by_its_own_spending() {
-        let budgets = Budgets {
-            tool_calls: 2,
-            image_searches: 1,
-            total_tokens: 100,
-            ..Budgets::default()
-        };
+        let budgets = Budgets { tool_calls: 2, image_searches: 1, total_tokens: 100, ..Budgets::default() };
         let mut spent = Spending::new(budgets);
         assert_eq!(spent.reached(), None);
         assert_eq!(spent.add_tool_call(true), 1);
@@ -187,10 +163,7 @@ mod tests {
         spent.add_tokens(u32::MAX);
         assert_eq!(spent.reached(), Some(Limit::Tokens(100)));
         assert_eq!(spent.turn_tokens(true), LAST_ANSWER_TOKENS);
-        let no_time = Spending::new(Budgets {
-            wall_clock: Duration::ZERO,
-            ..budgets
-        });
+        let no_time = Spending::new(Budgets { wall_clock: Duration::ZERO, ..budgets });
         assert_eq!(no_time.reached(), Some(Limit::Time(Duration::ZERO)));
     }
 }

@@ -51,9 +51,6 @@ impl AgentError {
     /// The error as the last event of a run.
     #[must_use]
     pub fn event(&self) -> RunError {
-        RunError {
-            code: self.code().to_owned(),
-            message: self.to_string(),
-        }
+        RunError { code: self.code().to_owned(), message: self.to_string() }
     }
 }

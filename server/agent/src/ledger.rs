@@ -38,10 +38,7 @@ impl Ledger {
     /// Keeps what a call returned.
     pub(crate) fn add(&mut self, call_id: &CallId, by_picture: bool, hits: &[Hit]) {
         self.sources.extend(hits.iter().map(|hit| Source {
-            hit: HitRef {
-                call_id: call_id.clone(),
-                rank: hit.rank,
-            },
+            hit: HitRef { call_id: call_id.clone(), rank: hit.rank },
             by_picture,
             title: hit.title.clone(),
             snippet: hit.snippet.clone(),
@@ -94,11 +91,7 @@ fn is_local(url: &str) -> bool {
 
 /// Readers see the text as it is; only its length is bounded.
 fn plain_text(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        text.to_owned()
-    } else {
-        plain_within(text, most)
-    }
+    if text.chars().count() <= most { text.to_owned() } else { plain_within(text, most) }
 }
 
 #[cfg(test)]
@@ -107,13 +100,7 @@ mod tests {
 
     fn hit(rank: u32, url: &str) -> Hit {
         let thumb = Some("https://elsewhere.example/x.png".to_owned());
-        Hit {
-            rank,
-            title: "T".to_owned(),
-            url: url.to_owned(),
-            snippet: "long ".repeat(900),
-            thumb,
-        }
+        Hit { rank, title: "T".to_owned(), url: url.to_owned(), snippet: "long ".repeat(900), thumb }
     }
 
     #[test]
@@ -127,11 +114,7 @@ mod tests {
         let admitted = admitted(hits);
         let seen: Vec<(u32, &str)> = admitted.iter().map(|h| (h.rank, h.url.as_str())).collect();
         assert_eq!(seen, [(1, "/pages/x"), (2, "https://a.example")]);
-        assert!(
-            admitted
-                .iter()
-                .all(|h| h.thumb.is_none() && h.snippet.chars().count() <= SNIPPET_CHARS)
-        );
+        assert!(admitted.iter().all(|h| h.thumb.is_none() && h.snippet.chars().count() <= SNIPPET_CHARS));
     }
 
     #[test]

@@ -27,8 +27,7 @@ impl Meter {
         }
         self.decoding += turn.decoding;
         self.timed_tokens = self.timed_tokens.saturating_add(turn.generated_tokens - 1);
-        self.first_token
-            .get_or_insert(asked.duration_since(began) + turn.first_token);
+        self.first_token.get_or_insert(asked.duration_since(began) + turn.first_token);
     }
 
     /// Counts a search.
@@ -39,11 +38,7 @@ impl Meter {
     /// What the run cost so far.
     pub(crate) fn usage(&self) -> Usage {
         let seconds = self.decoding.as_secs_f32();
-        let speed = if seconds > 0.0 {
-            self.timed_tokens as f32 / seconds
-        } else {
-            0.0
-        };
+        let speed = if seconds > 0.0 { self.timed_tokens as f32 / seconds } else { 0.0 };
         Usage {
             first_token_ms: milliseconds(self.first_token.unwrap_or_default()),
             tokens_per_second: speed,
@@ -80,10 +75,7 @@ mod tests {
         meter.add(&turn(11), began, began + Duration::from_millis(10));
         meter.add(&turn(11), began, began + Duration::from_secs(9));
         let usage = meter.usage();
-        assert_eq!(
-            (usage.prompt_tokens, usage.reused_tokens, usage.generated_tokens),
-            (200, 120, 22)
-        );
+        assert_eq!((usage.prompt_tokens, usage.reused_tokens, usage.generated_tokens), (200, 120, 22));
         assert_eq!(usage.first_token_ms, 50);
         assert!((usage.tokens_per_second - 20.0).abs() < 1e-3);
     }

@@ -27,10 +27,7 @@ pub(crate) fn citations(question: &str, answer: &str, sources: &[Source]) -> Vec
     }
     let asked = content_words(question);
     let pages: Vec<Page> = sources.iter().map(Page::of).collect();
-    sentences(answer)
-        .into_iter()
-        .flat_map(|span| of_sentence(answer, span, &asked, &pages))
-        .collect()
+    sentences(answer).into_iter().flat_map(|span| of_sentence(answer, span, &asked, &pages)).collect()
 }
 
 struct Page<'a> {
@@ -46,10 +43,7 @@ impl<'a> Page<'a> {
         } else {
             format!("{} {}", source.title, source.snippet)
         };
-        Self {
-            source,
-            words: content_words(&text),
-        }
+        Self { source, words: content_words(&text) }
     }
 }
 
@@ -72,10 +66,7 @@ fn of_sentence(
             break;
         };
         open.retain(|word| !best.0.words.contains(word));
-        citations.push(Citation {
-            hit: best.0.source.hit.clone(),
-            span: [start, end],
-        });
+        citations.push(Citation { hit: best.0.source.hit.clone(), span: [start, end] });
     }
     citations
 }
@@ -93,12 +84,7 @@ fn best_page<'a>(
     };
     let ranked = pages.iter().enumerate().map(|(at, page)| (page, score(page), at));
     let best = ranked.max_by_key(|(page, score, at)| {
-        (
-            *score,
-            !page.source.by_picture,
-            std::cmp::Reverse(page.source.hit.rank),
-            *at,
-        )
+        (*score, !page.source.by_picture, std::cmp::Reverse(page.source.hit.rank), *at)
     });
     best.map(|(page, score, _)| (page, score))
 }

@@ -31,11 +31,7 @@ pub(super) fn render(corners: [u32; 4]) -> String {
 /// Reads the first box in a text, which may be fenced, inside a list, or after words.
 pub(super) fn parse(text: &str, view: ViewSize) -> Result<Region, BoxError> {
     let (_, after) = text.split_once(KEY).ok_or(BoxError::Missing)?;
-    let list = after
-        .trim_start()
-        .strip_prefix(':')
-        .ok_or(BoxError::Missing)?
-        .trim_start();
+    let list = after.trim_start().strip_prefix(':').ok_or(BoxError::Missing)?.trim_start();
     let end = list.find(']').ok_or(BoxError::Missing)?;
     let value = serde_json::from_str(&list[..=end]).map_err(|_syntax| BoxError::Missing)?;
     region(&value, view)
@@ -43,12 +39,7 @@ pub(super) fn parse(text: &str, view: ViewSize) -> Result<Region, BoxError> {
 
 /// Reads a JSON list of four numbers; corners outside the picture are moved to its edge.
 pub(super) fn region(value: &Value, view: ViewSize) -> Result<Region, BoxError> {
-    let numbers: Vec<f64> = value
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_f64)
-        .collect();
+    let numbers: Vec<f64> = value.as_array().into_iter().flatten().filter_map(Value::as_f64).collect();
     let corners: [f64; 4] = numbers.try_into().map_err(|_count| BoxError::Missing)?;
     let (width, height) = (f64::from(view.width), f64::from(view.height));
     let [x0, y0, x1, y1] = corners;
@@ -61,10 +52,7 @@ pub(super) fn region(value: &Value, view: ViewSize) -> Result<Region, BoxError> 
 mod tests {
     use super::*;
 
-    const VIEW: ViewSize = ViewSize {
-        width: 224,
-        height: 112,
-    };
+    const VIEW: ViewSize = ViewSize { width: 224, height: 112 };
 
     #[test]
     fn what_is_rendered_is_read_back() {
@@ -75,10 +63,7 @@ mod tests {
     #[test]
     fn reads_what_qwen_writes() {
         let fenced = "```json\n[\n\t{\"bbox_2d\": [0, 0, 112, 500.5], \"label\": \"flag\"}\n]\n```";
-        assert_eq!(
-            parse(fenced, VIEW).unwrap(),
-            Region::new(0.0, 0.0, 0.5, 1.0).unwrap()
-        );
+        assert_eq!(parse(fenced, VIEW).unwrap(), Region::new(0.0, 0.0, 0.5, 1.0).unwrap());
     }
 
     #[test]
@@ -92,11 +77,9 @@ mod tests {
         ] {
             assert_eq!(parse(text, VIEW), Err(BoxError::Missing), "{text}");
         }
-        for text in [
-            "{\"bbox_2d\": [9, 9, 9, 20]}",
-            "{\"bbox_2d\": [300, 0, 400, 9]}",
-            "{\"bbox_2d\": [9, 9, 2, 2]}",
-        ] {
+        for text in
+            ["{\"bbox_2d\": [9, 9, 9, 20]}", "{\"bbox_2d\": [300, 0, 400, 9]}", "{\"bbox_2d\": [9, 9, 2, 2]}"]
+        {
             assert!(matches!(parse(text, VIEW), Err(BoxError::Empty(_))), "{text}");
         }
     }

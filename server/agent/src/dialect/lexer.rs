@@ -19,10 +19,7 @@ pub(super) struct Lexer {
 impl Lexer {
     /// A lexer of these tags; each starts with `<` and ends with its only `>`, so none is the start of another.
     pub(super) fn new(tags: &'static [&'static str]) -> Self {
-        Self {
-            tags,
-            held: String::new(),
-        }
+        Self { tags, held: String::new() }
     }
 
     /// Takes the next piece of text.
@@ -107,10 +104,7 @@ mod tests {
         let mut lexer = Lexer::new(&["<img>", "<img_search>"]);
         assert_eq!(lexer.push("a < b <im"), vec![Token::Text("a < b ".to_owned())]);
         assert_eq!(lexer.push("g"), vec![]);
-        assert_eq!(
-            lexer.push(">x<"),
-            vec![Token::Tag("<img>"), Token::Text("x".to_owned())]
-        );
+        assert_eq!(lexer.push(">x<"), vec![Token::Tag("<img>"), Token::Text("x".to_owned())]);
         assert_eq!(lexer.finish(), Some(Token::Text("<".to_owned())));
         assert_eq!(lexer.finish(), None);
     }

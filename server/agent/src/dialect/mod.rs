@@ -129,9 +129,6 @@ mod tests {
         assert_eq!(by_name("deepmm").unwrap().name(), "deepmm");
         assert_eq!(by_name("tool-call").unwrap().name(), "tool-call");
         let message = by_name("mmsearch-r1").map(|d| d.name()).unwrap_err().to_string();
-        assert!(
-            message.contains("mmsearch-r1") && message.contains("deepmm, tool-call"),
-            "{message}"
-        );
+        assert!(message.contains("mmsearch-r1") && message.contains("deepmm, tool-call"), "{message}");
     }
 }

@@ -119,10 +119,7 @@ impl ParsedTurn {
         if let Some(problem) = self.problems.iter().find(|problem| !problem.is_repaired()) {
             return Err(problem.clone());
         }
-        let deed = self
-            .actions
-            .iter()
-            .find(|action| !matches!(action, Action::Reason(_)));
+        let deed = self.actions.iter().find(|action| !matches!(action, Action::Reason(_)));
         deed.ok_or(Problem::NoAction)
     }
 }

@@ -11,14 +11,7 @@ const BOX_TOKENS: u32 = 64;
 /// Room around the box on each side, as a fraction of its size: boxes are a little off more often than exact.
 const MARGIN: f64 = 0.08;
 /// After a first try without a draw, a second one with.
-const TRIES: [Sampling; 2] = [
-    Sampling::Greedy,
-    Sampling::Random {
-        temperature: 0.7,
-        top_p: 0.9,
-        seed: 1,
-    },
-];
+const TRIES: [Sampling; 2] = [Sampling::Greedy, Sampling::Random { temperature: 0.7, top_p: 0.9, seed: 1 }];
 
 impl Run<'_> {
     /// The part of the first picture that the words refer to; none when the model gives no usable box.
@@ -29,10 +22,7 @@ impl Run<'_> {
         let picture = std::sync::Arc::clone(&picture.pixels);
         for sampling in TRIES {
             let request = GenerateRequest {
-                messages: vec![user_turn(
-                    &[picture.clone()],
-                    self.dialect().grounding_prompt(expression),
-                )],
+                messages: vec![user_turn(&[picture.clone()], self.dialect().grounding_prompt(expression))],
                 sampling,
                 max_tokens: BOX_TOKENS,
                 stop: vec!["}".to_owned()],

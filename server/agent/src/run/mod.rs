@@ -85,11 +85,7 @@ impl<'a> Run<'a> {
         for citation in &citations {
             self.emit(Event::Citation(citation.clone())).await?;
         }
-        Ok(Done {
-            answer,
-            citations,
-            usage: self.meter.usage(),
-        })
+        Ok(Done { answer, citations, usage: self.meter.usage() })
     }
 
     async fn start(&mut self) -> Result<(), Halt> {
@@ -119,10 +115,7 @@ impl<'a> Run<'a> {
         if self.cancel.is_cancelled() {
             return Err(Halt::Cancelled);
         }
-        self.host
-            .emit(event)
-            .await
-            .map_err(|error: HostError| Halt::from(error))
+        self.host.emit(event).await.map_err(|error: HostError| Halt::from(error))
     }
 
     /// Says something to the model; the first time with the pictures.

@@ -73,35 +73,17 @@ impl Run<'_> {
     pub(super) async fn text_search(&mut self, query: &str) -> Result<Outcome, Halt> {
         let text: String = query.chars().take(QUERY_CHARS).collect();
         let search = Arc::clone(&self.agent.text);
-        let id = self
-            .begin(Tool::TextSearch, ToolTarget::Query(text.clone()))
-            .await?;
-        let call = Call {
-            id,
-            tool: Tool::TextSearch,
-            provider: search.name().to_owned(),
-            remark: None,
-        };
-        let query = TextQuery {
-            text,
-            limit: HITS,
-            lang: self.query.lang.clone(),
-        };
+        let id = self.begin(Tool::TextSearch, ToolTarget::Query(text.clone())).await?;
+        let call = Call { id, tool: Tool::TextSearch, provider: search.name().to_owned(), remark: None };
+        let query = TextQuery { text, limit: HITS, lang: self.query.lang.clone() };
         self.finish(call, search.search(&query)).await
     }
 
     /// Searches by picture. The caller has made sure that there is one.
     pub(super) async fn image_search(&mut self, target: &ImageTarget) -> Result<Outcome, Halt> {
         let search = Arc::clone(&self.agent.image);
-        let id = self
-            .begin(Tool::ImageSearch, self.protocol_target(target))
-            .await?;
-        let mut call = Call {
-            id,
-            tool: Tool::ImageSearch,
-            provider: search.name().to_owned(),
-            remark: None,
-        };
+        let id = self.begin(Tool::ImageSearch, self.protocol_target(target)).await?;
+        let mut call = Call { id, tool: Tool::ImageSearch, provider: search.name().to_owned(), remark: None };
         let part = match target {
             ImageTarget::Whole => None,
             ImageTarget::Region(region) => Some(with_margin(*region)),
@@ -115,10 +97,7 @@ impl Run<'_> {
         let Some(pixels) = self.searched_picture(&call.id, part, fallback).await? else {
             return Ok(Outcome::Failed("The question has no picture".to_owned()));
         };
-        let query = ImageQuery {
-            image: ImageRef::Pixels(pixels),
-            limit: HITS,
-        };
+        let query = ImageQuery { image: ImageRef::Pixels(pixels), limit: HITS };
         self.finish(call, search.search(&query)).await
     }
 
@@ -151,38 +130,17 @@ impl Run<'_> {
             };
             (crop.image_id, crop.by, Some(region), crop.pixels)
         } else if let Some(framed) = focus(&self.query).filter(|_| part.is_none() && !fallback) {
-            (
-                framed.image_id.clone(),
-                CropBy::Browser,
-                framed.region,
-                Arc::clone(&framed.pixels),
-            )
+            (framed.image_id.clone(), CropBy::Browser, framed.region, Arc::clone(&framed.pixels))
         } else {
-            (
-                first.image_id.clone(),
-                CropBy::Server,
-                None,
-                Arc::clone(&first.pixels),
-            )
+            (first.image_id.clone(), CropBy::Server, None, Arc::clone(&first.pixels))
         };
-        self.emit(Event::CropUsed(CropUsed {
-            call_id: call_id.clone(),
-            image_id,
-            by,
-            region,
-        }))
-        .await?;
+        self.emit(Event::CropUsed(CropUsed { call_id: call_id.clone(), image_id, by, region })).await?;
         Ok(Some(pixels))
     }
 
     async fn begin(&mut self, tool: Tool, target: ToolTarget) -> Result<CallId, Halt> {
         let call_id = CallId::nth(self.spent.add_tool_call(tool == Tool::ImageSearch));
-        self.emit(Event::ToolCall(ToolCall {
-            call_id: call_id.clone(),
-            tool,
-            target,
-        }))
-        .await?;
+        self.emit(Event::ToolCall(ToolCall { call_id: call_id.clone(), tool, target })).await?;
         Ok(call_id)
     }
 
@@ -211,11 +169,7 @@ impl Run<'_> {
     async fn found(&mut self, call: Call, found: Found, began: Instant) -> Result<Outcome, Halt> {
         let hits = admitted(found.hits);
         let by_picture = call.tool == Tool::ImageSearch;
-        let lines = if by_picture {
-            image_hits(&hits)
-        } else {
-            text_hits(&hits)
-        };
+        let lines = if by_picture { image_hits(&hits) } else { text_hits(&hits) };
         let information = match call.remark {
             Some(remark) => format!("{remark}\n{lines}"),
             None => lines,
@@ -235,20 +189,9 @@ impl Run<'_> {
 
     async fn failed(&mut self, call: Call, code: &str, message: String) -> Result<Outcome, Halt> {
         tracing::info!(code, "a search failed: {message}");
-        let kind = if call.tool == Tool::ImageSearch {
-            "image"
-        } else {
-            "text"
-        };
-        let failed = ToolFailed {
-            call_id: call.id,
-            code: code.to_owned(),
-            message,
-        };
+        let kind = if call.tool == Tool::ImageSearch { "image" } else { "text" };
+        let failed = ToolFailed { call_id: call.id, code: code.to_owned(), message };
         self.emit(Event::ToolFailed(failed)).await?;
-        Ok(Outcome::Failed(format!(
-            "The {kind} search failed ({})",
-            plain(code)
-        )))
+        Ok(Outcome::Failed(format!("The {kind} search failed ({})", plain(code))))
     }
 }

@@ -34,14 +34,8 @@ pub(super) struct Reading {
 impl Run<'_> {
     /// Decodes the next turn and emits what it reasons and answers. A turn that runs out of time ends where it is.
     pub(super) async fn decode(&mut self, last: bool) -> Result<Turn, Halt> {
-        let turn = Turn {
-            parsed: ParsedTurn::default(),
-            text: String::new(),
-        };
-        let mut reading = Reading {
-            parser: self.dialect().parser(&self.context),
-            turn,
-        };
+        let turn = Turn { parsed: ParsedTurn::default(), text: String::new() };
+        let mut reading = Reading { parser: self.dialect().parser(&self.context), turn };
         let request = GenerateRequest {
             messages: self.messages.clone(),
             sampling: self.agent.config.sampling,
@@ -51,9 +45,7 @@ impl Run<'_> {
         };
         let deadline = self.spent.deadline(last).into();
         let completion = self.generate(request, deadline, Some(&mut reading)).await?;
-        if let Some(rest) = completion
-            .as_ref()
-            .and_then(|whole| whole.text.strip_prefix(&reading.turn.text))
+        if let Some(rest) = completion.as_ref().and_then(|whole| whole.text.strip_prefix(&reading.turn.text))
         {
             self.read(&mut reading, rest).await?;
         }
@@ -137,9 +129,7 @@ impl Run<'_> {
 }
 
 fn delta(text: &str) -> TextDelta {
-    TextDelta {
-        text: text.to_owned(),
-    }
+    TextDelta { text: text.to_owned() }
 }
 
 /// What has arrived by now, as one piece: fewer events where the reader is slower than the model.

@@ -57,15 +57,9 @@ impl Run<'_> {
                 Outcome::Failed(problem) => seen = problem,
             }
         }
-        let (Outcome::Found {
-            information: read, ..
-        }
-        | Outcome::Failed(read)) = self.text_search(&query).await?;
-        Ok([seen, read]
-            .into_iter()
-            .filter(|part| !part.is_empty())
-            .collect::<Vec<_>>()
-            .join("\n"))
+        let (Outcome::Found { information: read, .. } | Outcome::Failed(read)) =
+            self.text_search(&query).await?;
+        Ok([seen, read].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n"))
     }
 
     /// Turn by turn to an answer.
@@ -97,9 +91,7 @@ impl Run<'_> {
             {
                 *phase = Phase::Last(Limit::Context);
                 self.open();
-                let only = self
-                    .dialect()
-                    .answer_only(&self.query.question, &self.latest, &self.context);
+                let only = self.dialect().answer_only(&self.query.question, &self.latest, &self.context);
                 self.say(only);
                 self.decode(true).await
             }
@@ -110,8 +102,7 @@ impl Run<'_> {
     /// From now on there is only the answer.
     fn close(&self, phase: &mut Phase, limit: Limit) -> String {
         *phase = Phase::Last(limit);
-        self.dialect()
-            .must_answer(&self.query.question, &limit.to_string())
+        self.dialect().must_answer(&self.query.question, &limit.to_string())
     }
 
     /// Does what the model asked for, or says why not; returns the next user turn.
@@ -122,19 +113,14 @@ impl Run<'_> {
         refusals: &mut u32,
     ) -> Result<String, Halt> {
         let question = self.query.question.clone();
-        let refused = deed
-            .as_ref()
-            .map_or_else(|problem| Some(problem.to_string()), |action| self.forbids(action));
+        let refused =
+            deed.as_ref().map_or_else(|problem| Some(problem.to_string()), |action| self.forbids(action));
         if let Some(reason) = refused {
             *refusals += 1;
             return match deed {
                 _ if *refusals <= CORRECTIONS => Ok(self.dialect().correction(&question, &reason)),
                 Ok(_) => Ok(self.close(phase, Limit::Refused)),
-                Err(problem) => Err(AgentError::Malformed {
-                    corrections: CORRECTIONS,
-                    problem,
-                }
-                .into()),
+                Err(problem) => Err(AgentError::Malformed { corrections: CORRECTIONS, problem }.into()),
             };
         }
         *refusals = 0;
@@ -157,18 +143,13 @@ impl Run<'_> {
         if by_picture && !self.spent.image_search_left() {
             return Some("no image search is left".to_owned());
         }
-        self.ledger
-            .knows(action)
-            .then(|| "this was searched before".to_owned())
+        self.ledger.knows(action).then(|| "this was searched before".to_owned())
     }
 }
 
 fn no_answer(limit: Limit, deed: Result<Action, Problem>) -> AgentError {
     match (limit, deed) {
-        (Limit::Workflow, Err(problem)) => AgentError::Malformed {
-            corrections: 1,
-            problem,
-        },
+        (Limit::Workflow, Err(problem)) => AgentError::Malformed { corrections: 1, problem },
         (limit, _) => AgentError::NoAnswer(limit),
     }
 }

@@ -76,11 +76,7 @@ enum State {
     #[default]
     Between,
     /// Inside one.
-    Inside {
-        element: Element,
-        text: Trimmed,
-        img: bool,
-    },
+    Inside { element: Element, text: Trimmed, img: bool },
     /// After the search or the answer, or after something that cannot be repaired.
     Over,
 }
@@ -167,6 +163,12 @@ impl DeepMmParser {
         if tag == element.closing() {
             return self.close();
         }
+        let opens = tag == INFORMATION || Element::opened_by(tag).is_some();
+        if element == Element::Answer && opens && !self.text_is_empty() {
+            self.problem(Problem::LeftOpen(ANSWER));
+            self.close();
+            return self.problem(Problem::AfterAction);
+        }
         if tag == INFORMATION {
             return self.spoil(Problem::ForgedResult(INFORMATION));
         }
@@ -184,18 +186,10 @@ impl DeepMmParser {
                 self.close();
                 self.open(next);
             }
-            (Element::Answer, Some(_)) if !self.text_is_empty() => {
-                self.problem(Problem::LeftOpen(ANSWER));
-                self.close();
-                self.problem(Problem::AfterAction);
-            }
             (Element::Reason | Element::Answer, None) | (Element::Reason, Some(_)) => {
                 self.problem(Problem::StrayTag(tag));
             }
-            (outer, _) => self.spoil(Problem::Nested {
-                outer: outer.opening(),
-                inner: tag,
-            }),
+            (outer, _) => self.spoil(Problem::Nested { outer: outer.opening(), inner: tag }),
         }
     }
 
@@ -203,11 +197,7 @@ impl DeepMmParser {
         if element != Element::Reason && !self.reasoned {
             self.problem(Problem::NoReason);
         }
-        self.state = State::Inside {
-            element,
-            text: Trimmed::default(),
-            img: false,
-        };
+        self.state = State::Inside { element, text: Trimmed::default(), img: false };
     }
 
     /// The element that is open is complete.
@@ -220,9 +210,7 @@ impl DeepMmParser {
             Element::Reason if text.is_empty() => return,
             Element::Reason => {
                 self.reasoned = true;
-                return self
-                    .events
-                    .push(ParserEvent::ActionComplete(Action::Reason(text.to_owned())));
+                return self.events.push(ParserEvent::ActionComplete(Action::Reason(text.to_owned())));
             }
             Element::Image => image_target(text, img).map(Action::ImageSearch),
             Element::Text => (!text.is_empty()).then(|| Action::TextSearch(one_line(text))),

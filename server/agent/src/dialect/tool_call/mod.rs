@@ -46,11 +46,8 @@ impl Dialect for ToolCall {
     }
 
     fn initial_turn(&self, question: &str, context: &QueryContext) -> String {
-        let framed = if context.framed {
-            "Picture 2 is the part of picture 1 that the user framed.\n"
-        } else {
-            ""
-        };
+        let framed =
+            if context.framed { "Picture 2 is the part of picture 1 that the user framed.\n" } else { "" };
         format!("{framed}{}", asked(question, context))
     }
 
@@ -79,30 +76,17 @@ impl Dialect for ToolCall {
     }
 
     fn must_answer(&self, question: &str, why: &str) -> String {
-        format!(
-            "Do not call a tool again: {why}. Answer in <answer>.\nQuestion: {}",
-            plain(question)
-        )
+        format!("Do not call a tool again: {why}. Answer in <answer>.\nQuestion: {}", plain(question))
     }
 
     fn answer_only(&self, question: &str, information: &str, context: &QueryContext) -> String {
-        let found = if information.is_empty() {
-            String::new()
-        } else {
-            format!("{}\n", response(information))
-        };
-        format!(
-            "{found}{}\nDo not call a tool. Answer in <answer>.",
-            asked(question, context)
-        )
+        let found =
+            if information.is_empty() { String::new() } else { format!("{}\n", response(information)) };
+        format!("{found}{}\nDo not call a tool. Answer in <answer>.", asked(question, context))
     }
 
     fn render(&self, actions: &[Action], context: &QueryContext) -> String {
-        actions
-            .iter()
-            .map(|action| tagged(action, context.view))
-            .collect::<Vec<_>>()
-            .join("\n")
+        actions.iter().map(|action| tagged(action, context.view)).collect::<Vec<_>>().join("\n")
     }
 
     fn parser(&self, context: &QueryContext) -> Box<dyn Parser> {
@@ -110,19 +94,13 @@ impl Dialect for ToolCall {
     }
 
     fn stop(&self) -> Vec<String> {
-        ["</tool_call>", "</answer>", "<tool_response>"]
-            .map(str::to_owned)
-            .to_vec()
+        ["</tool_call>", "</answer>", "<tool_response>"].map(str::to_owned).to_vec()
     }
 }
 
 fn asked(question: &str, context: &QueryContext) -> String {
     match &context.lang {
-        Some(lang) => format!(
-            "Question: {}\nAnswer in the language {}.",
-            plain(question),
-            plain(lang)
-        ),
+        Some(lang) => format!("Question: {}\nAnswer in the language {}.", plain(question), plain(lang)),
         None => format!("Question: {}", plain(question)),
     }
 }
@@ -141,11 +119,7 @@ fn text_tool() -> Value {
 }
 
 fn image_tool(framed: bool) -> Value {
-    let whole = if framed {
-        "the part that the user framed"
-    } else {
-        "the whole picture"
-    };
+    let whole = if framed { "the part that the user framed" } else { "the whole picture" };
     json!({"type": "function", "function": {
         "name": IMAGE_SEARCH,
         "description": format!("Finds what is seen in {whole} (target \"{WHOLE}\") or in a box of picture 1."),
@@ -180,10 +154,7 @@ fn call(name: &str, arguments: &Value) -> String {
 
 /// The region in pixels of the picture as the model sees it; of a picture of 1000 x 1000 where there is none.
 fn corners(region: Region, view: Option<ViewSize>) -> [f64; 4] {
-    let ViewSize { width, height } = view.unwrap_or(ViewSize {
-        width: 1000,
-        height: 1000,
-    });
+    let ViewSize { width, height } = view.unwrap_or(ViewSize { width: 1000, height: 1000 });
     let (width, height) = (f64::from(width), f64::from(height));
     [
         (region.x() * width).round(),
@@ -201,17 +172,8 @@ mod tests {
     fn the_system_message_offers_only_what_can_be_done() {
         let words_only = ToolCall.system(&QueryContext::default()).unwrap();
         assert!(words_only.contains(TEXT_SEARCH) && !words_only.contains(IMAGE_SEARCH));
-        let view = Some(ViewSize {
-            width: 28,
-            height: 28,
-        });
-        let framed = ToolCall
-            .system(&QueryContext {
-                view,
-                framed: true,
-                lang: None,
-            })
-            .unwrap();
+        let view = Some(ViewSize { width: 28, height: 28 });
+        let framed = ToolCall.system(&QueryContext { view, framed: true, lang: None }).unwrap();
         assert!(framed.contains(IMAGE_SEARCH) && framed.contains("the part that the user framed"));
     }
 

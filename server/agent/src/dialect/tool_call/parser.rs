@@ -123,16 +123,10 @@ impl ToolCallParser {
                 self.tag_between(Trimmed::default(), tag);
             }
             State::Call(json) if tag == CALL_END => self.call(&json),
-            State::Call(_) => self.problem(Problem::Nested {
-                outer: CALL,
-                inner: tag,
-            }),
+            State::Call(_) => self.problem(Problem::Nested { outer: CALL, inner: tag }),
             State::Answer(text) if tag == ANSWER_END => self.answer(text.as_str()),
             State::Answer(text) if text.as_str().is_empty() => {
-                self.problem(Problem::Nested {
-                    outer: ANSWER,
-                    inner: tag,
-                });
+                self.problem(Problem::Nested { outer: ANSWER, inner: tag });
             }
             State::Answer(text) => {
                 self.problem(Problem::LeftOpen(ANSWER));
@@ -158,8 +152,7 @@ impl ToolCallParser {
         };
         if !outside.as_str().is_empty() {
             self.problem(Problem::TextOutside);
-            self.events
-                .push(ParserEvent::ReasonDelta(outside.as_str().to_owned()));
+            self.events.push(ParserEvent::ReasonDelta(outside.as_str().to_owned()));
             self.reason(outside.as_str());
         }
         self.state = next;
@@ -167,8 +160,7 @@ impl ToolCallParser {
 
     fn reason(&mut self, text: &str) {
         if !text.is_empty() {
-            self.events
-                .push(ParserEvent::ActionComplete(Action::Reason(text.to_owned())));
+            self.events.push(ParserEvent::ActionComplete(Action::Reason(text.to_owned())));
         }
     }
 
@@ -176,8 +168,7 @@ impl ToolCallParser {
         if text.is_empty() {
             return self.problem(Problem::Empty(ANSWER));
         }
-        self.events
-            .push(ParserEvent::ActionComplete(Action::Answer(text.to_owned())));
+        self.events.push(ParserEvent::ActionComplete(Action::Answer(text.to_owned())));
     }
 
     /// A turn that ends outside of any element answers with what stands there.
@@ -224,20 +215,11 @@ fn read_call(json: &str, view: Option<ViewSize>) -> Result<Action, Problem> {
     let call: Call = serde_json::from_str(json.trim()).map_err(|e| unreadable(&e))?;
     match call.name.as_str() {
         TEXT_SEARCH => {
-            let query = call
-                .arguments
-                .query
-                .as_deref()
-                .map(str::trim)
-                .filter(|query| !query.is_empty());
-            query
-                .map(|query| Action::TextSearch(query.to_owned()))
-                .ok_or(Problem::Empty("query"))
+            let query = call.arguments.query.as_deref().map(str::trim).filter(|query| !query.is_empty());
+            query.map(|query| Action::TextSearch(query.to_owned())).ok_or(Problem::Empty("query"))
         }
         IMAGE_SEARCH => image_target(&call.arguments, view).map(Action::ImageSearch),
-        _ => Err(Problem::BadArguments(format!(
-            "the tools are {IMAGE_SEARCH} and {TEXT_SEARCH}"
-        ))),
+        _ => Err(Problem::BadArguments(format!("the tools are {IMAGE_SEARCH} and {TEXT_SEARCH}"))),
     }
 }
 

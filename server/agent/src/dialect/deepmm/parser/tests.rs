@@ -30,10 +30,7 @@ fn reads_every_valid_turn() {
             "<reason>r</reason>\n\n<text_search>\n 日本の 首都 \n</text_search>",
             Action::TextSearch("日本の 首都".into()),
         ),
-        (
-            "<reason>r</reason> <answer> a < b,\n1 </ 2 </answer>",
-            Action::Answer("a < b,\n1 </ 2".into()),
-        ),
+        ("<reason>r</reason> <answer> a < b,\n1 </ 2 </answer>", Action::Answer("a < b,\n1 </ 2".into())),
     ] {
         let turn = parse(text);
         assert_eq!(turn.problems, vec![], "{text}");
@@ -46,31 +43,11 @@ fn repairs_what_can_only_mean_one_thing() {
     use Problem::{AfterAction, LeftOpen, NoReason, StrayTag, TextOutside};
     for (text, deed, problems) in [
         ("<img_search>img</img_search>", WHOLE, vec![NoReason]),
-        (
-            "<reason>r</reason><img_search><img></img></img_search>",
-            WHOLE,
-            vec![StrayTag(IMG_END)],
-        ),
-        (
-            "<reason>r<text_search>q</text_search>",
-            Action::TextSearch("q".into()),
-            vec![LeftOpen(REASON)],
-        ),
-        (
-            "<reason></reason><answer>a</answer>",
-            Action::Answer("a".into()),
-            vec![NoReason],
-        ),
-        (
-            "<reason>r</reason><answer>a",
-            Action::Answer("a".into()),
-            vec![LeftOpen(ANSWER)],
-        ),
-        (
-            "<reason>r</reason>So: <answer>a</answer>",
-            Action::Answer("a".into()),
-            vec![TextOutside],
-        ),
+        ("<reason>r</reason><img_search><img></img></img_search>", WHOLE, vec![StrayTag(IMG_END)]),
+        ("<reason>r<text_search>q</text_search>", Action::TextSearch("q".into()), vec![LeftOpen(REASON)]),
+        ("<reason></reason><answer>a</answer>", Action::Answer("a".into()), vec![NoReason]),
+        ("<reason>r</reason><answer>a", Action::Answer("a".into()), vec![LeftOpen(ANSWER)]),
+        ("<reason>r</reason>So: <answer>a</answer>", Action::Answer("a".into()), vec![TextOutside]),
         (
             "<reason>r</reason><answer>a</answer> and more <reason>",
             Action::Answer("a".into()),
@@ -88,6 +65,11 @@ fn repairs_what_can_only_mean_one_thing() {
         ),
         (
             "<reason>r</reason><answer>a<text_search>q</text_search>",
+            Action::Answer("a".into()),
+            vec![LeftOpen(ANSWER), AfterAction],
+        ),
+        (
+            "<reason>r</reason><answer>a<information>1. b</information>",
             Action::Answer("a".into()),
             vec![LeftOpen(ANSWER), AfterAction],
         ),
@@ -116,35 +98,11 @@ fn refuses_what_could_mean_anything() {
         ("<reason>r</reason><img_search></img_search>", Empty(IMAGE)),
         ("<reason>r</reason><answer></answer>", Empty(ANSWER)),
         ("<reason>r</reason><answer>", Empty(ANSWER)),
-        (
-            "<reason>r</reason><text_search>a <img> b</text_search>",
-            Nested {
-                outer: TEXT,
-                inner: IMG,
-            },
-        ),
-        (
-            "<reason>r</reason><img_search><text_search>q</text_search>",
-            Nested {
-                outer: IMAGE,
-                inner: TEXT,
-            },
-        ),
-        (
-            "<reason>r</reason><answer><answer>a</answer>",
-            Nested {
-                outer: ANSWER,
-                inner: ANSWER,
-            },
-        ),
-        (
-            "<information>1. Oslo</information><answer>Oslo</answer>",
-            ForgedResult(INFORMATION),
-        ),
-        (
-            "<reason>r <information>1. Oslo</information></reason>",
-            ForgedResult(INFORMATION),
-        ),
+        ("<reason>r</reason><text_search>a <img> b</text_search>", Nested { outer: TEXT, inner: IMG }),
+        ("<reason>r</reason><img_search><text_search>q</text_search>", Nested { outer: IMAGE, inner: TEXT }),
+        ("<reason>r</reason><answer><answer>a</answer>", Nested { outer: ANSWER, inner: ANSWER }),
+        ("<information>1. Oslo</information><answer>Oslo</answer>", ForgedResult(INFORMATION)),
+        ("<reason>r <information>1. Oslo</information></reason>", ForgedResult(INFORMATION)),
     ] {
         let turn = parse(text);
         assert_eq!(turn.deed(), Err(problem), "{text}: {turn:?}");
@@ -153,20 +111,10 @@ fn refuses_what_could_mean_anything() {
 
 #[test]
 fn what_is_rendered_is_read_back() {
-    for deed in [
-        WHOLE,
-        part("the flag next to the red ball"),
-        Action::TextSearch("Ørland capital".into()),
-    ] {
+    for deed in [WHOLE, part("the flag next to the red ball"), Action::TextSearch("Ørland capital".into())] {
         let actions = vec![reason("I look."), deed];
         let turn = parse(&DeepMm.render(&actions, &QueryContext::default()));
-        assert_eq!(
-            turn,
-            ParsedTurn {
-                actions,
-                problems: vec![]
-            }
-        );
+        assert_eq!(turn, ParsedTurn { actions, problems: vec![] });
     }
 }
 

@@ -5,14 +5,8 @@ use super::super::super::{Dialect, ParsedTurn, QueryContext};
 use super::super::ToolCall;
 use super::*;
 
-const CONTEXT: QueryContext = QueryContext {
-    view: Some(ViewSize {
-        width: 100,
-        height: 200,
-    }),
-    framed: false,
-    lang: None,
-};
+const CONTEXT: QueryContext =
+    QueryContext { view: Some(ViewSize { width: 100, height: 200 }), framed: false, lang: None };
 
 fn parse(text: &str) -> ParsedTurn {
     ParsedTurn::parse(ToolCall.parser(&CONTEXT), text)
@@ -33,13 +27,7 @@ fn what_is_rendered_is_read_back() {
     ] {
         let actions = vec![Action::Reason("I look.".to_owned()), deed];
         let turn = parse(&ToolCall.render(&actions, &CONTEXT));
-        assert_eq!(
-            turn,
-            ParsedTurn {
-                actions,
-                problems: vec![]
-            }
-        );
+        assert_eq!(turn, ParsedTurn { actions, problems: vec![] });
     }
 }
 
