@@ -29,6 +29,7 @@ pub mod probe;
 pub mod tokenizer;
 pub mod weights;
 
+pub use candle_core::Device;
 pub use decode::Engine;
 pub use error::{Error, Result};
 pub use loaded::Loaded;

@@ -38,14 +38,14 @@ impl ChatTemplate {
     ///
     /// # Errors
     /// [`Error::Conversation`] when it is not valid Jinja.
-    pub fn new(source: String) -> Result<Self> {
+    pub fn new(source: impl Into<String>) -> Result<Self> {
         let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.map_err(|error| refused(&error))?);
         environment.add_function("raise_exception", |message: String| -> Result<Value, minijinja::Error> {
             Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
         });
-        environment.add_template_owned(NAME, source).map_err(|error| refused(&error))?;
+        environment.add_template_owned(NAME, source.into()).map_err(|error| refused(&error))?;
         Ok(Self { environment: Arc::new(environment) })
     }
 
