@@ -60,7 +60,7 @@ impl Tools {
             .generate_output()
             .with_context(|| format!("wasm-bindgen could not read {}", wasm.display()))?;
         ensure!(
-            output.snippets().is_empty() && output.local_modules().is_empty(),
+            output.snippets().values().all(Vec::is_empty) && output.local_modules().is_empty(),
             "a dependency brings JavaScript snippets, which the bundle has no place for"
         );
         let glue = output.js().to_owned();
