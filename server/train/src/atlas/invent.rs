@@ -1,0 +1,208 @@
+//! Made-up countries. Training on names that exist nowhere else teaches copying from what was found instead of
+//! remembering.
+
+use super::countries::Country;
+use super::rng::Rng;
+
+const ONSETS: [&str; 30] = [
+    "b", "br", "ch", "d", "dr", "f", "fl", "g", "gr", "h", "j", "k", "kl", "kh", "l", "m", "n", "ny", "p", "pr", "r",
+    "s", "sh", "st", "t", "tr", "v", "w", "y", "z",
+];
+const VOWELS: [&str; 12] = ["a", "e", "i", "o", "u", "a", "o", "ai", "ei", "au", "ia", "oa"];
+const CODAS: [&str; 14] = ["", "", "", "", "n", "r", "l", "s", "m", "k", "nd", "rt", "th", "ng"];
+const ENDINGS: [&str; 12] =
+    ["", "", "", "", "ia", "land", "stan", "na", "ria", "mark", "os", "ea"];
+const BEFORE: [&str; 10] =
+    ["New", "North", "South", "East", "Saint", "Upper", "San", "Great", "Republic of the", "Isle of"];
+const AFTER: [&str; 8] = ["Islands", "Island", "Republic", "City", "Keys", "Coast", "Emirates", "Territory"];
+const UNITS: [&str; 22] = [
+    "dollar", "pound", "franc", "krone", "krona", "peso", "dinar", "rupee", "rial", "shilling", "lira", "mark", "real",
+    "dirham", "rand", "leu", "manat", "som", "kwacha", "florin", "taka", "riel",
+];
+const PEOPLE: [&str; 8] = ["n", "an", "ian", "ese", "ish", "i", "er", "ic"];
+/// The parts of the world are real: there are only 22, and questions about them are answered by copying all the same.
+const REGIONS: [&str; 22] = [
+    "Northern Europe",
+    "Southern Europe",
+    "Western Europe",
+    "Eastern Europe",
+    "Central Europe",
+    "Southeast Europe",
+    "Northern Africa",
+    "Western Africa",
+    "Middle Africa",
+    "Eastern Africa",
+    "Southern Africa",
+    "Caribbean",
+    "Central America",
+    "North America",
+    "South America",
+    "Central Asia",
+    "Western Asia",
+    "Southern Asia",
+    "South-Eastern Asia",
+    "Eastern Asia",
+    "Melanesia",
+    "Polynesia",
+];
+
+/// A name of one to three words, sometimes with letters that English lacks.
+pub fn name(rng: &mut Rng) -> String {
+    let mut name = word(rng);
+    match rng.weighted(&[0.66, 0.1, 0.08, 0.08, 0.05, 0.03]) {
+        1 => name = format!("{} {name}", rng.one_of(BEFORE)),
+        2 => name = format!("{name} {}", rng.one_of(AFTER)),
+        3 => name = format!("{name} {}", word(rng)),
+        4 => name = format!("{name} and {}", word(rng)),
+        5 => name = format!("{name}-{}", word(rng)),
+        _ => {}
+    }
+    if rng.chance(0.12) { accented(&name, rng) } else { name }
+}
+
+/// One word of one to four syllables.
+fn word(rng: &mut Rng) -> String {
+    let syllables = 1 + rng.weighted(&[0.12, 0.5, 0.3, 0.08]);
+    let mut word: String = (0..syllables)
+        .map(|place| {
+            let onset = if place == 0 && rng.chance(0.15) { "" } else { rng.one_of(ONSETS) };
+            let coda = if place + 1 == syllables || rng.chance(0.3) { rng.one_of(CODAS) } else { "" };
+            format!("{onset}{}{coda}", rng.one_of(VOWELS))
+        })
+        .collect();
+    word.push_str(rng.one_of(ENDINGS));
+    capital(&word)
+}
+
+fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// The name with one of its vowels accented.
+fn accented(name: &str, rng: &mut Rng) -> String {
+    let vowels: Vec<usize> = name.match_indices(['a', 'e', 'i', 'o', 'u']).map(|(at, _)| at).collect();
+    let Some(&at) = rng.pick(&vowels) else { return name.to_owned() };
+    let letter = match &name[at..=at] {
+        "a" => rng.one_of(["á", "ã", "å"]),
+        "e" => rng.one_of(["é", "ê", "è"]),
+        "i" => "í",
+        "o" => rng.one_of(["ó", "ô", "ö"]),
+        _ => rng.one_of(["ú", "ü"]),
+    };
+    format!("{}{letter}{}", &name[..at], &name[at + 1..])
+}
+
+/// A country with a name and facts of its own; `neighbours` are the names it borders, the largest first.
+pub fn country(name: String, neighbours: Vec<String>, rng: &mut Rng) -> Country {
+    let people = demonym(&name, rng);
+    let letters = b"abcdefghijklmnopqrstuvwxyz";
+    let code: String = (0..2).map(|_| char::from(letters[rng.below(letters.len())])).collect();
+    Country {
+        continent: String::new(),
+        region: rng.one_of(REGIONS).to_owned(),
+        capital: self::name(rng),
+        currencies: several(rng, 0.1, |rng| currency(&people, rng)),
+        languages: several(rng, 0.35, language),
+        neighbours,
+        area: area(rng),
+        calling_code: calling_code(rng),
+        domains: vec![format!(".{code}")],
+        demonym: people,
+        independent: true,
+        code,
+        name,
+    }
+}
+
+fn several(rng: &mut Rng, more: f64, one: impl Fn(&mut Rng) -> String) -> Vec<String> {
+    let mut all = vec![one(rng)];
+    while all.len() < 3 && rng.chance(more) {
+        all.push(one(rng));
+    }
+    all
+}
+
+fn currency(people: &str, rng: &mut Rng) -> String {
+    let whose = if rng.chance(0.6) { people.to_owned() } else { word(rng) };
+    if rng.chance(0.1) {
+        return whose;
+    }
+    let unit = if rng.chance(0.75) { rng.one_of(UNITS).to_owned() } else { word(rng).to_lowercase() };
+    format!("{whose} {unit}")
+}
+
+fn language(rng: &mut Rng) -> String {
+    let name = word(rng);
+    if rng.chance(0.5) { demonym(&name, rng) } else { name }
+}
+
+fn demonym(name: &str, rng: &mut Rng) -> String {
+    if rng.chance(0.25) {
+        return word(rng);
+    }
+    let last = name.split(' ').next_back().unwrap_or(name);
+    let stem = last.trim_end_matches(['a', 'e', 'i', 'o', 'u']);
+    if stem.len() < 2 { format!("{last}n") } else { format!("{stem}{}", rng.one_of(PEOPLE)) }
+}
+
+/// From a few to several million square kilometres, every magnitude as often.
+fn area(rng: &mut Rng) -> f64 {
+    let area = libm::pow(10.0, rng.uniform(0.5, 7.1));
+    if area < 10.0 { libm::round(area * 100.0) / 100.0 } else { libm::round(area) }
+}
+
+fn calling_code(rng: &mut Rng) -> String {
+    match rng.weighted(&[0.05, 0.3, 0.55, 0.1]) {
+        0 => format!("+{}", rng.between(1, 9)),
+        1 => format!("+{}", rng.between(20, 99)),
+        2 => format!("+{}", rng.between(200, 999)),
+        _ => format!("+1{}", rng.between(200, 999)),
+    }
+}
+
+/// A small world of countries that border each other, so that chains can be followed.
+pub fn continent(size: usize, rng: &mut Rng) -> Vec<Country> {
+    let mut names: Vec<String> = Vec::new();
+    while names.len() < size {
+        let name = name(rng);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    (0..size)
+        .map(|index| {
+            let mut others: Vec<String> =
+                names.iter().enumerate().filter(|(i, _)| *i != index).map(|(_, n)| n.clone()).collect();
+            rng.shuffle(&mut others);
+            others.truncate(1 + rng.below(3));
+            country(names[index].clone(), others, rng)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_many_and_some_are_foreign() {
+        let mut rng = Rng::new(1);
+        let names: Vec<String> = (0..2_000).map(|_| name(&mut rng)).collect();
+        let different: std::collections::BTreeSet<&String> = names.iter().collect();
+        assert!(different.len() > 1_900, "{}", different.len());
+        assert!(names.iter().any(|n| !n.is_ascii()));
+        assert!(names.iter().any(|n| n.contains(' ')));
+        assert!(names.iter().all(|n| n.chars().count() >= 1 && n.len() <= 60));
+    }
+
+    #[test]
+    fn a_continent_is_closed_under_neighbours() {
+        let mut rng = Rng::new(2);
+        let countries = continent(6, &mut rng);
+        for country in &countries {
+            assert!(!country.neighbours.is_empty() && !country.neighbours.contains(&country.name));
+            assert!(country.neighbours.iter().all(|name| countries.iter().any(|c| &c.name == name)));
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Words only: pages, and drills in copying.
+
+use loupe_agent::information::{image_hits, text_hits};
+use loupe_mllm::engine::{Message, Role};
+
+use super::{Mixture, hits};
+use crate::atlas::countries::Country;
+use crate::atlas::facts::Fact;
+use crate::atlas::pages::{Page, pages};
+use crate::atlas::questions::Lookup;
+use crate::atlas::rng::Rng;
+use crate::atlas::{Split, invent, wording};
+use crate::example::{Example, Turn};
+
+impl Mixture {
+    /// One to three pages of a country, one below the other.
+    pub(super) fn document(&self, rng: &mut Rng) -> Example {
+        let mut pages = self.some_pages(rng);
+        rng.shuffle(&mut pages);
+        pages.truncate(1 + rng.below(3));
+        let text = pages.iter().map(|page| format!("{}: {}", page.title, page.text)).collect::<Vec<_>>().join("\n");
+        Example { kind: "document", turns: vec![Turn::Text { text, weight: 1.0 }], seen: Vec::new() }
+    }
+
+    fn some_pages(&self, rng: &mut Rng) -> Vec<Page> {
+        let real = if rng.chance(self.config.invented) { None } else { rng.pick(self.real.countries()) };
+        match real {
+            Some(country) => self.real.pages(country),
+            None => pages(&invent::continent(3, rng)[0]),
+        }
+    }
+
+    /// A few made-up words, a bar, the words again.
+    pub(super) fn repeat(&self, rng: &mut Rng) -> Example {
+        let words: Vec<String> = (0..2 + rng.below(8)).map(|_| invent::name(rng)).collect();
+        let line = words.join(", ");
+        if rng.chance(0.5) {
+            let text = format!("{line} | {line}");
+            return Example { kind: "repeat", turns: vec![Turn::Text { text, weight: 1.0 }], seen: Vec::new() };
+        }
+        let place = rng.below(words.len());
+        let (asked, said) = match rng.below(2) {
+            0 => (format!("Say again: {line}"), line.clone()),
+            _ => (format!("{line}\nWhich is number {}?", place + 1), words[place].clone()),
+        };
+        self.exchange("repeat", asked, said)
+    }
+
+    /// What a search found, and a question that one of its lines answers.
+    pub(super) fn recall(&self, rng: &mut Rng) -> Example {
+        let invented = invent::continent(6, rng);
+        let world: Vec<&Country> = invented.iter().collect();
+        let country = world[0];
+        if rng.chance(0.3) {
+            let listed = image_hits(&hits::image(&country.name, &world, rng));
+            let asked = format!("<information>\n{listed}\n</information>\nWhose flag is it?");
+            return self.exchange("recall", asked, country.name.clone());
+        }
+        let fact = rng.one_of(Fact::ALL);
+        let Some(gold) = fact.gold(country) else { return self.repeat(rng) };
+        let lookup = Lookup { country: country.name.clone(), fact, gold };
+        let listed = text_hits(&hits::text(&lookup, &world, |_, _| true, rng));
+        let question = wording::fact(fact).draw(Split::Train, rng).replace("{c}", &country.name);
+        let asked = format!("<information>\n{listed}\n</information>\n{question}");
+        self.exchange("recall", asked, lookup.gold.answer)
+    }
+
+    pub(super) fn exchange(&self, kind: &'static str, asked: String, said: String) -> Example {
+        let messages = vec![Message::text(Role::User, asked), Message::text(Role::Assistant, said)];
+        self.conversation(kind, messages, Vec::new())
+    }
+}
