@@ -8,6 +8,8 @@ Each folder below this one is a checkpoint in Hugging Face layout with, beside i
   expected.safetensors, per conversation c: c.input_ids [n], c.position_ids [3, n], c.image_grid_thw [images, 3],
                       c.pixel_values [patches, 588] (one of the two equal frames), c.vision_embeds [tokens, hidden],
                       c.logits [n, vocab], c.generated [40]
+  gradients.json      of the conversation "several": the mean cross-entropy of every token after the first as "loss",
+                      and the norm of its gradient for every weight, by its name on the hub
 Computed in f32 on the CPU, eager attention, the Pillow image processor, one thread.
 """
 
@@ -279,6 +281,18 @@ def expected_of(model, out):
     return {name: value.contiguous() for name, value in found.items()}
 
 
+def gradients_of(model, out):
+    for weight in model.parameters():
+        weight.requires_grad_(True)
+        weight.grad = None
+    with torch.enable_grad():
+        logits = forward(model, out).logits[0, :-1]
+        loss = torch.nn.functional.cross_entropy(logits, out["input_ids"][0, 1:])
+        loss.backward()
+    norms = {hub_key(name): weight.grad.norm().item() for name, weight in model.named_parameters()}
+    return {"loss": loss.item(), **norms}
+
+
 def make(spec, tok):
     folder = HERE / spec["name"]
     shutil.rmtree(folder, ignore_errors=True)
@@ -292,6 +306,8 @@ def make(spec, tok):
         out = inputs_of(turns, tok, processor, folder)
         expected |= {f"{name}.{key}": value for key, value in expected_of(model, out).items()}
     save_file(expected, folder / "expected.safetensors")
+    several = inputs_of(CONVERSATIONS["several"], tok, processor, folder)
+    (folder / "gradients.json").write_text(json.dumps(gradients_of(model, several), indent=1, sort_keys=True))
     cases = {name: [dict(role=role, images=files, text=text) for role, files, text in turns]
              for name, turns in CONVERSATIONS.items()}
     (folder / "cases.json").write_text(json.dumps(cases, indent=1, ensure_ascii=False))

@@ -1,9 +1,7 @@
 //! Every value of the pipeline against transformers, on two tiny random checkpoints.
 
-mod common;
-
+use crate::common::{CHECKPOINTS, conversations, expected, open, relative_difference};
 use candle_core::Tensor;
-use common::{CHECKPOINTS, conversations, expected, open, relative_difference};
 use loupe_mllm::Loaded;
 use loupe_mllm::decode::greedy;
 use loupe_mllm::engine::Message;

@@ -1,5 +1,4 @@
 //! The golden checkpoints under `tests/golden/qwen2_5_vl`, made by its `generate.py`.
-#![allow(dead_code, reason = "every test file uses a part of it")]
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -13,33 +12,33 @@ use loupe_shared::pixels::Rgb8;
 use serde::Deserialize;
 
 /// Both checkpoints: f32 in one file with the hub's keys and tied embeddings; bf16 in shards with module keys, untied.
-pub const CHECKPOINTS: [&str; 2] = ["tied", "untied"];
+pub(crate) const CHECKPOINTS: [&str; 2] = ["tied", "untied"];
 
 /// A message of `cases.json`.
 #[derive(Deserialize)]
-pub struct Turn {
+pub(crate) struct Turn {
     role: String,
     images: Vec<String>,
     text: String,
 }
 
 /// The folder of a checkpoint.
-pub fn folder(name: &str) -> PathBuf {
+pub(crate) fn folder(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/qwen2_5_vl").join(name)
 }
 
 /// Opens a checkpoint.
-pub fn open(name: &str) -> Loaded {
+pub(crate) fn open(name: &str) -> Loaded {
     open_folder(folder(name)).expect("a valid checkpoint")
 }
 
 /// Opens whatever lies in a folder.
-pub fn open_folder(path: PathBuf) -> Result<Loaded, Error> {
+pub(crate) fn open_folder(path: PathBuf) -> Result<Loaded, Error> {
     Loaded::open(&Files::folder(&path), &Device::Cpu)
 }
 
 /// The conversations of a checkpoint by name.
-pub fn conversations(name: &str) -> BTreeMap<String, Vec<Message>> {
+pub(crate) fn conversations(name: &str) -> BTreeMap<String, Vec<Message>> {
     let json = std::fs::read(folder(name).join("cases.json")).expect("cases.json");
     let cases: BTreeMap<String, Vec<Turn>> = serde_json::from_slice(&json).expect("a map of turns");
     cases
@@ -59,20 +58,20 @@ fn message(name: &str, turn: &Turn) -> Message {
 }
 
 /// A picture of a checkpoint's folder.
-pub fn picture(name: &str, file: &str) -> Arc<Rgb8> {
+pub(crate) fn picture(name: &str, file: &str) -> Arc<Rgb8> {
     let decoded = image::open(folder(name).join("pictures").join(file)).expect("a picture").into_rgb8();
     let (width, height) = decoded.dimensions();
     Arc::new(Rgb8::new(width, height, decoded.into_raw()).expect("whole pixels"))
 }
 
 /// What transformers computed, by `conversation.value`.
-pub fn expected(name: &str) -> HashMap<String, Tensor> {
+pub(crate) fn expected(name: &str) -> HashMap<String, Tensor> {
     candle_core::safetensors::load(folder(name).join("expected.safetensors"), &Device::Cpu)
         .expect("expected.safetensors")
 }
 
 /// The largest difference as a part of the largest magnitude expected.
-pub fn relative_difference(got: &Tensor, expected: &Tensor) -> f32 {
+pub(crate) fn relative_difference(got: &Tensor, expected: &Tensor) -> f32 {
     assert_eq!(got.dims(), expected.dims());
     let number = |tensor: candle_core::Result<Tensor>| {
         tensor.and_then(|t| t.flatten_all()?.max(0)?.to_scalar::<f32>()).expect("a number")

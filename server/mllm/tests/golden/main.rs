@@ -1,0 +1,13 @@
+//! The crate against golden checkpoints (`tests/golden/qwen2_5_vl`), in one program so that it is linked once.
+//!
+//! - `common`: opening the checkpoints and their conversations.
+//! - `parity`: every value of the pipeline against transformers.
+//! - `gradients`: training's gradients against PyTorch.
+//! - `broken`: broken checkpoints are refused.
+//! - `engine`: turns as callers see them.
+
+mod broken;
+mod common;
+mod engine;
+mod gradients;
+mod parity;
