@@ -32,10 +32,7 @@ impl Axis {
     pub fn new(source: u32, target: u32) -> Result<Self, PixelError> {
         let sides = 1..=MAX_SIDE;
         if !(sides.contains(&source) && sides.contains(&target)) {
-            return Err(PixelError::Size {
-                width: source,
-                height: target,
-            });
+            return Err(PixelError::Size { width: source, height: target });
         }
         let scale = f64::from(source) / f64::from(target);
         let kernel_scale = scale.max(1.0);
@@ -49,8 +46,7 @@ impl Axis {
         let mut row = Vec::with_capacity(stride);
         for (at, slot) in (0..target).zip(axis.weights.chunks_exact_mut(stride)) {
             let centre = (f64::from(at) + 0.5) * scale;
-            axis.bounds
-                .push(kernel_row(centre, kernel_scale, source, &mut row));
+            axis.bounds.push(kernel_row(centre, kernel_scale, source, &mut row));
             for (weight, exact) in slot.iter_mut().zip(&row) {
                 *weight = to_fixed(*exact);
             }
@@ -103,10 +99,7 @@ impl Axis {
     /// First source pixel and weights of each target pixel in turn.
     pub(super) fn taps(&self) -> impl Iterator<Item = (usize, &[i32])> {
         let rows = self.weights.chunks_exact(self.stride);
-        self.bounds
-            .iter()
-            .zip(rows)
-            .map(|(&[first, count], row)| (first as usize, &row[..count as usize]))
+        self.bounds.iter().zip(rows).map(|(&[first, count], row)| (first as usize, &row[..count as usize]))
     }
 }
 
@@ -146,11 +139,7 @@ fn bicubic(x: f64) -> f64 {
 /// Rounds half away from zero, by adding and cutting as the C code does.
 fn to_fixed(weight: f64) -> i32 {
     let scaled = weight * f64::from(1 << PRECISION_BITS);
-    if weight < 0.0 {
-        (scaled - 0.5) as i32
-    } else {
-        (scaled + 0.5) as i32
-    }
+    if weight < 0.0 { (scaled - 0.5) as i32 } else { (scaled + 0.5) as i32 }
 }
 
 #[cfg(test)]
@@ -164,11 +153,7 @@ mod tests {
         assert!(axis.copies());
         for (at, (first, weights)) in axis.taps().enumerate() {
             for (offset, &weight) in weights.iter().enumerate() {
-                let expected = if first + offset == at {
-                    1 << PRECISION_BITS
-                } else {
-                    0
-                };
+                let expected = if first + offset == at { 1 << PRECISION_BITS } else { 0 };
                 assert_eq!(weight, expected);
             }
         }

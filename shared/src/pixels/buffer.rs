@@ -26,12 +26,7 @@ impl Rgb8 {
     pub fn new(width: u32, height: u32, data: Vec<u8>) -> Result<Self, SizeMismatch> {
         let expected = width as usize * height as usize * 3;
         if expected == 0 || data.len() != expected {
-            return Err(SizeMismatch {
-                width,
-                height,
-                expected,
-                got: data.len(),
-            });
+            return Err(SizeMismatch { width, height, expected, got: data.len() });
         }
         Ok(Self { width, height, data })
     }

@@ -73,16 +73,7 @@ mod tests {
         let bytes = patches(&picture).unwrap();
         let red_at = |x: usize, y: usize| picture.data()[(y * 56 + x) * 3];
         let first_bytes: Vec<u8> = bytes.chunks_exact(PATCH_BYTES).map(|patch| patch[0]).collect();
-        let corners = [
-            (0, 0),
-            (14, 0),
-            (0, 14),
-            (14, 14),
-            (28, 0),
-            (42, 0),
-            (28, 14),
-            (42, 14),
-        ];
+        let corners = [(0, 0), (14, 0), (0, 14), (14, 14), (28, 0), (42, 0), (28, 14), (42, 14)];
         assert_eq!(first_bytes, corners.map(|(x, y)| red_at(x, y)));
     }
 }

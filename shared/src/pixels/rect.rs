@@ -24,14 +24,7 @@ impl Rect {
         };
         if !(within(x, width, picture.0) && within(y, height, picture.1)) {
             let (picture_width, picture_height) = picture;
-            return Err(PixelError::Outside {
-                x,
-                y,
-                width,
-                height,
-                picture_width,
-                picture_height,
-            });
+            return Err(PixelError::Outside { x, y, width, height, picture_width, picture_height });
         }
         Ok(Self { x, y, width, height })
     }
@@ -39,12 +32,7 @@ impl Rect {
     /// The whole of a picture.
     #[must_use]
     pub fn whole(picture: &Rgb8) -> Self {
-        Self {
-            x: 0,
-            y: 0,
-            width: picture.width(),
-            height: picture.height(),
-        }
+        Self { x: 0, y: 0, width: picture.width(), height: picture.height() }
     }
 
     /// The pixels that a region stands for in a picture of `picture` = (width, height), both at least 1.
@@ -56,10 +44,7 @@ impl Rect {
     /// [`PixelError::Size`] if the picture has a side of 0.
     pub fn of_region(region: &Region, picture: (u32, u32)) -> Result<Self, PixelError> {
         if picture.0 == 0 || picture.1 == 0 {
-            return Err(PixelError::Size {
-                width: picture.0,
-                height: picture.1,
-            });
+            return Err(PixelError::Size { width: picture.0, height: picture.1 });
         }
         let (x, width) = nearest_borders(region.x(), region.w(), picture.0);
         let (y, height) = nearest_borders(region.y(), region.h(), picture.1);
@@ -126,11 +111,7 @@ pub fn crop(source: &Rgb8, rect: Rect) -> Result<Rgb8, PixelError> {
         return Err(outside);
     }
     let (first, bytes) = (x as usize * 3, width as usize * 3);
-    let rows = source
-        .data()
-        .chunks_exact(source.width() as usize * 3)
-        .skip(y as usize)
-        .take(height as usize);
+    let rows = source.data().chunks_exact(source.width() as usize * 3).skip(y as usize).take(height as usize);
     let data = rows.flat_map(|row| &row[first..first + bytes]).copied().collect();
     Rgb8::new(width, height, data).map_err(|_mismatch| outside)
 }

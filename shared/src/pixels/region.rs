@@ -35,12 +35,7 @@ const SLACK: f64 = 1e-9;
 
 impl Region {
     /// The whole picture.
-    pub const WHOLE: Self = Self {
-        x: 0.0,
-        y: 0.0,
-        w: 1.0,
-        h: 1.0,
-    };
+    pub const WHOLE: Self = Self { x: 0.0, y: 0.0, w: 1.0, h: 1.0 };
 
     /// Checks and makes a region.
     ///
@@ -52,12 +47,7 @@ impl Region {
         if !inside {
             return Err(RegionError { x, y, w, h });
         }
-        Ok(Self {
-            x,
-            y,
-            w: w.min(1.0 - x),
-            h: h.min(1.0 - y),
-        })
+        Ok(Self { x, y, w: w.min(1.0 - x), h: h.min(1.0 - y) })
     }
 
     /// Left edge.
@@ -100,11 +90,6 @@ impl TryFrom<RawRegion> for Region {
 
 impl From<Region> for RawRegion {
     fn from(region: Region) -> Self {
-        Self {
-            x: region.x,
-            y: region.y,
-            w: region.w,
-            h: region.h,
-        }
+        Self { x: region.x, y: region.y, w: region.w, h: region.h }
     }
 }

@@ -125,10 +125,7 @@ mod tests {
     fn impossible_targets_are_refused() {
         let picture = pattern(3, 2).unwrap();
         for (width, height) in [(0, 1), (1, 0), (65_536, 1), (1, 65_536), (65_535, 65_535)] {
-            assert_eq!(
-                resize(&picture, width, height),
-                Err(PixelError::Size { width, height })
-            );
+            assert_eq!(resize(&picture, width, height), Err(PixelError::Size { width, height }));
         }
     }
 
@@ -148,11 +145,7 @@ mod tests {
 
     /// One pass of the definition, without blocks, vectors or early outs: `at` gives the samples along the axis.
     fn plain_sum(at: impl Fn(usize) -> u8, first: usize, weights: &[i32]) -> u8 {
-        let sum = weights
-            .iter()
-            .enumerate()
-            .map(|(i, w)| i32::from(at(first + i)) * w)
-            .sum::<i32>();
+        let sum = weights.iter().enumerate().map(|(i, w)| i32::from(at(first + i)) * w).sum::<i32>();
         ((sum + (1 << 21)) >> 22).clamp(0, 255) as u8
     }
 
@@ -180,10 +173,7 @@ mod tests {
         if rows_first((source.width(), source.height()), (width, height)) {
             return plain_columns(&plain_rows(source.data(), &columns), width as usize * 3, &rows);
         }
-        plain_rows(
-            &plain_columns(source.data(), source.width() as usize * 3, &rows),
-            &columns,
-        )
+        plain_rows(&plain_columns(source.data(), source.width() as usize * 3, &rows), &columns)
     }
 
     proptest! {

@@ -18,11 +18,7 @@ pub struct PixelLimits {
 
 impl Default for PixelLimits {
     fn default() -> Self {
-        Self {
-            factor: 28,
-            min_pixels: 56 * 56,
-            max_pixels: 28 * 28 * 1280,
-        }
+        Self { factor: 28, min_pixels: 56 * 56, max_pixels: 28 * 28 * 1280 }
     }
 }
 
@@ -36,17 +32,9 @@ impl Default for PixelLimits {
 /// [`PixelError::Size`] for a side of 0 or above [`MAX_SIDE`], [`PixelError::Aspect`] beyond 200 to 1,
 /// [`PixelError::Limits`] for limits that no picture meets.
 pub fn smart_resize(height: u32, width: u32, limits: PixelLimits) -> Result<(u32, u32), PixelError> {
-    let PixelLimits {
-        factor,
-        min_pixels,
-        max_pixels,
-    } = limits;
+    let PixelLimits { factor, min_pixels, max_pixels } = limits;
     if factor == 0 || factor > MAX_SIDE || min_pixels == 0 || min_pixels > max_pixels {
-        return Err(PixelError::Limits {
-            factor,
-            min: min_pixels,
-            max: max_pixels,
-        });
+        return Err(PixelError::Limits { factor, min: min_pixels, max: max_pixels });
     }
     let sides = 1..=MAX_SIDE;
     if !(sides.contains(&height) && sides.contains(&width)) {
@@ -82,10 +70,7 @@ mod tests {
     #[test]
     fn halves_go_to_even() {
         // 42 / 28 = 1.5 and 70 / 28 = 2.5: both round to 2.
-        let limits = PixelLimits {
-            min_pixels: 1,
-            ..PixelLimits::default()
-        };
+        let limits = PixelLimits { min_pixels: 1, ..PixelLimits::default() };
         assert_eq!(smart_resize(42, 70, limits), Ok((56, 56)));
     }
 
@@ -99,28 +84,15 @@ mod tests {
         assert!(smart_resize(1, 200, PixelLimits::default()).is_ok());
         assert_eq!(
             smart_resize(1, 201, PixelLimits::default()),
-            Err(PixelError::Aspect {
-                width: 201,
-                height: 1
-            })
+            Err(PixelError::Aspect { width: 201, height: 1 })
         );
     }
 
     #[test]
     fn impossible_limits_are_refused() {
-        let upside_down = PixelLimits {
-            factor: 28,
-            min_pixels: 10,
-            max_pixels: 9,
-        };
-        assert_eq!(
-            smart_resize(5, 5, upside_down).unwrap_err().code(),
-            "pixel_limits"
-        );
-        assert_eq!(
-            smart_resize(0, 5, PixelLimits::default()).unwrap_err().code(),
-            "picture_size"
-        );
+        let upside_down = PixelLimits { factor: 28, min_pixels: 10, max_pixels: 9 };
+        assert_eq!(smart_resize(5, 5, upside_down).unwrap_err().code(), "pixel_limits");
+        assert_eq!(smart_resize(0, 5, PixelLimits::default()).unwrap_err().code(), "picture_size");
     }
 
     proptest! {

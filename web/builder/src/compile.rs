@@ -49,24 +49,43 @@ impl Toolchain {
 
 /// Builds `web/app` and returns the path of its wasm file.
 ///
-/// The target folder is its own: the wasm build must not wait for, nor invalidate, the native one.
-///
 /// # Errors
 /// When cargo cannot be started or fails.
 pub(crate) fn client(root: &Path) -> Result<PathBuf> {
+    let target = build(root, &["--package", "loupe-web", "--lib"])?;
+    Ok(target.join("loupe_web.wasm"))
+}
+
+/// Builds an example of a package, a page of a browser test, and returns the path of its wasm file.
+///
+/// # Errors
+/// When cargo cannot be started or fails.
+pub(crate) fn example(root: &Path, package: &str, name: &str) -> Result<PathBuf> {
+    let target = build(root, &["--package", package, "--example", name])?;
+    Ok(target.join("examples").join(name).with_extension("wasm"))
+}
+
+/// Runs cargo and returns the folder of what it built.
+///
+/// The target folder is its own: the wasm build must not wait for, nor invalidate, the native one.
+fn build(root: &Path, what: &[&str]) -> Result<PathBuf> {
     let toolchain = Toolchain::from_env()?;
     let target_dir = root.join("target/wasm");
     let status = toolchain
         .cargo()
         .current_dir(root)
-        .args(["build", "--package", "loupe-web", "--lib", "--profile", "web", "--target", TARGET])
+        .arg("build")
+        .args(what)
+        .args(["--profile", "web", "--target", TARGET])
         .args(toolchain.flags())
         .arg("--target-dir")
         .arg(&target_dir)
         .status()
         .context("could not start cargo")?;
     if !status.success() {
-        bail!("cargo could not build the client for {TARGET}; is the target installed? (`rustup target add {TARGET}`)");
+        bail!(
+            "cargo could not build {what:?} for {TARGET}; is the target installed? (`rustup target add {TARGET}`)"
+        );
     }
-    Ok(target_dir.join(TARGET).join("web/loupe_web.wasm"))
+    Ok(target_dir.join(TARGET).join("web"))
 }

@@ -24,6 +24,10 @@ struct Args {
     #[arg(long, value_name = "FILE", requires = "out")]
     wasm: Option<PathBuf>,
 
+    /// Only build this example for the browser (`PACKAGE:EXAMPLE`) and make a module of it, as `--wasm` does.
+    #[arg(long, value_name = "PACKAGE:EXAMPLE", requires = "out", conflicts_with = "wasm")]
+    example: Option<String>,
+
     /// Where to write; `target/web/dist` by default.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -34,6 +38,10 @@ fn main() -> Result<()> {
     let root = workspace_root()?;
     let tools = module::Tools::find(&root)?;
     let out = args.out.unwrap_or_else(|| root.join("target/web/dist"));
+    if let Some(example) = args.example {
+        let (package, name) = example.split_once(':').context("--example wants PACKAGE:EXAMPLE")?;
+        return write_module(&tools, &compile::example(&root, package, name)?, &out);
+    }
     match args.wasm {
         Some(wasm) => write_module(&tools, &wasm, &out),
         None => write_client(&tools, &root, &out),
