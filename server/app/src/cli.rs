@@ -3,10 +3,14 @@
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
 use crate::commands::{ask, atlas, dataset, doctor, eval, index, probe, serve, train};
+
+/// How long threads have to end when the program does.
+const SHUTDOWN: Duration = Duration::from_secs(5);
 
 /// Point at something in a picture, ask, and get an answer that was looked up, with its sources.
 #[derive(Debug, Parser)]
@@ -58,7 +62,10 @@ pub fn run_from(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&anyhow::Error::new(error).context("no threads could be started")),
     };
-    match runtime.block_on(dispatch(cli.command)) {
+    let outcome = runtime.block_on(dispatch(cli.command));
+    // Decoding that was told to stop ends with its token; what does not must not hold the process.
+    runtime.shutdown_timeout(SHUTDOWN);
+    match outcome {
         Ok(code) => code,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
@@ -68,14 +75,14 @@ pub fn run_from(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(args) => serve::run(args).await?,
-        Command::Ask(args) => ask::run(args).await?,
+        Command::Ask(args) => return ask::run(args).await,
         Command::Doctor(args) => return doctor::run(args).await,
         Command::Index(args) => index::run(args).await?,
         Command::Atlas(args) => atlas::run(args)?,
         Command::Dataset(args) => dataset::run(args).await?,
         Command::Train(args) => train::run(args)?,
         Command::Eval(args) => eval::run(args).await?,
-        Command::Probe(args) => probe::run(args)?,
+        Command::Probe(args) => probe::run(&args)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -83,9 +90,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
 /// `loupe … | head` ends the reader first; that is no failure.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        cause
-            .downcast_ref::<std::io::Error>()
-            .is_some_and(|io| io.kind() == ErrorKind::BrokenPipe)
+        cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == ErrorKind::BrokenPipe)
     })
 }
 

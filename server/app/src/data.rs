@@ -56,18 +56,13 @@ impl DataFolder {
     /// # Errors
     /// [`DataError`].
     pub fn open(root: &Path) -> Result<Self, DataError> {
-        let not_writable = |reason| DataError::NotWritable {
-            path: root.to_owned(),
-            reason,
-        };
+        let not_writable = |reason| DataError::NotWritable { path: root.to_owned(), reason };
         if root.exists() && !root.is_dir() {
             return Err(DataError::NotAFolder(root.to_owned()));
         }
         std::fs::create_dir_all(root).map_err(not_writable)?;
         tempfile::tempfile_in(root).map_err(not_writable)?;
-        Ok(Self {
-            root: root.to_owned(),
-        })
+        Ok(Self { root: root.to_owned() })
     }
 
     /// Keeps other servers out of the folder: each would take the other's running queries for interrupted ones.
@@ -75,10 +70,7 @@ impl DataFolder {
     /// # Errors
     /// [`DataError::InUse`], or [`DataError::NotWritable`].
     pub fn lock(&self) -> Result<DataLock, DataError> {
-        let not_writable = |reason| DataError::NotWritable {
-            path: self.root.clone(),
-            reason,
-        };
+        let not_writable = |reason| DataError::NotWritable { path: self.root.clone(), reason };
         let file = File::create(self.root.join("server.lock")).map_err(not_writable)?;
         match file.try_lock() {
             Ok(()) => Ok(DataLock { _file: file }),
@@ -119,10 +111,7 @@ mod tests {
     #[test]
     fn a_file_is_no_data_folder() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        assert_eq!(
-            DataFolder::open(file.path()).unwrap_err().code(),
-            "data_not_a_folder"
-        );
+        assert_eq!(DataFolder::open(file.path()).unwrap_err().code(), "data_not_a_folder");
     }
 
     #[test]

@@ -123,10 +123,7 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, ImageError> {
 /// [`ImageError`].
 pub fn dimensions(bytes: &[u8]) -> Result<(u32, u32), ImageError> {
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
-    reader
-        .map_err(|error| ImageError::Damaged(error.to_string()))?
-        .into_dimensions()
-        .map_err(damaged)
+    reader.map_err(|error| ImageError::Damaged(error.to_string()))?.into_dimensions().map_err(damaged)
 }
 
 fn check_file(bytes: &[u8]) -> Result<Format, ImageError> {
@@ -152,10 +149,7 @@ fn decode_with(mut decoder: impl ImageDecoder) -> Result<Decoded, ImageError> {
         || decoder.iptc_metadata().map_err(damaged)?.is_some();
     let mut picture = DynamicImage::from_decoder(decoder).map_err(damaged)?;
     picture.apply_orientation(orientation);
-    Ok(Decoded {
-        pixels: flatten(picture)?,
-        has_metadata,
-    })
+    Ok(Decoded { pixels: flatten(picture)?, has_metadata })
 }
 
 fn decoder_limits() -> Limits {
@@ -172,11 +166,7 @@ fn flatten(picture: DynamicImage) -> Result<Rgb8, ImageError> {
             let (channel, alpha) = (u32::from(channel), u32::from(alpha));
             ((channel * alpha + 255 * (255 - alpha) + 127) / 255) as u8
         };
-        picture
-            .into_rgba8()
-            .pixels()
-            .flat_map(|p| [0, 1, 2].map(|c| on_white(p.0[c], p.0[3])))
-            .collect()
+        picture.into_rgba8().pixels().flat_map(|p| [0, 1, 2].map(|c| on_white(p.0[c], p.0[3]))).collect()
     } else {
         picture.into_rgb8().into_raw()
     };
@@ -210,9 +200,8 @@ mod tests {
 
     fn crc32(bytes: &[u8]) -> u32 {
         !bytes.iter().fold(!0u32, |crc, byte| {
-            (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-                (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
-            })
+            (0..8)
+                .fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
         })
     }
 
@@ -237,28 +226,15 @@ mod tests {
     #[test]
     fn a_huge_picture_is_refused_by_its_header() {
         let error = decode(&claim_size(png(1, 1), 30_000, 30_000)).unwrap_err();
-        assert_eq!(
-            error,
-            ImageError::TooLarge {
-                width: 30_000,
-                height: 30_000
-            }
-        );
-        assert!(matches!(
-            decode(&claim_size(png(1, 1), 20_001, 1)),
-            Err(ImageError::TooLarge { .. })
-        ));
+        assert_eq!(error, ImageError::TooLarge { width: 30_000, height: 30_000 });
+        assert!(matches!(decode(&claim_size(png(1, 1), 20_001, 1)), Err(ImageError::TooLarge { .. })));
     }
 
     #[test]
     fn a_truncated_file_is_damaged_wherever_it_ends() {
         let whole = png(40, 30);
         for length in 8..whole.len() - 12 {
-            assert_eq!(
-                decode(&whole[..length]).unwrap_err().code(),
-                "image_damaged",
-                "{length} bytes"
-            );
+            assert_eq!(decode(&whole[..length]).unwrap_err().code(), "image_damaged", "{length} bytes");
         }
     }
 
@@ -268,13 +244,8 @@ mod tests {
         picture.put_pixel(1, 0, Rgba([0, 100, 200, 255]));
         let mut bytes = Vec::new();
         let encoder = image::codecs::png::PngEncoder::new(&mut bytes);
-        encoder
-            .write_image(picture.as_raw(), 2, 1, image::ExtendedColorType::Rgba8)
-            .unwrap();
-        assert_eq!(
-            decode(&bytes).unwrap().pixels.data(),
-            [255, 255, 255, 0, 100, 200]
-        );
+        encoder.write_image(picture.as_raw(), 2, 1, image::ExtendedColorType::Rgba8).unwrap();
+        assert_eq!(decode(&bytes).unwrap().pixels.data(), [255, 255, 255, 0, 100, 200]);
     }
 
     /// The smallest EXIF block: little-endian TIFF with one entry, orientation 6 (turn right to see it upright).
@@ -286,16 +257,11 @@ mod tests {
         let mut encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 100);
         encoder.set_exif_metadata(TURN_RIGHT.to_vec()).unwrap();
         let left_black = [[0; 3 * 8], [255; 3 * 8]].concat().repeat(16);
-        encoder
-            .write_image(&left_black, 16, 16, image::ExtendedColorType::Rgb8)
-            .unwrap();
+        encoder.write_image(&left_black, 16, 16, image::ExtendedColorType::Rgb8).unwrap();
         let decoded = decode(&bytes).unwrap();
         assert!(decoded.has_metadata);
         let pixels = decoded.pixels.data();
-        assert!(
-            pixels[..3 * 16].iter().all(|v| *v < 40),
-            "what was left is on top"
-        );
+        assert!(pixels[..3 * 16].iter().all(|v| *v < 40), "what was left is on top");
         assert!(pixels[3 * 16 * 15..].iter().all(|v| *v > 215));
     }
 }

@@ -44,10 +44,7 @@ impl ImageFolder {
     /// The folder at `root`; it is created with the first picture.
     #[must_use]
     pub fn new(root: PathBuf) -> Self {
-        Self {
-            root,
-            decoders: Arc::new(Semaphore::new(DECODERS)),
-        }
+        Self { root, decoders: Arc::new(Semaphore::new(DECODERS)) }
     }
 
     /// Keeps an uploaded picture. The bytes are kept as they came, except where they carry metadata: then the upright
@@ -62,11 +59,7 @@ impl ImageFolder {
             let path = folder.path(&image_id);
             if path.exists() {
                 let (width, height) = dimensions(&std::fs::read(path)?)?;
-                return Ok(ImageStored {
-                    image_id,
-                    width,
-                    height,
-                });
+                return Ok(ImageStored { image_id, width, height });
             }
             let Decoded { pixels, has_metadata } = decode(&bytes)?;
             if has_metadata {
@@ -74,11 +67,7 @@ impl ImageFolder {
             } else {
                 write_atomically(&path, &bytes)?;
             }
-            Ok(ImageStored {
-                image_id,
-                width: pixels.width(),
-                height: pixels.height(),
-            })
+            Ok(ImageStored { image_id, width: pixels.width(), height: pixels.height() })
         })
         .await
     }
@@ -147,20 +136,13 @@ impl ImageFolder {
         work: impl FnOnce() -> Result<T, FolderError> + Send + 'static,
     ) -> Result<T, FolderError> {
         let internal = |error: &dyn std::error::Error| FolderError::Internal(error.to_string());
-        let permit = self
-            .decoders
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(|error| internal(&error))?;
+        let permit = self.decoders.clone().acquire_owned().await.map_err(|error| internal(&error))?;
         let work = move || {
             let result = work();
             drop(permit);
             result
         };
-        tokio::task::spawn_blocking(work)
-            .await
-            .map_err(|error| internal(&error))?
+        tokio::task::spawn_blocking(work).await.map_err(|error| internal(&error))?
     }
 }
 
@@ -171,12 +153,7 @@ impl ImageFolder {
 pub fn encode_png(pixels: &Rgb8) -> Result<Vec<u8>, FolderError> {
     let mut bytes = Cursor::new(Vec::new());
     PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive)
-        .write_image(
-            pixels.data(),
-            pixels.width(),
-            pixels.height(),
-            image::ExtendedColorType::Rgb8,
-        )
+        .write_image(pixels.data(), pixels.width(), pixels.height(), image::ExtendedColorType::Rgb8)
         .map_err(|error| FolderError::Internal(error.to_string()))?;
     Ok(bytes.into_inner())
 }
@@ -187,9 +164,7 @@ fn content_id(bytes: &[u8]) -> ImageId {
 
 /// Readers see the whole file or none, also after a crash.
 fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path
-        .parent()
-        .ok_or_else(|| io::Error::other("a picture's path has no folder"))?;
+    let folder = path.parent().ok_or_else(|| io::Error::other("a picture's path has no folder"))?;
     std::fs::create_dir_all(folder)?;
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(bytes)?;
@@ -218,10 +193,7 @@ mod tests {
         assert_eq!(folder.read(&stored.image_id).await.unwrap(), bytes);
         assert_eq!(folder.load(&stored.image_id).await.unwrap(), picture());
         folder.remove(&stored.image_id).await.unwrap();
-        assert!(matches!(
-            folder.read(&stored.image_id).await,
-            Err(FolderError::Unknown(_))
-        ));
+        assert!(matches!(folder.read(&stored.image_id).await, Err(FolderError::Unknown(_))));
     }
 
     #[tokio::test]

@@ -54,9 +54,8 @@ impl Store {
             let mut statement = connection.prepare_cached(
                 "SELECT envelope FROM events WHERE query_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
             )?;
-            let rows = statement.query_map(params![id.as_str(), to_i64(after), limit], |row| {
-                row.get::<_, String>(0)
-            })?;
+            let rows = statement
+                .query_map(params![id.as_str(), to_i64(after), limit], |row| row.get::<_, String>(0))?;
             rows.map(|row| from_json(&row?)).collect()
         })
         .await

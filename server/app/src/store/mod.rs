@@ -85,10 +85,7 @@ impl Store {
     /// [`StoreError`].
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let connection = connect(path).map_err(|error| named(path, error))?;
-        Ok(Self {
-            path: path.to_owned(),
-            connection: Arc::new(Mutex::new(connection)),
-        })
+        Ok(Self { path: path.to_owned(), connection: Arc::new(Mutex::new(connection)) })
     }
 
     /// Runs `work` on the connection, away from the async threads.
@@ -128,9 +125,7 @@ impl Store {
             let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
             work(&mut connection)
         };
-        tokio::task::spawn_blocking(work)
-            .await
-            .map_err(|error| StoreError::Internal(error.to_string()))?
+        tokio::task::spawn_blocking(work).await.map_err(|error| StoreError::Internal(error.to_string()))?
     }
 
     /// Checks that the database answers and its file is still there.
@@ -156,10 +151,7 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "foreign_keys", true)?;
     let health: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if health != "ok" {
-        return Err(StoreError::Damaged {
-            path: path.to_owned(),
-            reason: health,
-        });
+        return Err(StoreError::Damaged { path: path.to_owned(), reason: health });
     }
     schema::migrate(&mut connection, path)?;
     Ok(connection)
@@ -174,10 +166,7 @@ fn named(path: &Path, error: StoreError) -> StoreError {
                 Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt | ErrorCode::CannotOpen)
             ) =>
         {
-            StoreError::Damaged {
-                path: path.to_owned(),
-                reason: cause.to_string(),
-            }
+            StoreError::Damaged { path: path.to_owned(), reason: cause.to_string() }
         }
         other => other,
     }

@@ -24,11 +24,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn add_query(&self, id: &QueryId, request: &QueryRequest, now: u64) -> Result<(), StoreError> {
         let (id, json) = (id.clone(), to_json(request)?);
-        let images: Vec<ImageId> = request
-            .images
-            .iter()
-            .map(|image| image.image_id.clone())
-            .collect();
+        let images: Vec<ImageId> = request.images.iter().map(|image| image.image_id.clone()).collect();
         self.write(move |transaction| {
             transaction.execute(
                 "INSERT INTO queries (id, request, created_at) VALUES (?1, ?2, ?3)",
@@ -45,8 +41,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn hold_image(&self, id: &QueryId, image: &ImageId) -> Result<(), StoreError> {
         let (id, image) = (id.clone(), image.clone());
-        self.write(move |transaction| hold(transaction, &id, &image))
-            .await
+        self.write(move |transaction| hold(transaction, &id, &image)).await
     }
 
     /// A query; `None` when there is none of that id.
@@ -66,11 +61,7 @@ impl Store {
             let Some((json, created_at, over)) = row else {
                 return Ok(None);
             };
-            Ok(Some(StoredQuery {
-                request: from_json(&json)?,
-                created_at: to_u64(created_at),
-                over,
-            }))
+            Ok(Some(StoredQuery { request: from_json(&json)?, created_at: to_u64(created_at), over }))
         })
         .await
     }
@@ -82,11 +73,8 @@ impl Store {
     pub async fn delete_query(&self, id: &QueryId) -> Result<Vec<ImageId>, StoreError> {
         let id = id.clone();
         self.write(move |transaction| {
-            let images = images_of(
-                transaction,
-                "SELECT image_id FROM query_images WHERE query_id = ?1",
-                id.as_str(),
-            )?;
+            let images =
+                images_of(transaction, "SELECT image_id FROM query_images WHERE query_id = ?1", id.as_str())?;
             transaction.execute("DELETE FROM queries WHERE id = ?1", [id.as_str()])?;
             unheld(transaction, images)
         })
@@ -110,8 +98,7 @@ pub(super) fn images_of(
 ) -> Result<Vec<ImageId>, StoreError> {
     let mut statement = transaction.prepare_cached(select)?;
     let rows = statement.query_map([holder], |row| row.get::<_, String>(0))?;
-    rows.map(|row| ImageId::parse(&row?).map_err(|error| StoreError::Row(error.to_string())))
-        .collect()
+    rows.map(|row| ImageId::parse(&row?).map_err(|error| StoreError::Row(error.to_string()))).collect()
 }
 
 /// Those of `images` that neither a query nor a share holds.

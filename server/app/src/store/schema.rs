@@ -48,11 +48,7 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), St
     let found: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let known = STEPS.len() as u32;
     if found > known {
-        return Err(StoreError::Newer {
-            path: path.to_owned(),
-            found,
-            known,
-        });
+        return Err(StoreError::Newer { path: path.to_owned(), found, known });
     }
     for (version, step) in (1..).zip(STEPS).skip(found as usize) {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -73,12 +69,7 @@ mod tests {
         let path = Path::new("loupe.sqlite3");
         migrate(&mut connection, path).unwrap();
         migrate(&mut connection, path).unwrap();
-        connection
-            .pragma_update(None, "user_version", STEPS.len() as u32 + 1)
-            .unwrap();
-        assert_eq!(
-            migrate(&mut connection, path).unwrap_err().code(),
-            "database_newer"
-        );
+        connection.pragma_update(None, "user_version", STEPS.len() as u32 + 1).unwrap();
+        assert_eq!(migrate(&mut connection, path).unwrap_err().code(), "database_newer");
     }
 }

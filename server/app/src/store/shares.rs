@@ -83,11 +83,7 @@ impl Store {
                 return Ok(None);
             };
             let secret = ShareSecret(blake3::Hash::from_bytes(hash));
-            Ok(Some(Share {
-                run: from_json(&json)?,
-                secret,
-                expires_at: expires_at.map(to_u64),
-            }))
+            Ok(Some(Share { run: from_json(&json)?, secret, expires_at: expires_at.map(to_u64) }))
         })
         .await
     }
@@ -99,11 +95,8 @@ impl Store {
     pub async fn delete_share(&self, id: &ShareId) -> Result<Vec<ImageId>, StoreError> {
         let id = id.clone();
         self.write(move |transaction| {
-            let images = images_of(
-                transaction,
-                "SELECT image_id FROM share_images WHERE share_id = ?1",
-                id.as_str(),
-            )?;
+            let images =
+                images_of(transaction, "SELECT image_id FROM share_images WHERE share_id = ?1", id.as_str())?;
             transaction.execute("DELETE FROM shares WHERE id = ?1", [id.as_str()])?;
             unheld(transaction, images)
         })

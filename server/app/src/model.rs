@@ -1,0 +1,90 @@
+//! Which model answers, and opening it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use loupe_mllm::checkpoint::Files;
+use loupe_mllm::engine::Decoder;
+use loupe_mllm::{Device, Engine, Loaded};
+use rust_embed::Embed;
+
+/// The checkpoint that this project trains and ships, when the program was built with it.
+#[derive(Embed)]
+#[folder = "$LOUPE_POCKET"]
+#[allow_missing = true]
+struct Pocket;
+
+/// The name of the shipped model.
+const POCKET: &str = "pocket";
+
+/// Which model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelSpec {
+    /// The one in the program.
+    Pocket,
+    /// A checkpoint in Hugging Face layout.
+    Folder(PathBuf),
+}
+
+/// Why a model cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The program has no pocket model.
+    #[error("this program was built without the pocket model; give --model the folder of a checkpoint")]
+    NoPocket,
+    /// There is no such folder.
+    #[error(
+        "there is no model folder {0}; give --model `pocket` or the folder of a checkpoint in Hugging Face layout"
+    )]
+    NoFolder(PathBuf),
+    /// The checkpoint cannot be used.
+    #[error("the model cannot be used: {0}")]
+    Checkpoint(#[from] loupe_mllm::Error),
+}
+
+impl ModelError {
+    /// A stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoPocket => "model_no_pocket",
+            Self::NoFolder(_) => "model_no_folder",
+            Self::Checkpoint(_) => "model_unusable",
+        }
+    }
+}
+
+impl ModelSpec {
+    /// Reads `pocket` or a folder.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        if text == POCKET { Self::Pocket } else { Self::Folder(PathBuf::from(text)) }
+    }
+
+    /// The checkpoint's files.
+    ///
+    /// # Errors
+    /// [`ModelError`].
+    pub fn files(&self) -> Result<Files, ModelError> {
+        match self {
+            Self::Folder(path) if path.is_dir() => Ok(Files::folder(path)),
+            Self::Folder(path) => Err(ModelError::NoFolder(path.clone())),
+            Self::Pocket => {
+                let files: BTreeMap<_, _> = Pocket::iter()
+                    .filter_map(|name| Some((name.to_string(), Pocket::get(&name)?.data)))
+                    .collect();
+                if files.is_empty() { Err(ModelError::NoPocket) } else { Ok(Files::embedded(POCKET, files)) }
+            }
+        }
+    }
+
+    /// Opens the model. Takes seconds.
+    ///
+    /// # Errors
+    /// [`ModelError`].
+    pub fn open(&self) -> Result<Arc<dyn Decoder>, ModelError> {
+        let loaded = Loaded::open(&self.files()?, &Device::Cpu)?;
+        Ok(Arc::new(Engine::new(loaded)))
+    }
+}

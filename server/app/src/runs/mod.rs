@@ -1,0 +1,173 @@
+//! Runs: each belongs to the server, not to a connection.
+//!
+//! - [`line`]: one run after the other.
+//! - [`live`]: a run that waits or works.
+//! - [`log`]: its events: kept first, then told.
+//! - [`crops`]: asking the browser for a crop of its original.
+//! - [`host`]: what the agent needs of the server.
+//! - [`brief`]: what the agent is told of a query.
+//! - [`follow`]: reading a log as it grows.
+
+pub mod brief;
+pub mod crops;
+pub mod follow;
+pub mod host;
+pub mod line;
+pub mod live;
+pub mod log;
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::FutureExt;
+use loupe_agent::Agent;
+use loupe_shared::ids::QueryId;
+use loupe_shared::protocol::{Cancelled, Envelope, Event, QueryRequest, RunError};
+use tokio_util::task::TaskTracker;
+
+use crate::images::ImageFolder;
+use crate::moment::now_ms;
+use crate::random;
+use crate::store::{Store, StoreError};
+use brief::BriefError;
+use host::RunHost;
+use line::Line;
+use live::LiveRun;
+use log::LogError;
+
+/// Runs decoded at the same time: they share the processor.
+const SLOTS: usize = 1;
+
+/// Why a query is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// Too many wait already.
+    #[error("{0} questions are waiting already")]
+    Busy(usize),
+    /// It could not be kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Its log could not be begun.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// It could not be named.
+    #[error("the query could not be named: {0}")]
+    Name(String),
+}
+
+/// All runs of this server.
+pub struct Runs {
+    agent: Arc<Agent>,
+    store: Store,
+    images: ImageFolder,
+    line: Line,
+    live: Mutex<HashMap<QueryId, Arc<LiveRun>>>,
+    tasks: TaskTracker,
+}
+
+impl Runs {
+    /// No runs yet.
+    #[must_use]
+    pub fn new(agent: Arc<Agent>, store: Store, images: ImageFolder) -> Arc<Self> {
+        let line = Line::new(SLOTS);
+        Arc::new(Self { agent, store, images, line, live: Mutex::default(), tasks: TaskTracker::new() })
+    }
+
+    /// Keeps a checked query and puts its run in line.
+    ///
+    /// # Errors
+    /// [`SubmitError`]; the query is then not answered.
+    pub async fn submit(self: &Arc<Self>, request: QueryRequest) -> Result<QueryId, SubmitError> {
+        self.line.check_room().await.map_err(SubmitError::Busy)?;
+        let name = random::id().map_err(|error| SubmitError::Name(error.to_string()))?;
+        let id = QueryId::parse(&name).map_err(|error| SubmitError::Name(error.to_string()))?;
+        self.store.add_query(&id, &request, now_ms()).await?;
+        let run = Arc::new(LiveRun::new(id.clone(), self.store.clone()));
+        self.map().insert(id.clone(), run.clone());
+        if let Err(error) = self.line.join(&run).await {
+            self.map().remove(&id);
+            return Err(error.into());
+        }
+        self.tasks.spawn(self.clone().carry(run, request));
+        Ok(id)
+    }
+
+    /// A run that waits or works.
+    #[must_use]
+    pub fn live(&self, id: &QueryId) -> Option<Arc<LiveRun>> {
+        self.map().get(id).cloned()
+    }
+
+    /// Ends all runs without a last event, so that the next start says that a restart interrupted them. Returns when
+    /// none works any more.
+    pub async fn stop(&self) {
+        let runs: Vec<_> = self.map().values().cloned().collect();
+        for run in runs {
+            run.log.freeze().await;
+            run.cancel.cancel();
+        }
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Waits for the run's turn, answers it, and makes sure of its last event.
+    async fn carry(self: Arc<Self>, run: Arc<LiveRun>, request: QueryRequest) {
+        let has_turn = run.wait_for_turn().await;
+        let otherwise = if has_turn {
+            AssertUnwindSafe(self.answer(&run, &request)).catch_unwind().await.unwrap_or_else(|_panic| {
+                tracing::error!(query = %run.id, "the run panicked");
+                failed(
+                    "run_failed",
+                    "Something inside failed while answering. Ask again; the log has the cause.",
+                )
+            })
+        } else {
+            Event::Cancelled(Cancelled {})
+        };
+        match run.log.append(&otherwise).await {
+            Ok(()) | Err(LogError::Over | LogError::Frozen) => {}
+            Err(error) => tracing::error!(query = %run.id, %error, "the run's end could not be kept"),
+        }
+        self.map().remove(&run.id);
+        self.line.leave(&run, has_turn).await;
+    }
+
+    /// Lets the agent answer. Returns the event that ends the run, should the agent not have ended it itself.
+    async fn answer(&self, run: &Arc<LiveRun>, request: &QueryRequest) -> Event {
+        let query = match brief::brief(&self.store, &self.images, request).await {
+            Ok(query) => query,
+            Err(error) => return unreadable(run, &error),
+        };
+        let host = RunHost::new(run.clone(), self.store.clone(), self.images.clone());
+        let end = self.agent.run(query, &host, run.cancel.clone()).await;
+        tracing::info!(query = %run.id, ?end, "run ended");
+        failed("run_failed", "The run ended without an answer. Ask again.")
+    }
+
+    fn map(&self) -> MutexGuard<'_, HashMap<QueryId, Arc<LiveRun>>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends the runs that the last stop of the server interrupted. Called once at the start, before any run begins.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn close_interrupted(store: &Store) -> Result<usize, StoreError> {
+    let open = store.open_runs().await?;
+    let event = failed("server_restarted", "The server was restarted while it worked on this. Ask again.");
+    for run in &open {
+        store.append_event(&run.id, &Envelope::new(run.seq + 1, now_ms(), &event), true).await?;
+    }
+    Ok(open.len())
+}
+
+fn unreadable(run: &LiveRun, error: &BriefError) -> Event {
+    tracing::warn!(query = %run.id, %error, "the query cannot be read");
+    failed(error.code(), &error.to_string())
+}
+
+fn failed(code: &str, message: &str) -> Event {
+    Event::Error(RunError { code: code.to_owned(), message: message.to_owned() })
+}

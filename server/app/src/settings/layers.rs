@@ -1,0 +1,140 @@
+//! Where settings come from: defaults, `loupe.toml`, the environment, flags.
+
+use std::path::PathBuf;
+
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+
+/// The file that is read when none is named.
+const DEFAULT_FILE: &str = "loupe.toml";
+
+/// Settings as flags; also what `loupe.toml` and the environment may set.
+#[derive(Debug, Clone, Default, clap::Args, Serialize)]
+pub struct Flags {
+    /// Settings file; loupe.toml in the current folder where there is one
+    #[arg(long, value_name = "FILE", global = true)]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+    /// Model: `pocket`, or a checkpoint's folder in Hugging Face layout [default: pocket]
+    #[arg(long, value_name = "MODEL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Folder for queries and pictures [default: $XDG_DATA_HOME/loupe]
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<PathBuf>,
+    /// Text search: `local:DIR` or `searxng:URL` [default: local:<data>/atlas]
+    #[arg(long, value_name = "PROVIDER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub search: Option<String>,
+    /// Picture search: `local:DIR` [default: as --search where that is local, else local:<data>/atlas]
+    #[arg(long, value_name = "PROVIDER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_search: Option<String>,
+    /// What is logged, as in `info` or `loupe_app=debug` [default: info]
+    #[arg(long, value_name = "FILTER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+    /// Where to listen; only `loupe serve` sets it
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<String>,
+}
+
+/// All layers merged, not yet checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Raw {
+    pub(super) model: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) data: Option<PathBuf>,
+    pub(super) listen: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) search: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) image_search: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) public_url: Option<String>,
+    pub(super) embed_origins: Vec<String>,
+    pub(super) log: String,
+}
+
+/// The names that the environment may set, each as `LOUPE_NAME`. Other variables of that form belong to the build.
+const NAMES: [&str; 8] =
+    ["model", "data", "listen", "search", "image_search", "public_url", "embed_origins", "log"];
+
+impl Default for Raw {
+    fn default() -> Self {
+        Self {
+            model: "pocket".to_owned(),
+            data: None,
+            listen: "127.0.0.1:8787".to_owned(),
+            search: None,
+            image_search: None,
+            public_url: None,
+            embed_origins: vec!["*".to_owned()],
+            log: "info".to_owned(),
+        }
+    }
+}
+
+/// Why settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The named file is not there.
+    #[error("there is no settings file {0}")]
+    NoFile(PathBuf),
+    /// A layer has an unknown name or a value of another kind.
+    #[error("the settings cannot be read: {0}")]
+    Unreadable(Box<figment::Error>),
+    /// A value is wrong.
+    #[error("the setting {name} is {value:?}: {reason}")]
+    Invalid {
+        /// Which setting.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// What is wrong and how it is written.
+        reason: String,
+    },
+    /// Nothing says where data goes.
+    #[error("neither --data nor $XDG_DATA_HOME nor $HOME says where data goes; give --data DIR")]
+    NoHome,
+    /// They cannot be written as TOML.
+    #[error("the settings cannot be printed: {0}")]
+    Unprintable(String),
+}
+
+impl SettingsError {
+    /// A stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoFile(_) => "settings_no_file",
+            Self::Unreadable(_) => "settings_unreadable",
+            Self::Invalid { .. } => "settings_invalid",
+            Self::NoHome => "settings_no_home",
+            Self::Unprintable(_) => "settings_unprintable",
+        }
+    }
+}
+
+pub(super) fn invalid(name: &'static str, value: &str, reason: impl Into<String>) -> SettingsError {
+    SettingsError::Invalid { name, value: value.to_owned(), reason: reason.into() }
+}
+
+/// Merges all layers.
+pub(super) fn read(flags: &Flags) -> Result<Raw, SettingsError> {
+    let file = match &flags.config {
+        Some(file) if !file.is_file() => return Err(SettingsError::NoFile(file.clone())),
+        Some(file) => Toml::file_exact(file),
+        None => Toml::file_exact(DEFAULT_FILE),
+    };
+    Figment::from(Serialized::defaults(Raw::default()))
+        .merge(file)
+        .merge(Env::prefixed("LOUPE_").only(&NAMES))
+        .merge(Serialized::defaults(flags))
+        .extract()
+        .map_err(|error| SettingsError::Unreadable(Box::new(error)))
+}

@@ -1,0 +1,144 @@
+//! Settings: `loupe.toml`, then the environment (`LOUPE_…`), then flags; the later wins. Checked once, here.
+//!
+//! - [`layers`]: where values come from.
+
+pub mod layers;
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+pub use layers::{Flags, SettingsError};
+use layers::{Raw, invalid};
+use url::Url;
+
+use crate::model::ModelSpec;
+
+/// Where providers are searched, as written: `local:DIR` or `searxng:URL`.
+pub type ProviderText = String;
+
+/// Settings in force.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// The model.
+    pub model: ModelSpec,
+    /// The data folder.
+    pub data: PathBuf,
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// What text is searched with.
+    pub search: ProviderText,
+    /// What pictures are searched with.
+    pub image_search: ProviderText,
+    /// The server's address as others see it, without a slash at the end.
+    pub public_url: Option<String>,
+    /// Which pages may frame the widget: origins, or `*` for any.
+    pub embed_origins: Vec<String>,
+    /// What is logged, in `tracing`'s filter syntax.
+    pub log: String,
+    raw: Raw,
+}
+
+impl Settings {
+    /// Reads all layers and checks the result.
+    ///
+    /// # Errors
+    /// [`SettingsError`] names the setting, where it came from where that is known, and what is wrong.
+    pub fn load(flags: &Flags) -> Result<Self, SettingsError> {
+        Self::check(layers::read(flags)?)
+    }
+
+    fn check(raw: Raw) -> Result<Self, SettingsError> {
+        let data = match &raw.data {
+            Some(data) => data.clone(),
+            None => default_data()?,
+        };
+        let atlas = format!("local:{}", data.join("atlas").display());
+        let search = raw.search.clone().unwrap_or_else(|| atlas.clone());
+        // Text may be searched on the web while pictures stay local, but one local folder serves both.
+        let image_default = if search.starts_with("local:") { search.clone() } else { atlas };
+        let image_search = raw.image_search.clone().unwrap_or(image_default);
+        Ok(Self {
+            model: ModelSpec::parse(&raw.model),
+            data,
+            listen: listen_address(&raw.listen)?,
+            search,
+            image_search,
+            public_url: raw.public_url.as_deref().map(public_url).transpose()?,
+            embed_origins: raw
+                .embed_origins
+                .iter()
+                .map(|origin| embed_origin(origin))
+                .collect::<Result<_, _>>()?,
+            log: raw.log.clone(),
+            raw,
+        })
+    }
+
+    /// The settings as TOML, secrets left out.
+    ///
+    /// # Errors
+    /// [`SettingsError`] when a path is not Unicode.
+    pub fn to_toml(&self) -> Result<String, SettingsError> {
+        let raw = Raw {
+            data: Some(self.data.clone()),
+            search: Some(without_secrets(&self.search)),
+            image_search: Some(without_secrets(&self.image_search)),
+            ..self.raw.clone()
+        };
+        toml::to_string(&raw).map_err(|error| SettingsError::Unprintable(error.to_string()))
+    }
+}
+
+/// A provider without the user name, password and parameters of its address.
+fn without_secrets(provider: &str) -> String {
+    let Some((kind, address)) = provider.split_once(':') else { return provider.to_owned() };
+    let Ok(mut url) = Url::parse(address) else { return provider.to_owned() };
+    let is_plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
+    if is_plain {
+        return provider.to_owned();
+    }
+    url.set_query(None);
+    // Both fail only for addresses that cannot carry a user name, and then there is none.
+    if url.set_username("").and_then(|()| url.set_password(None)).is_err() {
+        return format!("{kind}:…");
+    }
+    format!("{kind}:{url}")
+}
+
+fn default_data() -> Result<PathBuf, SettingsError> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let base = variable("XDG_DATA_HOME").or_else(|| Some(variable("HOME")?.join(".local/share")));
+    Ok(base.ok_or(SettingsError::NoHome)?.join("loupe"))
+}
+
+fn listen_address(text: &str) -> Result<SocketAddr, SettingsError> {
+    let wrong =
+        |reason: &str| invalid("listen", text, format!("{reason}; write ADDRESS:PORT, as in 127.0.0.1:8787"));
+    let mut addresses = text.to_socket_addrs().map_err(|error| wrong(&error.to_string()))?;
+    addresses.next().ok_or_else(|| wrong("it names no address"))
+}
+
+fn public_url(text: &str) -> Result<String, SettingsError> {
+    let wrong = |reason: &str| {
+        invalid("public_url", text, format!("{reason}; write it as in https://loupe.example.org"))
+    };
+    let url = Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
+    if !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() || url.query().is_some() {
+        return Err(wrong("it is not a plain http or https address"));
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+/// An origin goes into a header, so nothing else may be in it.
+fn embed_origin(text: &str) -> Result<String, SettingsError> {
+    let is_origin = Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text
+    });
+    if text == "*" || is_origin {
+        return Ok(text.to_owned());
+    }
+    Err(invalid("embed_origins", text, "write origins, as in https://example.org, or * for any page"))
+}
+
+#[cfg(test)]
+mod tests;

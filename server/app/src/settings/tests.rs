@@ -1,0 +1,74 @@
+use super::*;
+
+fn raw() -> Raw {
+    Raw { data: Some(PathBuf::from("/d")), ..Raw::default() }
+}
+
+#[test]
+fn later_layers_win_and_the_environment_may_hold_other_names() {
+    figment::Jail::expect_with(|jail| {
+        jail.create_file("loupe.toml", "model = \"file\"\nlog = \"debug\"\nlisten = \"127.0.0.1:1\"")?;
+        jail.set_env("LOUPE_MODEL", "environment");
+        jail.set_env("LOUPE_LISTEN", "127.0.0.1:2");
+        jail.set_env("LOUPE_WEB_DIST", "not a setting");
+        jail.set_env("XDG_DATA_HOME", "/data");
+        let flags = Flags { listen: Some("127.0.0.1:3".into()), ..Flags::default() };
+        let settings = Settings::load(&flags).unwrap();
+        assert_eq!(settings.model, ModelSpec::Folder("environment".into()));
+        assert_eq!(settings.listen.port(), 3);
+        assert_eq!(settings.log, "debug");
+        assert_eq!(settings.data, PathBuf::from("/data/loupe"));
+        assert_eq!(settings.search, "local:/data/loupe/atlas");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_misspelt_name_in_the_file_is_an_error_that_names_it() {
+    figment::Jail::expect_with(|jail| {
+        jail.create_file("loupe.toml", "modle = \"pocket\"")?;
+        let error = Settings::load(&Flags::default()).unwrap_err();
+        assert_eq!(error.code(), "settings_unreadable");
+        assert!(error.to_string().contains("modle"), "{error}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_named_file_has_to_be_there() {
+    let flags = Flags { config: Some("no/such/file.toml".into()), ..Flags::default() };
+    assert_eq!(Settings::load(&flags).unwrap_err().code(), "settings_no_file");
+}
+
+#[test]
+fn pictures_are_searched_where_text_is_only_when_that_is_local() {
+    let local = Settings::check(Raw { search: Some("local:/pages".into()), ..raw() }).unwrap();
+    assert_eq!(local.image_search, "local:/pages");
+    let web = Settings::check(Raw { search: Some("searxng:https://s.example".into()), ..raw() }).unwrap();
+    assert_eq!(web.image_search, "local:/d/atlas");
+}
+
+#[test]
+fn wrong_values_say_how_they_are_written() {
+    for listen in ["8787", "localhost", "127.0.0.1:99999"] {
+        let error = Settings::check(Raw { listen: listen.into(), ..raw() }).unwrap_err();
+        assert!(error.to_string().contains("127.0.0.1:8787"), "{error}");
+    }
+    for origin in ["example.org", "https://example.org/path", "https://a.example; script-src *", "'none'"] {
+        let error = Settings::check(Raw { embed_origins: vec![origin.into()], ..raw() }).unwrap_err();
+        assert_eq!(error.code(), "settings_invalid", "{origin}");
+    }
+    let ftp = Raw { public_url: Some("ftp://example.org".into()), ..raw() };
+    assert_eq!(Settings::check(ftp).unwrap_err().code(), "settings_invalid");
+}
+
+#[test]
+fn printing_shows_what_is_in_force_without_secrets() {
+    let with_secret =
+        Raw { search: Some("searxng:https://me:hunter2@s.example/?key=hunter3".into()), ..raw() };
+    let printed = Settings::check(with_secret).unwrap().to_toml().unwrap();
+    assert!(printed.contains("searxng:https://s.example/"), "{printed}");
+    assert!(!printed.contains("hunter"), "{printed}");
+    let read_again: Raw = toml::from_str(&printed).unwrap();
+    assert_eq!(read_again.data, Some(PathBuf::from("/d")));
+}
