@@ -1,6 +1,40 @@
 //! Training: the Atlas, data sets, training and evaluation.
 //!
 //! Layout
+//! - [`atlas`]: the embedded world: countries, flags, scenes, questions, and the mixture made of them.
 //! - [`example`]: what the trainer eats.
+//! - [`batch`]: sequences sorted by length, cut by a budget of tokens, padded.
+//! - [`checkpoint`]: a run on disk.
+//! - [`dense`]: the dense teacher of the vision tower.
+//! - [`error`]: why a model cannot be trained.
+//! - [`export`]: a trained model in Hugging Face layout.
+//! - [`init`]: what weights are before training.
+//! - [`log`]: the log of a run.
+//! - [`optim`]: AdamW.
+//! - [`params`]: the weights under training.
+//! - [`prefetch`]: batches made ahead on a thread of their own.
+//! - [`pretrain`]: training a model from scratch by a recipe.
+//! - [`recipe`]: what to train on what.
+//! - [`schedule`]: the learning rate over a run.
+//! - [`sequence`]: one example as the model reads it.
+//! - [`step`]: one step: forward, loss, backward, update.
+//! - [`tokenizer`]: a byte-level BPE tokenizer made for copying names.
 
+pub mod atlas;
+pub mod batch;
+pub mod checkpoint;
+pub mod dense;
+pub mod error;
 pub mod example;
+pub mod export;
+pub mod init;
+pub mod log;
+pub mod optim;
+pub mod params;
+pub mod prefetch;
+pub mod pretrain;
+pub mod recipe;
+pub mod schedule;
+pub mod sequence;
+pub mod step;
+pub mod tokenizer;

@@ -28,11 +28,22 @@ pub struct CrossEntropy {
 ///
 /// # Errors
 /// When the shapes do not fit or a target is no class.
-pub fn linear_cross_entropy(x: &Tensor, w: &Tensor, targets: &[u32], weights: &[f32]) -> Result<CrossEntropy> {
+pub fn linear_cross_entropy(
+    x: &Tensor,
+    w: &Tensor,
+    targets: &[u32],
+    weights: &[f32],
+) -> Result<CrossEntropy> {
     let (n, hidden) = x.dims2()?;
     let (classes, width) = w.dims2()?;
     if hidden != width || targets.len() != n || weights.len() != n {
-        bail!("{} targets and {} weights for x {:?} and w {:?}", targets.len(), weights.len(), x.dims(), w.dims());
+        bail!(
+            "{} targets and {} weights for x {:?} and w {:?}",
+            targets.len(),
+            weights.len(),
+            x.dims(),
+            w.dims()
+        );
     }
     if let Some(target) = targets.iter().find(|target| **target as usize >= classes) {
         bail!("target {target} is not one of {classes} classes");
@@ -125,7 +136,13 @@ impl CustomOp2 for Computed {
         Ok((CpuStorage::F32(vec![self.loss]), Shape::from(())))
     }
 
-    fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        _: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let grad = f64::from(grad.to_scalar::<f32>()?);
         let scaled = |d: &Tensor| if grad == 1.0 { Ok(d.clone()) } else { d * grad };
         Ok((Some(scaled(&self.dx)?), Some(scaled(&self.dw)?)))

@@ -10,23 +10,29 @@
 //! - `rope`: rotary embedding.
 //! - `activation`: SwiGLU and GELU.
 //! - `cross_entropy`: output projection and loss in one.
+//! - `denormals`: switching them off.
 //! - `exp`: a vectorised exponential.
 //! - `gemm`: matrix products over slices.
+//! - `mask`: which keys a query sees.
 //! - `view`: the values of tensors.
 
 mod activation;
 mod attention;
 mod cross_entropy;
+mod denormals;
 mod exp;
 mod gemm;
 mod linear;
+mod mask;
 mod norm;
 mod rope;
 mod view;
 
 pub use activation::{gelu_erf, swiglu};
-pub use attention::{AttentionMask, attention};
+pub use attention::attention;
 pub use cross_entropy::{CrossEntropy, linear_cross_entropy};
+pub use denormals::flush_denormals;
 pub use linear::linear;
+pub use mask::AttentionMask;
 pub use norm::rms_norm;
 pub use rope::rope;

@@ -23,12 +23,25 @@ pub(super) fn all(storage: &CpuStorage) -> Result<&[f32]> {
     }
 }
 
+/// The storage of a tensor on the CPU.
+pub(super) fn cpu(storage: &Storage) -> Result<&CpuStorage> {
+    match storage {
+        Storage::Cpu(storage) => Ok(storage),
+        _ => bail!("a fused operation was given a tensor that is not on the CPU"),
+    }
+}
+
 /// Runs `f` over the values of a tensor; one that is not contiguous is copied first.
 pub(super) fn with_values<T>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> Result<T>) -> Result<T> {
     let tensor = tensor.contiguous()?;
     let (storage, layout) = tensor.storage_and_layout();
-    match &*storage {
-        Storage::Cpu(storage) => f(values(storage, layout)?),
-        _ => bail!("a fused operation was given a tensor on {:?}", tensor.device().location()),
+    f(values(cpu(&storage)?, layout)?)
+}
+
+/// The tensor itself where the values of its last dimension lie side by side, else a copy that is contiguous.
+pub(super) fn dense_rows(tensor: &Tensor) -> Result<Tensor> {
+    match tensor.stride().last() {
+        Some(1) => Ok(tensor.clone()),
+        _ => tensor.contiguous(),
     }
 }

@@ -1,0 +1,195 @@
+//! Sequences put together: sorted by length in pools, cut by a budget of tokens, padded on the right.
+
+use candle_core::{Device, Tensor};
+use loupe_mllm::chat::Chat;
+use loupe_mllm::config::vision::PATCH_VALUES;
+use loupe_mllm::model::{Grid, Positions};
+
+use crate::atlas::rng::Rng;
+use crate::dense::Cell;
+use crate::example::ExampleSource;
+use crate::recipe::BatchRecipe;
+use crate::sequence::Sequence;
+
+/// Where a run is in its stream of batches.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Place {
+    /// Pools used up.
+    pub pool: u64,
+    /// Batches used of the pool after them.
+    pub batch: u64,
+}
+
+/// A token whose prediction counts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Target {
+    /// Row of the flattened `[b * t]` hidden states that predicts it.
+    pub row: u32,
+    /// The token.
+    pub id: u32,
+    /// Loss weight.
+    pub weight: f32,
+    /// Which sequence of the batch it is in.
+    pub sequence: u32,
+    /// The assistant's turn that it belongs to, from 1; 0 elsewhere.
+    pub turn: u16,
+}
+
+/// What the model reads in one step.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// The place after this batch.
+    pub next: Place,
+    /// Token ids `[b, t]`; 0 where padded.
+    pub ids: Tensor,
+    /// Rotary positions of each sequence.
+    pub positions: Vec<Positions>,
+    /// For each of the `b * t` tokens, its row in the words' embeddings with the pictures' behind them; none without
+    /// pictures.
+    pub order: Option<Tensor>,
+    /// Patches of all pictures `[patches, 1176]`; none without pictures.
+    pub patches: Option<Tensor>,
+    /// The pictures' grids.
+    pub grids: Vec<Grid>,
+    /// Predictions that count.
+    pub targets: Vec<Target>,
+    /// Kind of each sequence.
+    pub kinds: Vec<&'static str>,
+    /// Rows of the vision embeddings that have labels.
+    pub cell_places: Vec<u32>,
+    /// Their labels.
+    pub cells: Vec<Cell>,
+    /// Tokens, padding left out.
+    pub tokens: u64,
+}
+
+/// Makes the batches of one pool, in the order of the run. Examples that cannot be encoded or are too long are left
+/// out with a warning.
+///
+/// # Errors
+/// When a tensor cannot be made.
+pub fn pool(
+    source: &dyn ExampleSource,
+    chat: &Chat,
+    recipe: &BatchRecipe,
+    seed: u64,
+    number: u64,
+) -> candle_core::Result<Vec<Batch>> {
+    let mut sequences = Vec::new();
+    for index in number * recipe.pool..(number + 1) * recipe.pool {
+        match Sequence::encode(&source.example(index), chat) {
+            Ok(sequence) if sequence.ids.len() <= recipe.max_length => sequences.push(sequence),
+            Ok(sequence) => tracing::warn!(index, tokens = sequence.ids.len(), "example left out: too long"),
+            Err(error) => tracing::warn!(index, %error, "example left out"),
+        }
+    }
+    sequences.sort_by_key(|sequence| sequence.ids.len());
+    let mut groups = groups(sequences, recipe);
+    Rng::of(seed, "batches", number).shuffle(&mut groups);
+    let last = groups.len();
+    let next = |at: usize| match at + 1 {
+        after if after == last => Place { pool: number + 1, batch: 0 },
+        after => Place { pool: number, batch: after as u64 },
+    };
+    groups.iter().enumerate().map(|(at, group)| Batch::new(group, chat.image_token, next(at))).collect()
+}
+
+/// Cuts sequences, sorted by length, where a batch is full.
+fn groups(sequences: Vec<Sequence>, recipe: &BatchRecipe) -> Vec<Vec<Sequence>> {
+    let mut groups: Vec<Vec<Sequence>> = Vec::new();
+    let mut pictures = 0;
+    for sequence in sequences {
+        let more = sequence.grids.len();
+        let fits = |group: &Vec<Sequence>| {
+            (group.len() + 1) * sequence.ids.len() <= recipe.tokens && pictures + more <= recipe.pictures
+        };
+        match groups.last_mut().filter(|group| fits(group)) {
+            Some(group) => {
+                pictures += more;
+                group.push(sequence);
+            }
+            None => {
+                pictures = more;
+                groups.push(vec![sequence]);
+            }
+        }
+    }
+    groups
+}
+
+impl Batch {
+    /// Puts sequences together.
+    ///
+    /// # Errors
+    /// When a tensor cannot be made.
+    pub fn new(sequences: &[Sequence], image_token: u32, next: Place) -> candle_core::Result<Self> {
+        let length = sequences.iter().map(|sequence| sequence.ids.len()).max().unwrap_or(0);
+        let mut ids = Vec::with_capacity(sequences.len() * length);
+        for sequence in sequences {
+            ids.extend(&sequence.ids);
+            ids.resize(ids.len().next_multiple_of(length.max(1)), 0);
+        }
+        let order = picture_order(&ids, image_token);
+        let patches: Vec<f32> = sequences.iter().flat_map(|sequence| &sequence.patches).copied().collect();
+        let (cell_places, cells) = labels(sequences);
+        let cpu = &Device::Cpu;
+        let rows = patches.len() / PATCH_VALUES;
+        Ok(Self {
+            next,
+            order: (rows > 0).then(|| Tensor::new(order, cpu)).transpose()?,
+            ids: Tensor::from_vec(ids, (sequences.len(), length), cpu)?,
+            positions: sequences.iter().map(|sequence| sequence.positions.clone()).collect(),
+            patches: (rows > 0).then(|| Tensor::from_vec(patches, (rows, PATCH_VALUES), cpu)).transpose()?,
+            grids: sequences.iter().flat_map(|sequence| sequence.grids.iter().copied()).collect(),
+            targets: targets(sequences, length),
+            kinds: sequences.iter().map(|sequence| sequence.kind).collect(),
+            cell_places,
+            cells,
+            tokens: sequences.iter().map(|sequence| sequence.ids.len() as u64).sum(),
+        })
+    }
+}
+
+/// Rows of `[words; pictures]` in the order of the tokens.
+fn picture_order(ids: &[u32], image_token: u32) -> Vec<u32> {
+    let mut next = ids.len() as u32;
+    (0u32..)
+        .zip(ids)
+        .map(|(at, id)| {
+            if *id != image_token {
+                return at;
+            }
+            next += 1;
+            next - 1
+        })
+        .collect()
+}
+
+fn targets(sequences: &[Sequence], length: usize) -> Vec<Target> {
+    let mut targets = Vec::new();
+    for (number, sequence) in (0u32..).zip(sequences) {
+        for (at, weight) in sequence.weights.iter().enumerate().skip(1) {
+            if *weight > 0.0 {
+                targets.push(Target {
+                    row: number * length as u32 + at as u32 - 1,
+                    id: sequence.ids[at],
+                    weight: *weight,
+                    sequence: number,
+                    turn: sequence.turns[at],
+                });
+            }
+        }
+    }
+    targets
+}
+
+/// Places and labels of the cells of labelled pictures among all vision embeddings.
+fn labels(sequences: &[Sequence]) -> (Vec<u32>, Vec<Cell>) {
+    let (mut places, mut cells, mut start) = (Vec::new(), Vec::new(), 0u32);
+    for sequence in sequences {
+        places.extend(start..start + sequence.cells.len() as u32);
+        cells.extend(&sequence.cells);
+        start += sequence.grids.iter().map(|grid| grid.tokens() as u32).sum::<u32>();
+    }
+    (places, cells)
+}

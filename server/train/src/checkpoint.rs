@@ -1,0 +1,149 @@
+//! A run on disk: weights, optimiser state and counters in one safetensors file, replaced whole or not at all.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use safetensors::tensor::{Dtype, TensorView};
+use safetensors::{SafeTensors, View};
+use serde::{Deserialize, Serialize};
+
+use crate::batch::Place;
+use crate::error::{Result, TrainError};
+use crate::optim::{AdamW, AdamWConfig, Moments};
+use crate::params::Params;
+
+/// The name of the counters in the file's metadata.
+const STATE: &str = "state";
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Steps taken.
+    pub step: u64,
+    /// Tokens read.
+    pub tokens: u64,
+    /// Seconds of training.
+    pub seconds: f64,
+    /// The place in the stream of batches.
+    pub place: Place,
+}
+
+#[derive(Serialize, Deserialize)]
+struct State {
+    progress: Progress,
+    optimiser_steps: u64,
+}
+
+/// f32 values for the safetensors writer.
+struct Values {
+    shape: Vec<usize>,
+    values: Vec<f32>,
+}
+
+impl View for Values {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> std::borrow::Cow<'_, [u8]> {
+        bytemuck::cast_slice(&self.values).into()
+    }
+
+    fn data_len(&self) -> usize {
+        self.values.len() * size_of::<f32>()
+    }
+}
+
+/// Writes a checkpoint: beside its place first, then renamed over the one before.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn save(path: &Path, params: &Params, optimiser: &AdamW, progress: Progress) -> Result<()> {
+    let mut tensors = Vec::new();
+    for (name, var) in params.all() {
+        let values = var.flatten_all()?.to_vec1::<f32>()?;
+        tensors.push((format!("weight.{name}"), Values { shape: var.dims().to_vec(), values }));
+    }
+    for (name, Moments { mean, square }) in optimiser.moments() {
+        for (kind, values) in [("mean", mean), ("square", square)] {
+            tensors.push((
+                format!("{kind}.{name}"),
+                Values { shape: vec![values.len()], values: values.clone() },
+            ));
+        }
+    }
+    let state = State { progress, optimiser_steps: optimiser.steps() };
+    let state = serde_json::to_string(&state).map_err(|error| damaged(path, &error))?;
+    let metadata = HashMap::from([(STATE.to_owned(), state)]);
+    let part = path.with_extension("part");
+    safetensors::serialize_to_file(tensors, Some(metadata), &part).map_err(|error| damaged(path, &error))?;
+    std::fs::rename(&part, path).map_err(TrainError::file(path))
+}
+
+/// Takes over a checkpoint's weights and gives its optimiser and counters.
+///
+/// # Errors
+/// When the file cannot be read, or does not hold exactly the weights of `params`.
+pub fn load(path: &Path, params: &Params, config: AdamWConfig) -> Result<(AdamW, Progress)> {
+    let bytes = std::fs::read(path).map_err(TrainError::file(path))?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged(path, &error))?;
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(path, &error))?;
+    let state = metadata.metadata().as_ref().and_then(|map| map.get(STATE));
+    let state = state.ok_or_else(|| damaged(path, &"it has no counters"))?;
+    let state: State = serde_json::from_str(state).map_err(|error| damaged(path, &error))?;
+
+    let names: Vec<String> = params.all().into_iter().map(|(name, _)| name).collect();
+    let mut moments: BTreeMap<String, Moments> = BTreeMap::new();
+    for name in &names {
+        let weight = tensors.tensor(&format!("weight.{name}")).map_err(|error| damaged(path, &error))?;
+        let shape = weight.shape().to_vec();
+        let count: usize = shape.iter().product();
+        let weight = Tensor::from_vec(floats(&weight, path)?, shape, &Device::Cpu)?;
+        if !params.set(name, &weight)? {
+            return Err(damaged(path, &format!("{name} has the shape {:?} there", weight.dims())));
+        }
+        let moment = |kind: &str| match tensors.tensor(&format!("{kind}.{name}")) {
+            Ok(view) if view.shape() == [count] => floats(&view, path).map(Some),
+            Ok(_) => Err(damaged(path, &format!("the {kind} of {name} has another size"))),
+            // The optimiser had not met it yet.
+            Err(_) => Ok(None),
+        };
+        if let (Some(mean), Some(square)) = (moment("mean")?, moment("square")?) {
+            moments.insert(name.clone(), Moments { mean, square });
+        }
+    }
+    Ok((AdamW::resumed(config, state.optimiser_steps, moments), state.progress))
+}
+
+/// Takes over those weights of another run's checkpoint that have the same name and shape; gives how many.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn take_weights(path: &Path, params: &Params) -> Result<usize> {
+    let bytes = std::fs::read(path).map_err(TrainError::file(path))?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged(path, &error))?;
+    let mut taken = 0;
+    for (name, view) in tensors.tensors() {
+        if let Some(name) = name.strip_prefix("weight.") {
+            let weight = Tensor::from_vec(floats(&view, path)?, view.shape(), &Device::Cpu)?;
+            taken += usize::from(params.set(name, &weight)?);
+        }
+    }
+    Ok(taken)
+}
+
+fn floats(view: &TensorView, path: &Path) -> Result<Vec<f32>> {
+    if view.dtype() != Dtype::F32 {
+        return Err(damaged(path, &format!("it holds {:?} where f32 is expected", view.dtype())));
+    }
+    Ok(view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
+}
+
+fn damaged(path: &Path, reason: &dyn std::fmt::Display) -> TrainError {
+    TrainError::Checkpoint { path: path.to_owned(), reason: reason.to_string() }
+}

@@ -1,0 +1,156 @@
+//! The dense teacher of the vision tower: a throw-away linear head on the merger's output that says what is in every
+//! merged cell and where its box is. Answers alone give the tower almost no gradient worth having.
+
+use candle_core::{D, Tensor, Var};
+use loupe_mllm::model::Grid;
+use loupe_mllm::ops;
+
+use crate::error::Result;
+use crate::example::Seen;
+use crate::params::Params;
+
+/// Weight of the boxes' L1 distance beside the cross-entropy of the classes.
+const BOX_WEIGHT: f64 = 4.0;
+
+/// What is in a merged cell.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cell {
+    /// Class; 0 is the background.
+    pub class: u16,
+    /// Left, top, right and bottom of its box less the cell's centre, as fractions of the picture; 0 for the background.
+    pub offsets: [f32; 4],
+}
+
+/// Labels of a picture's cells in reading order: a cell shows the smallest thing whose bounds contain its centre.
+#[must_use]
+pub fn cells(seen: &[Seen], grid: Grid) -> Vec<Cell> {
+    let (rows, columns) = (grid.merged_rows(), grid.merged_columns());
+    let mut cells = Vec::with_capacity(rows * columns);
+    for row in 0..rows {
+        for column in 0..columns {
+            let x = (column as f32 + 0.5) / columns as f32;
+            let y = (row as f32 + 0.5) / rows as f32;
+            cells.push(cell(seen, x, y));
+        }
+    }
+    cells
+}
+
+fn cell(seen: &[Seen], x: f32, y: f32) -> Cell {
+    let area = |seen: &Seen| {
+        let [left, top, right, bottom] = seen.bounds;
+        (right - left) * (bottom - top)
+    };
+    let inside = |seen: &&Seen| {
+        let [left, top, right, bottom] = seen.bounds;
+        (left..right).contains(&x) && (top..bottom).contains(&y)
+    };
+    match seen.iter().filter(inside).min_by(|a, b| area(a).total_cmp(&area(b))) {
+        Some(Seen { class, bounds: [left, top, right, bottom] }) => {
+            Cell { class: *class, offsets: [left - x, top - y, right - x, bottom - y] }
+        }
+        None => Cell { class: 0, offsets: [0.0; 4] },
+    }
+}
+
+/// The head: `[classes, hidden]` and `[4, hidden]`.
+#[derive(Debug, Clone)]
+pub struct DenseHead {
+    classes: Var,
+    boxes: Var,
+}
+
+/// The name under which the head's weights lie beside the model's; they are not exported.
+pub const PREFIX: &str = "dense.";
+
+/// What the head says of some cells.
+#[derive(Debug)]
+pub struct DenseLoss {
+    /// Cross-entropy and four times the L1 distance, a scalar.
+    pub loss: Tensor,
+    /// Part of the cells whose class is right.
+    pub right: f64,
+}
+
+impl DenseHead {
+    /// A head on vision embeddings of width `hidden`.
+    ///
+    /// # Errors
+    /// When the store holds one of another shape.
+    pub fn new(params: &Params, hidden: usize, classes: usize) -> Result<Self> {
+        Ok(Self {
+            classes: params.var(&format!("{PREFIX}classes.weight"), &[classes, hidden])?,
+            boxes: params.var(&format!("{PREFIX}boxes.weight"), &[4, hidden])?,
+        })
+    }
+
+    /// The loss over the rows of `embeds` `[tokens, hidden]` at `places`, whose labels are `cells`.
+    ///
+    /// # Errors
+    /// When a class or a place is out of range.
+    pub fn loss(&self, embeds: &Tensor, places: &[u32], cells: &[Cell]) -> Result<DenseLoss> {
+        let device = embeds.device();
+        let chosen = embeds.index_select(&Tensor::new(places, device)?, 0)?;
+        let targets: Vec<u32> = cells.iter().map(|cell| u32::from(cell.class)).collect();
+        let classes = ops::linear_cross_entropy(&chosen, &self.classes, &targets, &vec![1.0; targets.len()])?;
+        let right = classes.right.iter().filter(|right| **right).count() as f64 / targets.len().max(1) as f64;
+        let full: Vec<u32> =
+            (0u32..).zip(cells).filter(|(_, cell)| cell.class != 0).map(|(at, _)| at).collect();
+        if full.is_empty() {
+            return Ok(DenseLoss { loss: classes.loss, right });
+        }
+        let wanted: Vec<f32> =
+            cells.iter().filter(|cell| cell.class != 0).flat_map(|cell| cell.offsets).collect();
+        let wanted = Tensor::from_vec(wanted, (full.len(), 4), device)?;
+        let chosen = chosen.index_select(&Tensor::new(full, device)?, 0)?;
+        let offsets = ops::linear(&chosen, &self.boxes, None)?;
+        let distance = (offsets - wanted)?.abs()?.mean(D::Minus1)?.mean_all()?;
+        Ok(DenseLoss { loss: (classes.loss + (distance * BOX_WEIGHT)?)?, right })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+    use crate::init::Init;
+
+    #[test]
+    fn a_cell_shows_the_smallest_thing_over_its_centre() {
+        let seen = [
+            Seen { class: 1, bounds: [0.0, 0.0, 0.5, 1.0] },
+            Seen { class: 2, bounds: [0.0, 0.0, 0.3, 0.3] },
+        ];
+        let cells = cells(&seen, Grid { rows: 4, columns: 8 });
+        let classes: Vec<u16> = cells.iter().map(|cell| cell.class).collect();
+        assert_eq!(classes, [2, 1, 0, 0, 1, 1, 0, 0]);
+        assert_eq!(cells[1].offsets, [-0.375, -0.25, 0.125, 0.75]);
+        assert_eq!(cells[3].offsets, [0.0; 4]);
+    }
+
+    #[test]
+    fn the_head_learns_where_things_are() -> Result<()> {
+        let init = Init { seed: 1, deviation: 0.02, layers: 1, vision_layers: 1 };
+        let params = Params::new(init);
+        let head = DenseHead::new(&params, 8, 3)?;
+        let embeds = Tensor::from_vec(
+            Init { seed: 5, deviation: 1.0, ..init }.values("x.weight", &[8, 8]),
+            (8, 8),
+            &Device::Cpu,
+        )?;
+        let seen = [Seen { class: 2, bounds: [0.0, 0.0, 0.5, 1.0] }];
+        let cells = cells(&seen, Grid { rows: 4, columns: 8 });
+        let places: Vec<u32> = (0..8).collect();
+        let mut optimiser = crate::optim::AdamW::new(crate::optim::AdamWConfig::default());
+        let before = head.loss(&embeds, &places, &cells)?.loss.to_scalar::<f32>()?;
+        for _ in 0..200 {
+            let loss = head.loss(&embeds, &places, &cells)?.loss;
+            optimiser.step(&params.all(), &loss.backward()?, 0.02)?;
+        }
+        let after = head.loss(&embeds, &places, &cells)?;
+        assert!(after.loss.to_scalar::<f32>()? < before * 0.2, "{before} {}", after.loss);
+        assert_eq!(after.right, 1.0);
+        Ok(())
+    }
+}

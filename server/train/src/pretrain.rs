@@ -1,0 +1,284 @@
+//! Training a model from scratch by a recipe.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use loupe_mllm::chat::{Chat, ChatTemplate, DEFAULT_TEMPLATE};
+use loupe_mllm::config::{ModelConfig, VisionTokens};
+use loupe_mllm::model::Qwen2_5Vl;
+use loupe_mllm::ops;
+use loupe_mllm::picture::Preprocessor;
+use loupe_mllm::tokenizer::Tokenizer;
+
+use crate::checkpoint::{self, Progress};
+use crate::dense::DenseHead;
+use crate::error::{Result, TrainError};
+use crate::example::{Example, ExampleSource, Turn};
+use crate::export::Export;
+use crate::init::Init;
+use crate::log::{KindLine, Line, Log, Tally};
+use crate::optim::AdamW;
+use crate::params::Params;
+use crate::prefetch::{Ingredients, Prefetch};
+use crate::recipe::{Length, Recipe};
+use crate::step::{Learner, StepReport};
+
+/// Files of a run's folder.
+const CHECKPOINT: &str = "checkpoint.safetensors";
+const TOKENIZER: &str = "tokenizer.json";
+const LOG: &str = "log.jsonl";
+/// The trained model's folder inside it.
+pub const MODEL: &str = "model";
+
+/// When to stop before the run is complete.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Stop {
+    /// After this time.
+    pub after: Option<Duration>,
+    /// After this many steps.
+    pub steps: Option<u64>,
+}
+
+/// A run.
+pub struct Run<'a> {
+    recipe: &'a Recipe,
+    out: &'a Path,
+    learner: Learner,
+    config: ModelConfig,
+    tokenizer: Vec<u8>,
+    ends: [u32; 2],
+    batches: Prefetch,
+    progress: Progress,
+}
+
+impl<'a> Run<'a> {
+    /// Sets up a run in the folder `out`: tokenizer, model, optimiser, batches.
+    ///
+    /// # Errors
+    /// When the recipe or a checkpoint does not fit, a run is there and is not to be resumed, or a file fails.
+    pub fn new(
+        recipe: &'a Recipe,
+        source: Arc<dyn ExampleSource>,
+        out: &'a Path,
+        resume: bool,
+    ) -> Result<Self> {
+        ops::flush_denormals();
+        std::fs::create_dir_all(out).map_err(TrainError::file(out))?;
+        let saved = out.join(CHECKPOINT);
+        if saved.exists() && !resume {
+            let reason = "there is a run in this folder already; resume it".to_owned();
+            return Err(TrainError::Checkpoint { path: saved, reason });
+        }
+        let tokenizer = tokenizer(recipe, &*source, out)?;
+        let chat = chat(recipe, &tokenizer, &out.join(TOKENIZER))?;
+        let vocab = chat.tokenizer.inner().get_vocab_size(true);
+        let config = recipe.config(vocab, vision_tokens(&chat.tokenizer)?)?;
+        let ends = [id(&chat.tokenizer, "<|im_end|>")?, id(&chat.tokenizer, "<|endoftext|>")?];
+        let mut learner = learner(recipe, &config, source.seen_classes())?;
+        let mut progress = Progress::default();
+        if saved.exists() {
+            (learner.optimiser, progress) = checkpoint::load(&saved, &learner.params, recipe.optimiser)?;
+        } else if let Some(start) = &recipe.start_from {
+            let taken = checkpoint::take_weights(&start.join(CHECKPOINT), &learner.params)?;
+            tracing::info!(weights = taken, from = %start.display(), "weights taken over");
+        }
+        let ingredients = Ingredients { source, chat, recipe: recipe.batch, seed: recipe.seed };
+        let batches = Prefetch::start(ingredients, progress.place);
+        Ok(Self { recipe, out, learner, config, tokenizer, ends, batches, progress })
+    }
+
+    /// How far the run is.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    /// The model under training.
+    #[must_use]
+    pub fn learner(&self) -> &Learner {
+        &self.learner
+    }
+
+    /// Trains until the recipe's length or `stop` is reached; `watch` sees every line of the log. Ends with a
+    /// checkpoint and the exported model.
+    ///
+    /// # Errors
+    /// When loss or gradients are not finite, or a file fails.
+    pub fn train(&mut self, stop: Stop, mut watch: impl FnMut(&Line)) -> Result<()> {
+        let mut log = Log::open(&self.out.join(LOG))?;
+        let started = Instant::now();
+        let Progress { seconds: earlier, step: first, .. } = self.progress;
+        let mut saved = Instant::now();
+        let mut window = Window { since: earlier, ..Window::default() };
+        let go_on = |step: u64| {
+            stop.after.is_none_or(|limit| started.elapsed() < limit)
+                && stop.steps.is_none_or(|n| step - first < n)
+        };
+        while self.done() < 1.0 && go_on(self.progress.step) {
+            let rate = self.recipe.schedule.rate(self.progress.step, self.done());
+            let batch = self.batches.next()?;
+            let report = self.learner.step(&batch, rate, self.progress.step)?;
+            self.progress.step += 1;
+            self.progress.tokens += batch.tokens;
+            self.progress.place = batch.next;
+            self.progress.seconds = earlier + started.elapsed().as_secs_f64();
+            window.add(&report, batch.tokens);
+            if self.progress.step.is_multiple_of(self.recipe.log_steps) {
+                let line = window.line(&self.progress, rate);
+                log.write(&line)?;
+                watch(&line);
+                window = Window { since: self.progress.seconds, ..Window::default() };
+            }
+            if saved.elapsed().as_secs_f64() > self.recipe.save_minutes * 60.0 {
+                self.save()?;
+                saved = Instant::now();
+            }
+        }
+        self.save()
+    }
+
+    /// The part of the run that is done, 0 to 1.
+    fn done(&self) -> f64 {
+        match self.recipe.length {
+            Length::Steps(steps) => self.progress.step as f64 / steps as f64,
+            Length::Minutes(minutes) => self.progress.seconds / (minutes * 60.0),
+        }
+    }
+
+    /// Writes the checkpoint and the model.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn save(&self) -> Result<()> {
+        checkpoint::save(
+            &self.out.join(CHECKPOINT),
+            &self.learner.params,
+            &self.learner.optimiser,
+            self.progress,
+        )?;
+        let export =
+            Export { recipe: self.recipe, config: &self.config, tokenizer: &self.tokenizer, ends: self.ends };
+        export.write(&self.learner.params, &self.out.join(MODEL))
+    }
+}
+
+fn learner(recipe: &Recipe, config: &ModelConfig, seen_classes: usize) -> Result<Learner> {
+    let params = Params::new(Init {
+        seed: recipe.seed,
+        deviation: recipe.init_deviation,
+        layers: config.text.layers,
+        vision_layers: config.vision.depth,
+    });
+    let model = Qwen2_5Vl::load(config, &params)?;
+    let head = DenseHead::new(&params, config.text.hidden_size, seen_classes)?;
+    let optimiser = AdamW::new(recipe.optimiser);
+    Ok(Learner { params, model, head, dense_weight: recipe.dense_weight, optimiser })
+}
+
+/// The tokenizer of the run: the one that is there, that of the run it starts from, or a new one.
+fn tokenizer(recipe: &Recipe, source: &dyn ExampleSource, out: &Path) -> Result<Vec<u8>> {
+    let path = out.join(TOKENIZER);
+    if path.exists() {
+        return std::fs::read(&path).map_err(TrainError::file(&path));
+    }
+    let json = match &recipe.start_from {
+        Some(start) => {
+            let path = start.join(TOKENIZER);
+            std::fs::read(&path).map_err(TrainError::file(&path))?
+        }
+        None => {
+            let texts = (0..recipe.tokenizer.examples).flat_map(|index| texts(source.example(index)));
+            crate::tokenizer::train(texts, &recipe.tokenizer.whole, recipe.tokenizer.vocab)?
+        }
+    };
+    std::fs::write(&path, &json).map_err(TrainError::file(&path))?;
+    Ok(json)
+}
+
+fn texts(example: Example) -> Vec<String> {
+    use loupe_mllm::engine::Part;
+    let mut texts = Vec::new();
+    for turn in example.turns {
+        match turn {
+            Turn::Text { text, .. } => texts.push(text),
+            Turn::Message { message, .. } => {
+                texts.extend(message.parts.into_iter().filter_map(|part| match part {
+                    Part::Text(text) => Some(text),
+                    Part::Image(_) => None,
+                }))
+            }
+        }
+    }
+    texts
+}
+
+fn chat(recipe: &Recipe, tokenizer: &[u8], path: &Path) -> Result<Chat> {
+    let inner = tokenizers::Tokenizer::from_bytes(tokenizer)
+        .map_err(|error| TrainError::Tokenizer(format!("{}: {error}", path.display())))?;
+    let tokenizer = Tokenizer::new(inner, path.to_owned());
+    let image_token = id(&tokenizer, "<|image_pad|>")?;
+    let template = ChatTemplate::new(DEFAULT_TEMPLATE.to_owned())?;
+    Ok(Chat {
+        tokenizer,
+        template,
+        preprocessor: Preprocessor::with_limits(recipe.pixel_limits()),
+        image_token,
+    })
+}
+
+fn vision_tokens(tokenizer: &Tokenizer) -> Result<VisionTokens> {
+    Ok(VisionTokens {
+        image: id(tokenizer, "<|image_pad|>")?,
+        video: id(tokenizer, "<|video_pad|>")?,
+        start: id(tokenizer, "<|vision_start|>")?,
+        end: id(tokenizer, "<|vision_end|>")?,
+    })
+}
+
+fn id(tokenizer: &Tokenizer, token: &str) -> Result<u32> {
+    tokenizer.id(token).ok_or_else(|| TrainError::Tokenizer(format!("it has no token {token}")))
+}
+
+/// Sums over the steps between two lines of the log.
+#[derive(Default)]
+struct Window {
+    steps: u64,
+    tokens: u64,
+    since: f64,
+    loss: f64,
+    dense: f64,
+    dense_steps: u64,
+    grad_norm: f64,
+    kinds: BTreeMap<String, Tally>,
+}
+
+impl Window {
+    fn add(&mut self, report: &StepReport, tokens: u64) {
+        self.steps += 1;
+        self.tokens += tokens;
+        self.loss += report.loss;
+        self.dense += report.dense.unwrap_or(0.0);
+        self.dense_steps += u64::from(report.dense.is_some());
+        self.grad_norm += report.grad_norm;
+        for (kind, tally) in &report.kinds {
+            self.kinds.entry(kind.clone()).or_default().add(tally);
+        }
+    }
+
+    fn line(&self, progress: &Progress, rate: f64) -> Line {
+        let steps = self.steps.max(1) as f64;
+        Line {
+            step: progress.step,
+            tokens: progress.tokens,
+            seconds: progress.seconds,
+            loss: self.loss / steps,
+            dense: (self.dense_steps > 0).then(|| self.dense / self.dense_steps as f64),
+            rate,
+            grad_norm: self.grad_norm / steps,
+            tokens_per_second: self.tokens as f64 / (progress.seconds - self.since).max(1e-9),
+            kinds: self.kinds.iter().map(|(kind, tally)| (kind.clone(), KindLine::from(tally))).collect(),
+        }
+    }
+}
