@@ -1,6 +1,9 @@
 //! `loupe atlas`
 
+use std::io::{self, Write};
 use std::path::PathBuf;
+
+use loupe_train::atlas::build::{Report, build};
 
 /// Arguments of `loupe atlas`.
 #[derive(Debug, clap::Args)]
@@ -33,5 +36,20 @@ struct BuildArgs {
 /// # Errors
 /// When the packages are missing or `out` cannot be written.
 pub fn run(args: AtlasArgs) -> anyhow::Result<()> {
-    anyhow::bail!("the Atlas is not ready yet ({args:?})")
+    let AtlasCommand::Build(args) = args.command;
+    let report = build(&args.packages, &args.out, args.seed)?;
+    tell(&report, &mut io::stdout().lock())?;
+    Ok(())
+}
+
+fn tell(report: &Report, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "{} countries, {} pages", report.countries, report.pages)?;
+    for (split, count) in &report.splits {
+        writeln!(out, "{}: questions about {count} countries", split.as_str())?;
+    }
+    writeln!(out, "not asked about, for their flags look alike: {}", report.lookalikes.join(", "))?;
+    for dropped in &report.dropped {
+        writeln!(out, "left out: {} ({})", dropped.name, dropped.reason)?;
+    }
+    Ok(())
 }

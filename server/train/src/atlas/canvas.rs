@@ -20,7 +20,11 @@ impl Canvas {
     #[must_use]
     pub fn new(width: u32, height: u32) -> Self {
         let (width, height) = (width.max(1), height.max(1));
-        Self { width: width as i32, height: height as i32, rgb: vec![0; width as usize * height as usize * 3] }
+        Self {
+            width: width as i32,
+            height: height as i32,
+            rgb: vec![0; width as usize * height as usize * 3],
+        }
     }
 
     /// Width in pixels.
@@ -93,7 +97,8 @@ impl Canvas {
     #[must_use]
     pub fn finish(self) -> Rgb8 {
         let Self { width, height, rgb } = self;
-        Rgb8::new(width as u32, height as u32, rgb).unwrap_or_else(|_| unreachable!("a canvas keeps its size"))
+        Rgb8::new(width as u32, height as u32, rgb)
+            .unwrap_or_else(|_| unreachable!("a canvas keeps its size"))
     }
 }
 

@@ -24,7 +24,12 @@ impl<'a> Episode<'a> {
     /// Asks a question about some pictures (the whole first, the framed part second; none where the picture is left
     /// out).
     #[must_use]
-    pub fn ask(dialect: &'a dyn Dialect, context: QueryContext, question: &str, pictures: &[Arc<Rgb8>]) -> Self {
+    pub fn ask(
+        dialect: &'a dyn Dialect,
+        context: QueryContext,
+        question: &str,
+        pictures: &[Arc<Rgb8>],
+    ) -> Self {
         let system = dialect.system(&context).map(|text| Message::text(Role::System, text));
         let first = user_turn(pictures, dialect.initial_turn(question, &context));
         let messages = system.into_iter().chain([first]).collect();

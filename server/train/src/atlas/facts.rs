@@ -139,7 +139,8 @@ impl Fact {
             Self::Currency => listed(&country.currencies),
             _ => gold.answer,
         };
-        let mut text = wording.replace("{n}", &country.name).replace("{v}", &value);
+        // "Washington D.C." brings a full stop of its own.
+        let mut text = wording.replace("{n}", &country.name).replace("{v}", &value).replace("..", ".");
         if self == Self::Neighbour {
             text.push_str(&smaller_neighbours(&country.neighbours));
         }

@@ -103,7 +103,8 @@ impl Level {
         let (x0, y0, fx, fy) = (x >> 8, y >> 8, x & 255, y & 255);
         let (x1, y1) = ((x0 + 1).min(self.width - 1), (y0 + 1).min(self.height - 1));
         let row = |y: i32| y as usize * self.width as usize;
-        let corners = [row(y0) + x0 as usize, row(y0) + x1 as usize, row(y1) + x0 as usize, row(y1) + x1 as usize];
+        let corners =
+            [row(y0) + x0 as usize, row(y0) + x1 as usize, row(y1) + x0 as usize, row(y1) + x1 as usize];
         std::array::from_fn(|channel| {
             let at = |corner: usize| i32::from(self.rgb[corners[corner] * 3 + channel]);
             let top = at(0) * (256 - fx) + at(1) * fx;

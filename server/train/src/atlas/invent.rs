@@ -5,19 +5,18 @@ use super::countries::Country;
 use super::rng::Rng;
 
 const ONSETS: [&str; 30] = [
-    "b", "br", "ch", "d", "dr", "f", "fl", "g", "gr", "h", "j", "k", "kl", "kh", "l", "m", "n", "ny", "p", "pr", "r",
-    "s", "sh", "st", "t", "tr", "v", "w", "y", "z",
+    "b", "br", "ch", "d", "dr", "f", "fl", "g", "gr", "h", "j", "k", "kl", "kh", "l", "m", "n", "ny", "p",
+    "pr", "r", "s", "sh", "st", "t", "tr", "v", "w", "y", "z",
 ];
 const VOWELS: [&str; 12] = ["a", "e", "i", "o", "u", "a", "o", "ai", "ei", "au", "ia", "oa"];
 const CODAS: [&str; 14] = ["", "", "", "", "n", "r", "l", "s", "m", "k", "nd", "rt", "th", "ng"];
-const ENDINGS: [&str; 12] =
-    ["", "", "", "", "ia", "land", "stan", "na", "ria", "mark", "os", "ea"];
+const ENDINGS: [&str; 12] = ["", "", "", "", "ia", "land", "stan", "na", "ria", "mark", "os", "ea"];
 const BEFORE: [&str; 10] =
     ["New", "North", "South", "East", "Saint", "Upper", "San", "Great", "Republic of the", "Isle of"];
 const AFTER: [&str; 8] = ["Islands", "Island", "Republic", "City", "Keys", "Coast", "Emirates", "Territory"];
 const UNITS: [&str; 22] = [
-    "dollar", "pound", "franc", "krone", "krona", "peso", "dinar", "rupee", "rial", "shilling", "lira", "mark", "real",
-    "dirham", "rand", "leu", "manat", "som", "kwacha", "florin", "taka", "riel",
+    "dollar", "pound", "franc", "krone", "krona", "peso", "dinar", "rupee", "rial", "shilling", "lira",
+    "mark", "real", "dirham", "rand", "leu", "manat", "som", "kwacha", "florin", "taka", "riel",
 ];
 const PEOPLE: [&str; 8] = ["n", "an", "ian", "ese", "ish", "i", "er", "ic"];
 /// The parts of the world are real: there are only 22, and questions about them are answered by copying all the same.

@@ -4,12 +4,15 @@
 //! Layout
 //! - the world: [`countries`], [`facts`], [`split`], [`pages`], [`flags`], and all of it as one value: [`world`]
 //! - pictures: [`rng`], [`bounds`], [`canvas`], [`background`], [`banner`], [`objects`], [`scene`]
-//! - questions: [`crop`], [`refer`], [`wording`], [`questions`], [`visual`]
+//! - questions: [`crop`], [`refer`], [`wording`], [`questions`], [`visual`], [`asked`]
 //! - training: [`invent`], [`episode`], [`mixture`]
+//! - `loupe atlas build`: [`build`](mod@build)
 
+pub mod asked;
 pub mod background;
 pub mod banner;
 pub mod bounds;
+pub mod build;
 pub mod canvas;
 pub mod countries;
 pub mod crop;

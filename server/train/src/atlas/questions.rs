@@ -90,7 +90,9 @@ impl Chain {
     /// The category of the question: that of its last page.
     #[must_use]
     pub fn category(&self) -> Category {
-        self.lookups.last().map_or(Category::Other(OtherCategory::Country), |lookup| Category::Fact(lookup.fact))
+        self.lookups
+            .last()
+            .map_or(Category::Other(OtherCategory::Country), |lookup| Category::Fact(lookup.fact))
     }
 
     /// Pages to read after the flag is known.

@@ -52,7 +52,9 @@ impl Pointer {
                 ("you see here", "the flag"),
                 ("is in the picture", "the flag in the picture"),
             ]),
-            Self::Left => sided(rng, "is on the left", "the flag on the left", "is leftmost", "the leftmost flag"),
+            Self::Left => {
+                sided(rng, "is on the left", "the flag on the left", "is leftmost", "the leftmost flag")
+            }
             Self::Right => {
                 sided(rng, "is on the right", "the flag on the right", "is rightmost", "the rightmost flag")
             }
@@ -60,7 +62,9 @@ impl Pointer {
             Self::Bottom => {
                 sided(rng, "is at the bottom", "the flag at the bottom", "is lowest", "the lowest flag")
             }
-            Self::Largest => sided(rng, "is the largest", "the largest flag", "is the biggest", "the biggest flag"),
+            Self::Largest => {
+                sided(rng, "is the largest", "the largest flag", "is the biggest", "the biggest flag")
+            }
             Self::Smallest => ("is the smallest", "the smallest flag"),
             Self::Framed => rng.one_of([
                 ("is framed", "the framed flag"),
@@ -74,7 +78,13 @@ impl Pointer {
 }
 
 /// The first wording three times of four.
-fn sided<'a>(rng: &mut Rng, is: &'a str, flag: &'a str, is_also: &'a str, also: &'a str) -> (&'a str, &'a str) {
+fn sided<'a>(
+    rng: &mut Rng,
+    is: &'a str,
+    flag: &'a str,
+    is_also: &'a str,
+    also: &'a str,
+) -> (&'a str, &'a str) {
     if rng.chance(0.75) { (is, flag) } else { (is_also, also) }
 }
 
@@ -87,7 +97,8 @@ fn beside(look: Look) -> Phrase {
 #[must_use]
 pub fn pointers(scene: &Scene, index: usize) -> Vec<Pointer> {
     let Some(flag) = scene.flags.get(index) else { return Vec::new() };
-    let others: Vec<_> = scene.flags.iter().enumerate().filter(|(i, _)| *i != index).map(|(_, f)| f).collect();
+    let others: Vec<_> =
+        scene.flags.iter().enumerate().filter(|(i, _)| *i != index).map(|(_, f)| f).collect();
     if others.is_empty() {
         return vec![Pointer::Only];
     }

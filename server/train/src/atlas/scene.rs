@@ -133,7 +133,8 @@ fn place_objects(
         if placed.iter().any(|other| other.look == look) {
             continue;
         }
-        let beside = if number == 0 && rng.chance(0.5) { rng.pick(flags).map(|flag| flag.bounds) } else { None };
+        let beside =
+            if number == 0 && rng.chance(0.5) { rng.pick(flags).map(|flag| flag.bounds) } else { None };
         let Some((centre, radius)) = place_object(beside, taken, rng) else { continue };
         let bounds = objects::bounds(centre, radius);
         taken.push(bounds);

@@ -88,7 +88,10 @@ fn placed(
     Some(Visual {
         category: OtherCategory::Side,
         question: template.replace("{thing}", name),
-        gold: Gold { answer: end.to_owned(), aliases: vec![format!("on the {end}"), format!("at the {end}")] },
+        gold: Gold {
+            answer: end.to_owned(),
+            aliases: vec![format!("on the {end}"), format!("at the {end}")],
+        },
     })
 }
 

@@ -44,7 +44,11 @@ pub const COUNTRY: Wordings = Wordings {
 
 /// The largest neighbour of a country `{c}`.
 pub const NEIGHBOUR_OF: Wordings = Wordings {
-    train: &["the largest neighbour of {c}", "the biggest neighbour of {c}", "the largest country bordering {c}"],
+    train: &[
+        "the largest neighbour of {c}",
+        "the biggest neighbour of {c}",
+        "the largest country bordering {c}",
+    ],
     dev: &["the largest country that borders {c}"],
     test: &["the largest neighbouring country of {c}"],
 };
@@ -98,7 +102,10 @@ pub fn fact(fact: Fact) -> Wordings {
                 "Which is the biggest neighbour of {c}?",
             ],
             dev: &["Tell me the largest neighbour of {c}."],
-            test: &["Can you name the largest neighbour of {c}?", "Which of the neighbours of {c} is largest?"],
+            test: &[
+                "Can you name the largest neighbour of {c}?",
+                "Which of the neighbours of {c} is largest?",
+            ],
         },
         Fact::Area => Wordings {
             train: &[
@@ -128,7 +135,10 @@ pub fn fact(fact: Fact) -> Wordings {
                 "What do web addresses in {c} end in?",
             ],
             dev: &["Tell me the internet domain of {c}."],
-            test: &["Can you tell me the internet domain of {c}?", "Which domain do web addresses in {c} end in?"],
+            test: &[
+                "Can you tell me the internet domain of {c}?",
+                "Which domain do web addresses in {c} end in?",
+            ],
         },
         Fact::Demonym => Wordings {
             train: &[
@@ -162,16 +172,27 @@ pub const COUNT_FLAGS: Wordings = Wordings {
 
 /// The colour of the one object of shape `{shape}`.
 pub const COLOUR_OF: Wordings = Wordings {
-    train: &["What colour is the {shape}?", "Which colour does the {shape} have?", "Name the colour of the {shape}."],
+    train: &[
+        "What colour is the {shape}?",
+        "Which colour does the {shape} have?",
+        "Name the colour of the {shape}.",
+    ],
     dev: &["What is the colour of the {shape}?"],
     test: &["Can you tell me the colour of the {shape}?", "Which colour is the {shape}?"],
 };
 
 /// The shape of the one object of colour `{colour}`.
 pub const SHAPE_OF: Wordings = Wordings {
-    train: &["What shape is the {colour} object?", "Which shape is {colour}?", "Name the shape of the {colour} object."],
+    train: &[
+        "What shape is the {colour} object?",
+        "Which shape is {colour}?",
+        "Name the shape of the {colour} object.",
+    ],
     dev: &["What is the shape of the {colour} object?"],
-    test: &["Can you tell me the shape of the {colour} object?", "Which shape does the {colour} object have?"],
+    test: &[
+        "Can you tell me the shape of the {colour} object?",
+        "Which shape does the {colour} object have?",
+    ],
 };
 
 /// The side on which `{thing}` lies.

@@ -133,12 +133,21 @@ impl World {
     pub fn write(&self, dir: &Path) -> Result<(), AtlasError> {
         for (entry, picture) in self.entries.iter().zip(&self.pictures) {
             for page in pages(&entry.country) {
-                files::write(&dir.join("pages").join(format!("{}.md", page.stem)), page.markdown().as_bytes())?;
+                files::write(
+                    &dir.join("pages").join(format!("{}.md", page.stem)),
+                    page.markdown().as_bytes(),
+                )?;
             }
             files::write_png(&dir.join("pictures").join(format!("{}.png", entry.country.code)), picture)?;
         }
         let file = AtlasFile { record: self.record.clone(), countries: self.entries.clone() };
         files::write_json(&dir.join(FILE), &file)
+    }
+
+    /// Whether a folder holds an Atlas of any version.
+    #[must_use]
+    pub fn is_at(dir: &Path) -> bool {
+        dir.join(FILE).is_file()
     }
 
     /// Countries, ordered by code.
@@ -182,7 +191,9 @@ fn without_twins(
     let thumbs: Vec<Thumb> = drawn.iter().map(|(_, picture)| Thumb::new(picture)).collect();
     let twins = |index: usize, of_state: bool| {
         (0..drawn.len()).find(|&other| {
-            other != index && drawn[other].0.independent == of_state && thumbs[index].looks_like(&thumbs[other])
+            other != index
+                && drawn[other].0.independent == of_state
+                && thumbs[index].looks_like(&thumbs[other])
         })
     };
     let state: Vec<Option<usize>> =

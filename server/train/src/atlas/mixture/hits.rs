@@ -11,7 +11,8 @@ use crate::atlas::rng::Rng;
 
 /// Hits of an image search: the flag's page first, four others after it.
 pub(super) fn image(country: &str, others: &[&Country], rng: &mut Rng) -> Vec<Hit> {
-    let mut names: Vec<&str> = others.iter().map(|c| c.name.as_str()).filter(|name| *name != country).collect();
+    let mut names: Vec<&str> =
+        others.iter().map(|c| c.name.as_str()).filter(|name| *name != country).collect();
     rng.shuffle(&mut names);
     names.truncate(4);
     names.insert(0, country);

@@ -163,7 +163,9 @@ fn seen(scene: &Scene) -> Vec<Seen> {
         bounds: [b.left, b.top, b.right, b.bottom].map(|edge| edge as f32 / side),
     };
     let flags = scene.flags.iter().map(|flag| part(FLAG_CLASS, &flag.bounds));
-    let objects =
-        scene.objects.iter().map(|object| part(FIRST_OBJECT_CLASS + object.look.index() as u16, &object.bounds));
+    let objects = scene
+        .objects
+        .iter()
+        .map(|object| part(FIRST_OBJECT_CLASS + object.look.index() as u16, &object.bounds));
     flags.chain(objects).collect()
 }

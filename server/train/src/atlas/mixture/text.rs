@@ -18,7 +18,8 @@ impl Mixture {
         let mut pages = self.some_pages(rng);
         rng.shuffle(&mut pages);
         pages.truncate(1 + rng.below(3));
-        let text = pages.iter().map(|page| format!("{}: {}", page.title, page.text)).collect::<Vec<_>>().join("\n");
+        let text =
+            pages.iter().map(|page| format!("{}: {}", page.title, page.text)).collect::<Vec<_>>().join("\n");
         Example { kind: "document", turns: vec![Turn::Text { text, weight: 1.0 }], seen: Vec::new() }
     }
 
@@ -36,7 +37,11 @@ impl Mixture {
         let line = words.join(", ");
         if rng.chance(0.5) {
             let text = format!("{line} | {line}");
-            return Example { kind: "repeat", turns: vec![Turn::Text { text, weight: 1.0 }], seen: Vec::new() };
+            return Example {
+                kind: "repeat",
+                turns: vec![Turn::Text { text, weight: 1.0 }],
+                seen: Vec::new(),
+            };
         }
         let place = rng.below(words.len());
         let (asked, said) = match rng.below(2) {

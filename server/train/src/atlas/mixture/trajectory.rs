@@ -170,7 +170,11 @@ fn invented_story<'a>(hops: usize, rng: &mut Rng) -> Option<Story<'a>> {
         let world = invent::continent(INVENTED, rng);
         let known = |name: &str| world.iter().find(|c| c.name == name).map(Cow::Borrowed);
         if let Some(chain) = plan(&world[0], hops, known, rng) {
-            return Some(Story { chain, countries: world.into_iter().map(Cow::Owned).collect(), real: false });
+            return Some(Story {
+                chain,
+                countries: world.into_iter().map(Cow::Owned).collect(),
+                real: false,
+            });
         }
     }
     None

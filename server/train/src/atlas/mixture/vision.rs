@@ -74,7 +74,8 @@ impl Mixture {
     fn visual_of(&self, scene: &Scene, rng: &mut Rng) -> Example {
         let asked = visual::ask(scene, Split::Train, rng);
         let picture = Arc::new(scene.picture.clone());
-        let mut episode = Episode::ask(self.dialect.as_ref(), self.context(false), &asked.question, &[picture]);
+        let mut episode =
+            Episode::ask(self.dialect.as_ref(), self.context(false), &asked.question, &[picture]);
         episode.answer("I can see it.", &asked.gold.answer);
         self.conversation("visual", episode.into_messages(), seen(scene))
     }
