@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use loupe_shared::ids::CallId;
 use loupe_shared::protocol::{Hit, HitRef};
 
-use crate::dialect::Action;
+use crate::dialect::Search;
 use crate::information::plain_within;
 
 /// Most hits of one search that a run keeps.
@@ -46,12 +46,12 @@ impl Ledger {
     }
 
     /// Notes that a search was answered.
-    pub(crate) fn note(&mut self, search: &Action) {
+    pub(crate) fn note(&mut self, search: &Search) {
         self.answered.insert(key(search));
     }
 
     /// Whether the very same search was answered before.
-    pub(crate) fn knows(&self, search: &Action) -> bool {
+    pub(crate) fn knows(&self, search: &Search) -> bool {
         self.answered.contains(&key(search))
     }
 
@@ -61,7 +61,7 @@ impl Ledger {
     }
 }
 
-fn key(search: &Action) -> String {
+fn key(search: &Search) -> String {
     format!("{search:?}").to_lowercase()
 }
 
@@ -120,8 +120,8 @@ mod tests {
     #[test]
     fn a_search_is_known_whatever_its_case() {
         let mut ledger = Ledger::default();
-        ledger.note(&Action::TextSearch("Capital of Norway".to_owned()));
-        assert!(ledger.knows(&Action::TextSearch("capital of norway".to_owned())));
-        assert!(!ledger.knows(&Action::TextSearch("capital of Iceland".to_owned())));
+        ledger.note(&Search::Text("Capital of Norway".to_owned()));
+        assert!(ledger.knows(&Search::Text("capital of norway".to_owned())));
+        assert!(!ledger.knows(&Search::Text("capital of Iceland".to_owned())));
     }
 }

@@ -1,5 +1,12 @@
 //! Runs that end with an answer.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "clippy excuses test functions, but not their helpers"
+)]
+
 mod common;
 
 use common::{Ran, Setting, framed, hit, query, text, words};

@@ -200,6 +200,10 @@ async fn a_conversation_that_grew_too_long_starts_over_with_what_was_found() {
     assert_eq!(asked[2].messages.len(), 1);
     let told = words(&asked[2].messages[0]);
     assert!(told.starts_with("[448x448]<information>\n1. Norway: "), "{told}");
+}
+
+#[tokio::test]
+async fn a_conversation_that_is_too_long_from_the_start_ends_the_run() {
     let ran = Setting::new(vec![Says::TooLong]).run(query("Capital?")).await;
     assert_eq!(ran.error_code(), "context_exceeded");
 }

@@ -28,3 +28,34 @@ pub enum ImageTarget {
     /// The part inside a box that the model gave itself.
     Region(Region),
 }
+
+/// A search that a turn asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Search {
+    /// By picture.
+    Image(ImageTarget),
+    /// By words.
+    Text(String),
+}
+
+/// What a turn comes to, its reasons aside.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Deed {
+    /// It asks for a search.
+    Search(Search),
+    /// It answers.
+    Answer(String),
+}
+
+impl Action {
+    /// What the action does; none for a reason.
+    #[must_use]
+    pub fn deed(&self) -> Option<Deed> {
+        match self {
+            Self::Reason(_) => None,
+            Self::ImageSearch(target) => Some(Deed::Search(Search::Image(target.clone()))),
+            Self::TextSearch(query) => Some(Deed::Search(Search::Text(query.clone()))),
+            Self::Answer(text) => Some(Deed::Answer(text.clone())),
+        }
+    }
+}

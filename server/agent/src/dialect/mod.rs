@@ -16,7 +16,7 @@ pub mod tool_call;
 
 use loupe_shared::pixels::Region;
 
-pub use action::{Action, GIVE_UP, ImageTarget};
+pub use action::{Action, Deed, GIVE_UP, ImageTarget, Search};
 pub use bbox::BoxError;
 pub use parse::{ParsedTurn, Parser, ParserEvent, Problem};
 

@@ -1,6 +1,6 @@
 //! What every dialect's parser hands out, and what can be wrong with a turn.
 
-use super::action::Action;
+use super::action::{Action, Deed};
 
 /// Turns the text of one assistant turn into actions while it is written.
 ///
@@ -115,11 +115,10 @@ impl ParsedTurn {
     ///
     /// # Errors
     /// The first problem that was not repaired.
-    pub fn deed(&self) -> Result<&Action, Problem> {
+    pub fn deed(&self) -> Result<Deed, Problem> {
         if let Some(problem) = self.problems.iter().find(|problem| !problem.is_repaired()) {
             return Err(problem.clone());
         }
-        let deed = self.actions.iter().find(|action| !matches!(action, Action::Reason(_)));
-        deed.ok_or(Problem::NoAction)
+        self.actions.iter().find_map(Action::deed).ok_or(Problem::NoAction)
     }
 }

@@ -1,5 +1,7 @@
 //! Where a referring expression points: a decode of its own, on the first picture alone.
 
+use std::sync::Arc;
+
 use loupe_mllm::engine::{GenerateRequest, Sampling};
 use loupe_shared::pixels::Region;
 
@@ -19,10 +21,13 @@ impl Run<'_> {
         let (Some(picture), Some(view)) = (self.query.pictures.first(), self.context.view) else {
             return Ok(None);
         };
-        let picture = std::sync::Arc::clone(&picture.pixels);
+        let picture = Arc::clone(&picture.pixels);
         for sampling in TRIES {
             let request = GenerateRequest {
-                messages: vec![user_turn(&[picture.clone()], self.dialect().grounding_prompt(expression))],
+                messages: vec![user_turn(
+                    std::slice::from_ref(&picture),
+                    self.dialect().grounding_prompt(expression),
+                )],
                 sampling,
                 max_tokens: BOX_TOKENS,
                 stop: vec!["}".to_owned()],

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::ground::with_margin;
 use super::{Halt, Run};
 use crate::conversation::focus;
-use crate::dialect::{Action, ImageTarget};
+use crate::dialect::{ImageTarget, Search};
 use crate::information::{image_hits, plain, text_hits};
 use crate::ledger::{HITS, admitted};
 use crate::meter::milliseconds;
@@ -49,21 +49,20 @@ struct Call {
 
 impl Run<'_> {
     /// Does a search that the model asked for; returns the next user turn.
-    pub(super) async fn search(&mut self, action: &Action) -> Result<String, Halt> {
-        let outcome = match action {
-            Action::ImageSearch(target) => self.image_search(target).await?,
-            Action::TextSearch(query) => self.text_search(query).await?,
-            Action::Reason(_) | Action::Answer(_) => return Ok(String::new()),
+    pub(super) async fn search(&mut self, search: &Search) -> Result<String, Halt> {
+        let outcome = match search {
+            Search::Image(target) => self.image_search(target).await?,
+            Search::Text(query) => self.text_search(query).await?,
         };
         let (question, dialect) = (&self.query.question, self.dialect());
         let information = match outcome {
             Outcome::Found { information, .. } => information,
             Outcome::Failed(problem) => return Ok(dialect.after_failure(question, &problem)),
         };
-        self.ledger.note(action);
-        let next = match action {
-            Action::ImageSearch(_) => dialect.after_image_search(question, &information),
-            _ => dialect.after_text_search(question, &information),
+        self.ledger.note(search);
+        let next = match search {
+            Search::Image(_) => dialect.after_image_search(question, &information),
+            Search::Text(_) => dialect.after_text_search(question, &information),
         };
         self.latest = information;
         Ok(next)

@@ -7,7 +7,7 @@ use super::tools::Outcome;
 use super::turn::Turn;
 use super::{Halt, Run};
 use crate::budget::Limit;
-use crate::dialect::{Action, ImageTarget, Problem};
+use crate::dialect::{Deed, ImageTarget, Problem, Search};
 use crate::error::AgentError;
 
 /// How many turns in a row are answered with a correction.
@@ -70,15 +70,16 @@ impl Run<'_> {
             self.say(next);
             let turn = self.turn(&mut phase).await?;
             self.hear(self.as_kept(&turn));
-            let deed = turn.parsed.deed().cloned();
-            if let Ok(Action::Answer(answer)) = deed {
-                return Ok(answer);
-            }
+            let wish = match turn.parsed.deed() {
+                Ok(Deed::Answer(answer)) => return Ok(answer),
+                Ok(Deed::Search(search)) => Ok(search),
+                Err(problem) => Err(problem),
+            };
             next = match (phase, self.spent.reached()) {
-                (Phase::Last(limit), _) => return Err(no_answer(limit, deed).into()),
+                (Phase::Last(limit), _) => return Err(no_answer(limit, wish).into()),
                 (Phase::Closed, _) => self.close(&mut phase, Limit::Workflow),
                 (Phase::Open, Some(limit)) => self.close(&mut phase, limit),
-                (Phase::Open, None) => self.act(deed, &mut phase, &mut refusals).await?,
+                (Phase::Open, None) => self.act(wish, &mut phase, &mut refusals).await?,
             };
         }
     }
@@ -108,47 +109,67 @@ impl Run<'_> {
     /// Does what the model asked for, or says why not; returns the next user turn.
     async fn act(
         &mut self,
-        deed: Result<Action, Problem>,
+        wish: Result<Search, Problem>,
         phase: &mut Phase,
         refusals: &mut u32,
     ) -> Result<String, Halt> {
-        let question = self.query.question.clone();
-        let refused =
-            deed.as_ref().map_or_else(|problem| Some(problem.to_string()), |action| self.forbids(action));
-        if let Some(reason) = refused {
-            *refusals += 1;
-            return match deed {
-                _ if *refusals <= CORRECTIONS => Ok(self.dialect().correction(&question, &reason)),
-                Ok(_) => Ok(self.close(phase, Limit::Refused)),
-                Err(problem) => Err(AgentError::Malformed { corrections: CORRECTIONS, problem }.into()),
-            };
-        }
-        *refusals = 0;
-        let Ok(action) = deed else {
-            return Ok(String::new());
+        let search = match self.permitted(wish) {
+            Ok(search) => search,
+            Err(refusal) => {
+                *refusals += 1;
+                return self.refuse(refusal, phase, *refusals);
+            }
         };
-        let next = self.search(&action).await?;
+        *refusals = 0;
+        let next = self.search(&search).await?;
         match self.spent.reached() {
             Some(limit) => Ok(format!("{next}\n{}", self.close(phase, limit))),
             None => Ok(next),
         }
     }
 
-    /// Why a search is not allowed, if it is not.
-    fn forbids(&self, action: &Action) -> Option<String> {
-        let by_picture = matches!(action, Action::ImageSearch(_));
+    fn permitted(&self, wish: Result<Search, Problem>) -> Result<Search, Refusal> {
+        let search = wish?;
+        let by_picture = matches!(search, Search::Image(_));
         if by_picture && self.query.pictures.is_empty() {
-            return Some("the question has no picture".to_owned());
+            return Err(Refusal::Forbidden("the question has no picture"));
         }
         if by_picture && !self.spent.image_search_left() {
-            return Some("no image search is left".to_owned());
+            return Err(Refusal::Forbidden("no image search is left"));
         }
-        self.ledger.knows(action).then(|| "this was searched before".to_owned())
+        if self.ledger.knows(&search) {
+            return Err(Refusal::Forbidden("this was searched before"));
+        }
+        Ok(search)
+    }
+
+    /// The correction, as long as there were not too many in a row.
+    fn refuse(&self, refusal: Refusal, phase: &mut Phase, refusals: u32) -> Result<String, Halt> {
+        if refusals <= CORRECTIONS {
+            return Ok(self.dialect().correction(&self.query.question, &refusal.to_string()));
+        }
+        match refusal {
+            Refusal::Forbidden(_) => Ok(self.close(phase, Limit::Refused)),
+            Refusal::Malformed(problem) => {
+                Err(AgentError::Malformed { corrections: CORRECTIONS, problem }.into())
+            }
+        }
     }
 }
 
-fn no_answer(limit: Limit, deed: Result<Action, Problem>) -> AgentError {
-    match (limit, deed) {
+/// Why a turn is answered with a correction.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    /// It cannot be read.
+    #[error(transparent)]
+    Malformed(#[from] Problem),
+    /// It can, but asks for something that is not allowed.
+    #[error("{0}")]
+    Forbidden(&'static str),
+}
+
+fn no_answer(limit: Limit, wish: Result<Search, Problem>) -> AgentError {
+    match (limit, wish) {
         (Limit::Workflow, Err(problem)) => AgentError::Malformed { corrections: 1, problem },
         (limit, _) => AgentError::NoAnswer(limit),
     }

@@ -1,7 +1,7 @@
 use loupe_shared::pixels::Region;
 use proptest::prelude::*;
 
-use super::super::super::{Dialect, ParsedTurn, QueryContext};
+use super::super::super::{Deed, Dialect, ParsedTurn, QueryContext, Search};
 use super::super::ToolCall;
 use super::*;
 
@@ -12,8 +12,8 @@ fn parse(text: &str) -> ParsedTurn {
     ParsedTurn::parse(ToolCall.parser(&CONTEXT), text)
 }
 
-fn answer(text: &str) -> Action {
-    Action::Answer(text.to_owned())
+fn answer(text: &str) -> Deed {
+    Deed::Answer(text.to_owned())
 }
 
 #[test]
@@ -23,7 +23,7 @@ fn what_is_rendered_is_read_back() {
         Action::ImageSearch(ImageTarget::Expression("the left flag".to_owned())),
         Action::ImageSearch(ImageTarget::Region(Region::new(0.25, 0.25, 0.5, 0.5).unwrap())),
         Action::TextSearch("capital of \"Norway\"".to_owned()),
-        answer("Oslo"),
+        Action::Answer("Oslo".to_owned()),
     ] {
         let actions = vec![Action::Reason("I look.".to_owned()), deed];
         let turn = parse(&ToolCall.render(&actions, &CONTEXT));
@@ -33,11 +33,11 @@ fn what_is_rendered_is_read_back() {
 
 #[test]
 fn an_untrained_model_is_understood() {
-    assert_eq!(parse("It is Oslo.").deed(), Ok(&answer("It is Oslo.")));
-    assert_eq!(parse("<think>t</think>\nOslo").deed(), Ok(&answer("Oslo")));
+    assert_eq!(parse("It is Oslo.").deed(), Ok(answer("It is Oslo.")));
+    assert_eq!(parse("<think>t</think>\nOslo").deed(), Ok(answer("Oslo")));
     let call = "I look.\n<tool_call>\n{\"name\": \"text_search\", \"arguments\": {\"query\": \"Oslo\"}}";
     let turn = parse(call);
-    assert_eq!(turn.deed(), Ok(&Action::TextSearch("Oslo".to_owned())));
+    assert_eq!(turn.deed(), Ok(Deed::Search(Search::Text("Oslo".to_owned()))));
     assert_eq!(turn.actions[0], Action::Reason("I look.".to_owned()));
 }
 
