@@ -19,7 +19,7 @@ pub mod crop;
 pub mod episode;
 mod error;
 pub mod facts;
-mod files;
+pub(crate) mod files;
 pub mod flags;
 pub mod invent;
 pub mod mixture;

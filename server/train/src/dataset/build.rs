@@ -1,0 +1,130 @@
+//! `loupe dataset build`: questions about Atlas scenes, and the trajectories that answer them with the real tools.
+//!
+//! A data set is a folder: `questions.jsonl` (every question, for evaluation), `trajectories.jsonl` (the rows that the
+//! oracle could answer, for training), `images/` and `report.json`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use loupe_agent::dialect::Dialect;
+use loupe_search::{ImageSearch, TextSearch};
+use loupe_shared::pixels::PixelLimits;
+use serde::Serialize;
+
+use super::DatasetError;
+use super::file::Writer;
+use super::oracle::{Oracle, Outcome, hidden};
+use super::record::{Record, RecordMessage};
+use crate::atlas::asked::{Asked, Asker, Need};
+use crate::atlas::files::{write_json, write_png};
+use crate::atlas::rng::Rng;
+use crate::atlas::{Split, World};
+
+/// What to build.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Which countries and wordings.
+    pub split: Split,
+    /// How many questions.
+    pub count: u64,
+    /// Seed of everything drawn.
+    pub seed: u64,
+    /// Share of questions that need no search.
+    pub search_free: f64,
+    /// Where to.
+    pub out: PathBuf,
+}
+
+/// What the oracle works with.
+pub struct Tools<'a> {
+    /// Search by words.
+    pub text: &'a dyn TextSearch,
+    /// Search by picture.
+    pub image: &'a dyn ImageSearch,
+    /// What turns are written in.
+    pub dialect: &'a dyn Dialect,
+    /// What the model sees of a picture.
+    pub limits: PixelLimits,
+}
+
+/// What was built.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Questions.
+    pub questions: u64,
+    /// Of these, answered by the oracle.
+    pub trajectories: u64,
+    /// The others by reason.
+    pub dropped: BTreeMap<&'static str, u64>,
+    /// Questions by category.
+    pub categories: BTreeMap<&'static str, u64>,
+}
+
+/// Builds a data set into `plan.out`; what is there under the same names is written anew.
+///
+/// # Errors
+/// [`DatasetError`] when the split is empty, a tool fails, or a file cannot be written.
+pub async fn build(world: &World, tools: &Tools<'_>, plan: &Plan) -> Result<Report, DatasetError> {
+    let asker = Asker::new(world, plan.split)
+        .ok_or(DatasetError::EmptySplit { split: plan.split.as_str() })?;
+    let oracle = Oracle {
+        text: tools.text,
+        image: tools.image,
+        dialect: tools.dialect,
+        limits: tools.limits,
+        hide: hidden(plan.split, asker.real()),
+    };
+    let images = plan.out.join("images");
+    std::fs::create_dir_all(&images)
+        .map_err(|source| DatasetError::File { path: images.clone(), source })?;
+    let mut questions = Writer::create(&plan.out.join("questions.jsonl"))?;
+    let mut trajectories = Writer::create(&plan.out.join("trajectories.jsonl"))?;
+    let mut report = Report::default();
+    for index in 0..plan.count {
+        let mut rng = Rng::of(plan.seed, plan.split.as_str(), index);
+        let asked = if rng.chance(plan.search_free) { asker.visual(&mut rng) } else { asker.search(&mut rng) };
+        let record = record(plan, index, &asked);
+        write_png(&plan.out.join(&record.image), &asked.scene.picture)?;
+        questions.write(&record)?;
+        report.questions += 1;
+        *report.categories.entry(asked.category.as_str()).or_default() += 1;
+        match oracle.answer(&asked, &mut rng).await? {
+            Outcome::Answered(messages) => {
+                let messages = messages.iter().map(RecordMessage::from).collect();
+                trajectories.write(&Record { messages, ..record })?;
+                report.trajectories += 1;
+            }
+            Outcome::Dropped(reason) => *report.dropped.entry(reason.as_str()).or_default() += 1,
+        }
+    }
+    questions.finish()?;
+    trajectories.finish()?;
+    write_report(&plan.out, &report)?;
+    Ok(report)
+}
+
+fn write_report(out: &Path, report: &Report) -> Result<(), DatasetError> {
+    Ok(write_json(&out.join("report.json"), report)?)
+}
+
+fn record(plan: &Plan, index: u64, asked: &Asked) -> Record {
+    let id = format!("{}-{}-{index:06}", plan.split.as_str(), plan.seed);
+    let region = match &asked.need {
+        Need::Picture => None,
+        Need::Search { framed, .. } => *framed,
+    };
+    Record {
+        image: format!("images/{id}.png"),
+        id,
+        split: plan.split,
+        search: matches!(asked.need, Need::Search { .. }),
+        category: asked.category.as_str().to_owned(),
+        hops: asked.hops() as u32,
+        flags: asked.scene.flags.len() as u32,
+        question: asked.question.clone(),
+        answer: asked.gold.answer.clone(),
+        aliases: asked.gold.aliases.clone(),
+        region,
+        messages: Vec::new(),
+    }
+}

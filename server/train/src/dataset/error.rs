@@ -1,0 +1,61 @@
+//! Why a data set cannot be made or read.
+
+use std::path::PathBuf;
+
+use loupe_search::SearchError;
+use loupe_shared::pixels::PixelError;
+
+use crate::atlas::AtlasError;
+
+/// Why a data set cannot be made or read. Messages say what happened and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum DatasetError {
+    /// A line of a file is not a record.
+    #[error("{path}, line {line}: {reason}; data sets are JSON lines as `loupe dataset build` writes them")]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What does not fit.
+        reason: String,
+    },
+    /// A file cannot be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What happened.
+        source: std::io::Error,
+    },
+    /// The Atlas cannot be used.
+    #[error(transparent)]
+    Atlas(#[from] AtlasError),
+    /// The Atlas has no country in the split.
+    #[error("the Atlas asks about no country in the split {split}; build it from the whole of world-countries")]
+    EmptySplit {
+        /// The split's name.
+        split: &'static str,
+    },
+    /// A tool failed where it has to work.
+    #[error(transparent)]
+    Search(#[from] SearchError),
+    /// A picture cannot be cut.
+    #[error("a picture of the Atlas cannot be cut: {0}")]
+    Picture(#[from] PixelError),
+}
+
+impl DatasetError {
+    /// A stable code for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Line { .. } => "dataset_line",
+            Self::File { .. } => "dataset_file",
+            Self::Atlas(error) => error.code(),
+            Self::EmptySplit { .. } => "dataset_empty_split",
+            Self::Search(error) => error.code(),
+            Self::Picture(error) => error.code(),
+        }
+    }
+}
