@@ -2,7 +2,7 @@
 
 mod call;
 mod model;
-mod world;
+pub(crate) mod world;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,26 +23,26 @@ use loupe_shared::protocol::Envelope;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-pub use call::{Answer, Events};
-pub use model::ScriptedModel;
-pub use world::{picture, png};
+pub(crate) use call::{Answer, Events, envelope};
+pub(crate) use model::ScriptedModel;
+pub(crate) use world::{picture, png};
 
 /// A server; its folder goes with it unless [`Server::restart`] takes it.
-pub struct Server {
-    pub router: Router,
-    pub model: Arc<ScriptedModel>,
+pub(crate) struct Server {
+    pub(crate) router: Router,
+    pub(crate) model: Arc<ScriptedModel>,
     state: App,
     folder: tempfile::TempDir,
 }
 
 impl Server {
     /// A server whose model answers at once.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::open(tempfile::tempdir().unwrap(), ScriptedModel::free()).await
     }
 
     /// A server whose model waits before each turn for [`ScriptedModel::allow`].
-    pub async fn start_held() -> Self {
+    pub(crate) async fn start_held() -> Self {
         Self::open(tempfile::tempdir().unwrap(), ScriptedModel::held()).await
     }
 
@@ -78,7 +78,7 @@ impl Server {
     }
 
     /// Stops as a signal does, and starts again on the same folder with a model that answers at once.
-    pub async fn restart(self) -> Self {
+    pub(crate) async fn restart(self) -> Self {
         self.state.stopping.cancel();
         self.state.runs.stop().await;
         let Self { folder, .. } = self;
@@ -86,24 +86,24 @@ impl Server {
     }
 
     /// The data folder.
-    pub fn data(&self) -> std::path::PathBuf {
+    pub(crate) fn data(&self) -> std::path::PathBuf {
         self.folder.path().join("data")
     }
 
     /// Whether a picture's file is there.
-    pub fn has_image(&self, id: &str) -> bool {
+    pub(crate) fn has_image(&self, id: &str) -> bool {
         Path::new(&self.data()).join("images").join(&id[..2]).join(id).exists()
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         call::send(&self.router, "GET", path, &[], Vec::new()).await
     }
 
-    pub async fn delete(&self, path: &str) -> Answer {
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
         call::send(&self.router, "DELETE", path, &[], Vec::new()).await
     }
 
-    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         call::send(
             &self.router,
             "POST",
@@ -114,19 +114,25 @@ impl Server {
         .await
     }
 
-    pub async fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+    pub(crate) async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Answer {
         call::send(&self.router, method, path, headers, body).await
     }
 
     /// Uploads a picture; returns its identifier.
-    pub async fn upload(&self, bytes: Vec<u8>) -> String {
+    pub(crate) async fn upload(&self, bytes: Vec<u8>) -> String {
         let answer = self.call("POST", "/api/v1/images", &[("content-type", "image/png")], bytes).await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
         answer.json()["image_id"].as_str().unwrap().to_owned()
     }
 
     /// Asks about the world's picture; returns the query's identifier.
-    pub async fn ask(&self) -> String {
+    pub(crate) async fn ask(&self) -> String {
         let image = self.upload(picture()).await;
         let body = json!({
             "question": "What is the capital of the country whose flag is on the left?",
@@ -136,30 +142,30 @@ impl Server {
     }
 
     /// Creates a query; returns its identifier.
-    pub async fn submit(&self, body: &Value) -> String {
+    pub(crate) async fn submit(&self, body: &Value) -> String {
         let answer = self.post("/api/v1/queries", body).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
         answer.json()["query_id"].as_str().unwrap().to_owned()
     }
 
     /// Follows a run as a browser does.
-    pub async fn follow(&self, id: &str, parameters: &str) -> Events {
+    pub(crate) async fn follow(&self, id: &str, parameters: &str) -> Events {
         Events::open(&self.router, &format!("/api/v1/queries/{id}/events{parameters}"), &[]).await
     }
 
     /// A run's log, read to its end.
-    pub async fn log(&self, id: &str) -> Vec<Envelope> {
+    pub(crate) async fn log(&self, id: &str) -> Vec<Envelope> {
         self.follow(id, "").await.rest().await
     }
 }
 
 /// The kinds of a log.
-pub fn kinds(log: &[Envelope]) -> Vec<&str> {
+pub(crate) fn kinds(log: &[Envelope]) -> Vec<&str> {
     log.iter().map(|envelope| envelope.kind.as_str()).collect()
 }
 
 /// Numbers 1, 2, 3, … and exactly one last event, at the end.
-pub fn assert_whole(log: &[Envelope]) {
+pub(crate) fn assert_whole(log: &[Envelope]) {
     let numbers: Vec<u64> = log.iter().map(|envelope| envelope.seq).collect();
     assert_eq!(numbers, (1..=log.len() as u64).collect::<Vec<_>>());
     let ends = log.iter().filter(|envelope| envelope.event().unwrap().is_last()).count();

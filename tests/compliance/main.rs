@@ -6,6 +6,7 @@
 //! - `cancel`, `restart`, `crops`, `shares`, `images`: one part of the protocol each.
 //! - `bad_input`: what is wrong, and the status and code that say so.
 //! - `site`: pages, headers, and what browsers load.
+//! - `program`: the real program, killed in the middle of a run, or started where it cannot work.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod bad_input;
@@ -13,6 +14,7 @@ mod cancel;
 mod crops;
 mod harness;
 mod images;
+mod program;
 mod restart;
 mod shares;
 mod site;

@@ -16,27 +16,27 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A complete answer.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.body.clone()).unwrap()
     }
 
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     /// The code of an error, after checking that the body is whole.
-    pub fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         let error = &self.json()["error"];
         for field in ["code", "message", "hint"] {
             assert!(!error[field].as_str().unwrap_or_default().is_empty(), "{field} is missing in {self:?}");
@@ -53,7 +53,7 @@ fn request(method: &str, path: &str, headers: &[(&str, &str)], body: Vec<u8>) ->
     request.body(Body::from(body)).unwrap()
 }
 
-pub async fn send(
+pub(crate) async fn send(
     router: &Router,
     method: &str,
     path: &str,
@@ -67,14 +67,14 @@ pub async fn send(
 }
 
 /// An open event stream. Dropping it is what a vanished reader does.
-pub struct Events {
+pub(crate) struct Events {
     body: BodyDataStream,
     text: String,
     read: VecDeque<Envelope>,
 }
 
 impl Events {
-    pub async fn open(router: &Router, path: &str, headers: &[(&str, &str)]) -> Self {
+    pub(crate) async fn open(router: &Router, path: &str, headers: &[(&str, &str)]) -> Self {
         let response = router.clone().oneshot(request("GET", path, headers, Vec::new())).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK, "{path}");
         assert_eq!(response.headers()["content-type"], "text/event-stream");
@@ -83,7 +83,7 @@ impl Events {
     }
 
     /// The next event; none when the stream has ended.
-    pub async fn next(&mut self) -> Option<Envelope> {
+    pub(crate) async fn next(&mut self) -> Option<Envelope> {
         while self.read.is_empty() {
             let chunk = tokio::time::timeout(PATIENCE, self.body.next()).await.expect("the stream stalls")?;
             self.text.push_str(std::str::from_utf8(&chunk.unwrap()).unwrap());
@@ -96,7 +96,7 @@ impl Events {
     }
 
     /// Reads up to an event of a kind.
-    pub async fn until(&mut self, kind: &str) -> Envelope {
+    pub(crate) async fn until(&mut self, kind: &str) -> Envelope {
         loop {
             let envelope = self.next().await.unwrap_or_else(|| panic!("the stream ended before {kind}"));
             if envelope.kind == kind {
@@ -106,7 +106,7 @@ impl Events {
     }
 
     /// Reads to the end.
-    pub async fn rest(mut self) -> Vec<Envelope> {
+    pub(crate) async fn rest(mut self) -> Vec<Envelope> {
         let mut log = Vec::new();
         while let Some(envelope) = self.next().await {
             log.push(envelope);
@@ -116,7 +116,7 @@ impl Events {
 }
 
 /// The envelope of a frame, after checking that its `id` and `event` lines say the same; none for comments.
-fn envelope(frame: &str) -> Option<Envelope> {
+pub(crate) fn envelope(frame: &str) -> Option<Envelope> {
     let field =
         |name: &str| frame.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
     let envelope: Envelope = serde_json::from_str(field("data")?).unwrap();

@@ -9,23 +9,20 @@ use loupe_mllm::engine::{
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
 
-/// The answer at the end of the script.
-pub const ANSWER: &str = "Oslo";
-
 /// Plays the script for any number of runs.
-pub struct ScriptedModel {
+pub(crate) struct ScriptedModel {
     info: ModelInfo,
     turns: Semaphore,
 }
 
 impl ScriptedModel {
     /// Writes as fast as it is read.
-    pub fn free() -> Self {
+    pub(crate) fn free() -> Self {
         Self::with_turns(Semaphore::MAX_PERMITS)
     }
 
     /// Writes a turn only when it is allowed.
-    pub fn held() -> Self {
+    pub(crate) fn held() -> Self {
         Self::with_turns(0)
     }
 
@@ -42,7 +39,7 @@ impl ScriptedModel {
     }
 
     /// Allows `turns` more turns.
-    pub fn allow(&self, turns: usize) {
+    pub(crate) fn allow(&self, turns: usize) {
         self.turns.add_permits(turns);
     }
 }

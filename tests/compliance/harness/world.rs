@@ -6,7 +6,7 @@ use loupe_app::images::folder::encode_png;
 use loupe_shared::pixels::Rgb8;
 
 /// Writes the world; returns its folder.
-pub fn write(folder: &Path) -> PathBuf {
+pub(crate) fn write(folder: &Path) -> PathBuf {
     let world = folder.join("world");
     for part in ["pages", "pictures", "samples"] {
         std::fs::create_dir_all(world.join(part)).unwrap();
@@ -33,7 +33,7 @@ pub fn write(folder: &Path) -> PathBuf {
 }
 
 /// A picture of a red flag with a white and blue cross, 224 x 224, as PNG.
-pub fn picture() -> Vec<u8> {
+pub(crate) fn picture() -> Vec<u8> {
     let at = |x: u32, y: u32| {
         let near = |centre: u32, value: u32, width: u32| value.abs_diff(centre) < width;
         match (near(80, x, 14) || near(112, y, 14), near(80, x, 28) || near(112, y, 28)) {
@@ -47,7 +47,7 @@ pub fn picture() -> Vec<u8> {
 }
 
 /// A plain picture, as PNG.
-pub fn png(width: u32, height: u32, value: u8) -> Vec<u8> {
+pub(crate) fn png(width: u32, height: u32, value: u8) -> Vec<u8> {
     let data = vec![value; width as usize * height as usize * 3];
     encode_png(&Rgb8::new(width, height, data).unwrap()).unwrap()
 }

@@ -109,14 +109,14 @@ struct TerminalHost {
 
 enum Teller {
     /// For people.
-    Narrator(Narrator<Stderr, Stdout>),
+    Narrator(Box<Narrator<Stderr, Stdout>>),
     /// For programs: the number of the newest event.
     Json(u64),
 }
 
 impl TerminalHost {
     fn new(json: bool) -> Self {
-        let narrator = || Teller::Narrator(Narrator::new(io::stderr(), io::stdout()));
+        let narrator = || Teller::Narrator(Box::new(Narrator::new(io::stderr(), io::stdout())));
         Self { teller: Mutex::new(if json { Teller::Json(0) } else { narrator() }) }
     }
 

@@ -173,6 +173,7 @@ fn flatten(picture: DynamicImage) -> Result<Rgb8, ImageError> {
     Rgb8::new(width, height, data).map_err(|mismatch| ImageError::Damaged(mismatch.to_string()))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it stands in map_err")]
 fn damaged(error: image::ImageError) -> ImageError {
     ImageError::Damaged(error.to_string())
 }

@@ -32,7 +32,7 @@ impl RunHost {
     }
 
     /// Asks the browser; `None` when none is there or none answers in time.
-    async fn from_browser(&self, call_id: &CallId, region: Region) -> Result<Option<Crop>, HostError> {
+    async fn ask_browser(&self, call_id: &CallId, region: Region) -> Result<Option<Crop>, HostError> {
         if !self.run.crops.has_browser() {
             return Ok(None);
         }
@@ -48,7 +48,7 @@ impl RunHost {
         Ok(Some(Crop { image_id, by: CropBy::Browser, pixels: Arc::new(pixels) }))
     }
 
-    async fn from_upload(&self, region: Region, uploaded: &Rgb8) -> Result<Crop, HostError> {
+    async fn cut_upload(&self, region: Region, uploaded: &Rgb8) -> Result<Crop, HostError> {
         let rect = Rect::of_region(&region, (uploaded.width(), uploaded.height())).map_err(cannot)?;
         let pixels = Arc::new(crop(uploaded, rect).map_err(cannot)?);
         let image_id = self.images.put_pixels(pixels.clone()).await.map_err(cannot)?;
@@ -63,16 +63,15 @@ impl Host for RunHost {
     }
 
     async fn crop(&self, call_id: &CallId, region: Region, uploaded: &Arc<Rgb8>) -> Result<Crop, HostError> {
-        let crop = match self.from_browser(call_id, region).await? {
+        let crop = match self.ask_browser(call_id, region).await? {
             Some(crop) => crop,
-            None => self.from_upload(region, uploaded).await?,
+            None => self.cut_upload(region, uploaded).await?,
         };
         self.store.hold_image(&self.run.id, &crop.image_id).await.map_err(cannot)?;
         Ok(crop)
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it stands in map_err")]
 fn cannot(error: impl std::fmt::Display) -> HostError {
     HostError(error.to_string())
 }

@@ -1,3 +1,5 @@
+#![expect(clippy::result_large_err, reason = "figment's Jail wants its own error")]
+
 use super::*;
 
 fn raw() -> Raw {

@@ -1,0 +1,140 @@
+//! The real program: killed in the middle of a run, and started where it cannot work. Its model is a tiny random
+//! checkpoint, whose turns make no sense; what is asked of the program is that it keeps what it told.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use futures::StreamExt;
+use loupe_shared::protocol::Envelope;
+use serde_json::json;
+
+use crate::harness::{assert_whole, envelope, world};
+
+/// A started server.
+struct Program {
+    child: Child,
+    url: String,
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+fn checkpoint() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/qwen2_5_vl/tied")
+}
+
+fn command(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loupe"));
+    command.current_dir(folder).env_clear().arg("serve");
+    command.arg("--model").arg(checkpoint());
+    command.arg("--data").arg(folder.join("data"));
+    command.arg("--search").arg(format!("local:{}", folder.join("world").display()));
+    command
+}
+
+fn start(folder: &Path) -> Program {
+    let mut command = command(folder);
+    let mut child = command.args(["--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let url =
+        line.trim().strip_prefix("Loupe is at ").unwrap_or_else(|| panic!("it said {line:?}")).to_owned();
+    Program { child, url }
+}
+
+async fn events(url: &str, most: usize) -> Vec<Envelope> {
+    let mut body = reqwest::get(url).await.unwrap().bytes_stream();
+    let (mut text, mut log) = (String::new(), Vec::new());
+    while log.len() < most {
+        let Some(chunk) = tokio::time::timeout(Duration::from_secs(60), body.next()).await.unwrap() else {
+            break;
+        };
+        text.push_str(std::str::from_utf8(&chunk.unwrap()).unwrap());
+        while let Some((frame, rest)) = text.split_once("\n\n") {
+            log.extend(envelope(frame));
+            text = rest.to_owned();
+        }
+    }
+    log
+}
+
+#[tokio::test]
+async fn killing_it_loses_nothing_that_was_told() {
+    let folder = tempfile::tempdir().unwrap();
+    world::write(folder.path());
+    let program = start(folder.path());
+    let question = json!({ "question": "What is this?" }).to_string();
+    let client = reqwest::Client::new();
+    let asked = client.post(format!("{}/api/v1/queries", program.url));
+    let asked = asked.header("content-type", "application/json").body(question).send().await.unwrap();
+    let id = asked.json::<serde_json::Value>().await.unwrap()["query_id"].as_str().unwrap().to_owned();
+    let told = events(&format!("{}/api/v1/queries/{id}/events", program.url), 2).await;
+    drop(program);
+
+    let program = start(folder.path());
+    let log = events(&format!("{}/api/v1/queries/{id}/events", program.url), usize::MAX).await;
+    assert_whole(&log);
+    assert_eq!(log[..told.len()], told);
+    assert!(told.len() >= 2);
+}
+
+fn fails_with(mut command: Command) -> String {
+    let Output { status, stderr, .. } = command.output().unwrap();
+    assert_eq!(status.code(), Some(1));
+    String::from_utf8(stderr).unwrap()
+}
+
+#[test]
+fn a_taken_port_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut command = command(folder.path());
+    command.args(["--listen", &address]);
+    let said = fails_with(command);
+    assert!(said.contains(&address) && said.contains("--listen"), "{said}");
+}
+
+#[test]
+fn a_data_folder_that_cannot_be_used_is_named_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let listening = || {
+        let mut command = command(folder.path());
+        command.args(["--listen", "127.0.0.1:0"]);
+        command
+    };
+    std::fs::write(&data, b"a file").unwrap();
+    let said = fails_with(listening());
+    assert!(said.contains("is not a folder") && said.contains("--data"), "{said}");
+
+    std::fs::remove_file(&data).unwrap();
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(data.join("loupe.sqlite3"), b"this was a database once, long ago").unwrap();
+    let said = fails_with(listening());
+    assert!(said.contains("loupe.sqlite3") && said.contains("damaged"), "{said}");
+    assert_eq!(std::fs::read(data.join("loupe.sqlite3")).unwrap(), b"this was a database once, long ago");
+}
+
+#[test]
+fn an_index_or_a_model_that_is_not_there_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut without_world = command(folder.path());
+    without_world.args(["--listen", "127.0.0.1:0"]);
+    let said = fails_with(without_world);
+    assert!(said.contains("world") && said.contains("loupe atlas build"), "{said}");
+
+    world::write(folder.path());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loupe"));
+    command.current_dir(folder.path()).env_clear();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data", "data", "--search", "local:world"]);
+    command.args(["--model", "no/such/model"]);
+    let said = fails_with(command);
+    assert!(said.contains("no/such/model") && said.contains("Hugging Face layout"), "{said}");
+}
