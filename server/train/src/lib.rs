@@ -2,6 +2,7 @@
 //!
 //! Layout
 //! - [`atlas`]: the embedded world: countries, flags, scenes, questions, and the mixture made of them.
+//! - [`dataset`]: questions and trajectories as files.
 //! - [`example`]: what the trainer eats.
 //! - [`batch`]: sequences sorted by length, cut by a budget of tokens, padded.
 //! - [`checkpoint`]: a run on disk.
@@ -25,6 +26,7 @@ pub mod batch;
 pub mod checkpoint;
 pub mod dense;
 pub mod error;
+pub mod dataset;
 pub mod example;
 pub mod export;
 pub mod init;
