@@ -40,7 +40,8 @@ pub(crate) fn client(module: &BrowserModule, web: &Path) -> Result<Vec<File>> {
     let names = [names[0], names[1], ("worker", file_name(&worker))];
     let app = hashed("app", "js", template(&web.join("app/static/app.js"), &names)?);
     let names = [names[0], names[1], ("app", file_name(&app)), ("style", file_name(&style))];
-    let index = File { path: "index.html".to_owned(), bytes: template(&web.join("app/static/index.html"), &names)? };
+    let index =
+        File { path: "index.html".to_owned(), bytes: template(&web.join("app/static/index.html"), &names)? };
     let mut files = vec![index, app, worker, glue, wasm, style];
     for (path, source) in NAMED {
         files.push(File { path: path.to_owned(), bytes: read(&web.join(source))?.into_bytes() });
@@ -56,7 +57,8 @@ pub(crate) fn write_all(files: &[File], out: &Path) -> Result<Vec<Size>> {
     if out.exists() {
         std::fs::remove_dir_all(out).with_context(|| format!("could not replace {}", out.display()))?;
     }
-    std::fs::create_dir_all(out.join("assets")).with_context(|| format!("could not create {}", out.display()))?;
+    std::fs::create_dir_all(out.join("assets"))
+        .with_context(|| format!("could not create {}", out.display()))?;
     files.iter().map(|file| write_compressed(file, out)).collect()
 }
 

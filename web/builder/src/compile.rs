@@ -80,6 +80,7 @@ fn build(root: &Path, what: &[&str]) -> Result<PathBuf> {
         .args(toolchain.flags())
         .arg("--target-dir")
         .arg(&target_dir)
+        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", short_paths(root))
         .status()
         .context("could not start cargo")?;
     if !status.success() {
@@ -88,4 +89,13 @@ fn build(root: &Path, what: &[&str]) -> Result<PathBuf> {
         );
     }
     Ok(target_dir.join(TARGET).join("web"))
+}
+
+/// Compiler flags that keep this machine's folders out of the bundle: panics name source files by their paths.
+fn short_paths(root: &Path) -> String {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cargo")));
+    let cargo = home.map(|home| format!("--remap-path-prefix={}=", home.join("registry/src").display()));
+    let own = format!("--remap-path-prefix={}=", root.display());
+    cargo.into_iter().chain([own]).collect::<Vec<_>>().join(" ")
 }

@@ -85,7 +85,8 @@ impl Tools {
         if !status.success() {
             bail!("wasm-opt failed on {}", input.display());
         }
-        let optimised = std::fs::read(&output).with_context(|| format!("could not read {}", output.display()))?;
+        let optimised =
+            std::fs::read(&output).with_context(|| format!("could not read {}", output.display()))?;
         for path in [input, output] {
             std::fs::remove_file(&path).with_context(|| format!("could not remove {}", path.display()))?;
         }

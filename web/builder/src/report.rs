@@ -33,7 +33,14 @@ pub(crate) fn print(sizes: &[Size], out: &Path) -> Result<()> {
     for Size { path, raw, brotli, gzip } in sizes {
         writeln!(stdout, "{path:<32} {raw:>9} {gzip:>9} {brotli:>9}")?;
     }
-    writeln!(stdout, "{:<32} {:>9} {:>9} {:>9}", "in all", total(sizes, |s| s.raw), "", total(sizes, |s| s.brotli))?;
+    writeln!(
+        stdout,
+        "{:<32} {:>9} {:>9} {:>9}",
+        "in all",
+        total(sizes, |s| s.raw),
+        "",
+        total(sizes, |s| s.brotli)
+    )?;
     writeln!(stdout, "limit: {BUNDLE_LIMIT} bytes of brotli; written to {}", out.display())?;
     Ok(())
 }
@@ -44,7 +51,10 @@ pub(crate) fn print(sizes: &[Size], out: &Path) -> Result<()> {
 /// When one is passed, with both numbers.
 pub(crate) fn check(sizes: &[Size]) -> Result<()> {
     let brotli = total(sizes, |size| size.brotli);
-    ensure!(brotli <= BUNDLE_LIMIT, "the bundle has {brotli} bytes of brotli, above the limit of {BUNDLE_LIMIT}");
+    ensure!(
+        brotli <= BUNDLE_LIMIT,
+        "the bundle has {brotli} bytes of brotli, above the limit of {BUNDLE_LIMIT}"
+    );
     let loader = sizes.iter().filter(|size| size.path == "embed.js").map(|size| size.gzip).sum::<usize>();
     ensure!(loader <= LOADER_LIMIT, "embed.js has {loader} bytes gzipped, above the limit of {LOADER_LIMIT}");
     Ok(())

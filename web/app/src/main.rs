@@ -1,3 +1,0 @@
-//! The browser client.
-
-fn main() {}

@@ -1,0 +1,118 @@
+//! The picture in the worker and how it is cut.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use js_sys::Uint8Array;
+use loupe_shaders::{GpuOptions, GpuResizer, crop_resize_cpu};
+use loupe_shared::pixels::{PixelError, Rect, Region, Rgb8};
+use web_sys::Blob;
+
+use super::decode::decode;
+use super::message::Reply;
+use crate::model::problem::Problem;
+use crate::model::session::CutBy;
+use crate::model::upload::travel_size;
+
+/// The worker's bench: one picture, and the GPU once it was looked for.
+#[derive(Default)]
+pub(crate) struct Bench {
+    picture: RefCell<Option<Rc<Rgb8>>>,
+    gpu: RefCell<Gpu>,
+}
+
+/// What is known of the GPU.
+#[derive(Default, Clone)]
+enum Gpu {
+    /// Nobody asked yet.
+    #[default]
+    Unknown,
+    /// It works.
+    Ready(Rc<GpuResizer>),
+    /// There is none, only a software one, or it failed.
+    Absent,
+}
+
+impl Bench {
+    /// Decodes a file and keeps its pixels.
+    pub(crate) async fn open(&self, file: &Blob) -> Result<Reply, Problem> {
+        // The old picture goes first: two large ones may not fit into memory.
+        self.picture.replace(None);
+        let picture = decode(file).await?;
+        let size = (picture.width(), picture.height());
+        self.picture.replace(Some(Rc::new(picture)));
+        Ok(Reply::Opened(size.0, size.1))
+    }
+
+    /// Cuts a part and writes it as PNG at the size at which it travels. The bytes do not depend on who cuts.
+    pub(crate) async fn cut(&self, region: &Region, by: Option<CutBy>) -> Result<Reply, Problem> {
+        let picture = self.picture.borrow().clone().ok_or_else(no_picture)?;
+        let rect = Rect::of_region(region, (picture.width(), picture.height()))
+            .map_err(|error| cannot_cut(&error))?;
+        let (width, height) = travel_size(rect.width(), rect.height());
+        let (pixels, by) = match self.on_gpu(&picture, rect, (width, height), by).await {
+            Some(pixels) => (pixels, CutBy::Gpu),
+            None => {
+                let pixels =
+                    crop_resize_cpu(&picture, rect, width, height).map_err(|error| cannot_cut(&error))?;
+                (pixels, CutBy::Cpu)
+            }
+        };
+        Ok(Reply::Cut(Uint8Array::from(&*encode_png(&pixels)?), by))
+    }
+
+    /// Cuts on the GPU; `None` where the CPU is to do it.
+    async fn on_gpu(&self, picture: &Rgb8, rect: Rect, size: (u32, u32), by: Option<CutBy>) -> Option<Rgb8> {
+        if by == Some(CutBy::Cpu) {
+            return None;
+        }
+        let gpu = self.gpu(by == Some(CutBy::Gpu)).await?;
+        match gpu.crop_resize(picture, rect, size.0, size.1).await {
+            Ok(pixels) => Some(pixels),
+            Err(error) => {
+                // The device may be lost for good; the CPU gives the same bytes.
+                web_sys::console::info_1(&format!("the GPU did not cut: {error}").into());
+                self.gpu.replace(Gpu::Absent);
+                None
+            }
+        }
+    }
+
+    /// The GPU, looked for once. A software adapter is slower than the CPU and only used when the GPU is asked for.
+    async fn gpu(&self, allow_software: bool) -> Option<Rc<GpuResizer>> {
+        let known = self.gpu.borrow().clone();
+        match known {
+            Gpu::Ready(gpu) => return Some(gpu),
+            Gpu::Absent => return None,
+            Gpu::Unknown => {}
+        }
+        let found =
+            GpuResizer::new(GpuOptions { allow_software, ..GpuOptions::default() }).await.ok().map(Rc::new);
+        self.gpu.replace(found.clone().map_or(Gpu::Absent, Gpu::Ready));
+        found
+    }
+}
+
+/// Writes pixels as PNG; the same pixels give the same bytes.
+fn encode_png(pixels: &Rgb8) -> Result<Vec<u8>, Problem> {
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, pixels.width(), pixels.height());
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_compression(png::Compression::Fast);
+    let written = encoder.write_header().and_then(|mut writer| {
+        writer.write_image_data(pixels.data())?;
+        writer.finish()
+    });
+    written.map_err(|error| {
+        Problem::new("cannot_encode", format!("The cut part cannot be written: {error}."), "")
+    })?;
+    Ok(file)
+}
+
+fn no_picture() -> Problem {
+    Problem::new("no_picture", "There is no picture to cut.", "Open the picture again.")
+}
+
+fn cannot_cut(error: &PixelError) -> Problem {
+    Problem::new("cannot_cut", format!("This part cannot be cut: {error}."), "Draw another frame.")
+}
