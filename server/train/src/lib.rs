@@ -3,6 +3,7 @@
 //! Layout
 //! - [`atlas`]: the embedded world: countries, flags, scenes, questions, and the mixture made of them.
 //! - [`dataset`]: questions and trajectories as files.
+//! - [`eval`]: the agent over a data set, judged.
 //! - [`example`]: what the trainer eats.
 //! - [`batch`]: sequences sorted by length, cut by a budget of tokens, padded.
 //! - [`checkpoint`]: a run on disk.
@@ -27,6 +28,7 @@ pub mod checkpoint;
 pub mod dense;
 pub mod error;
 pub mod dataset;
+pub mod eval;
 pub mod example;
 pub mod export;
 pub mod init;

@@ -1,0 +1,74 @@
+//! A decoder that looks on: counts which turns are of valid grammar.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use loupe_agent::dialect::{Dialect, ParsedTurn, QueryContext, ViewSize};
+use loupe_mllm::engine::{Completion, Decoder, EngineError, GenerateRequest, ModelInfo, Part};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::tally::Tally;
+
+/// What the turns of some runs were like.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Turns {
+    /// Turns of the agent without any problem, of all.
+    pub(super) valid: Tally,
+    /// Boxes that can be read, of all that were asked for.
+    pub(super) boxes: Tally,
+}
+
+/// Passes everything on and reads along.
+pub(super) struct Watch {
+    inner: Arc<dyn Decoder>,
+    dialect: Box<dyn Dialect>,
+    turns: Mutex<Turns>,
+}
+
+impl Watch {
+    pub(super) fn new(inner: Arc<dyn Decoder>, dialect: Box<dyn Dialect>) -> Self {
+        Self { inner, dialect, turns: Mutex::default() }
+    }
+
+    /// What was counted since the last call.
+    pub(super) fn take(&self) -> Turns {
+        std::mem::take(&mut *self.turns.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn note(&self, asks_for_box: bool, text: &str) {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if asks_for_box {
+            // Any box with an area will do here, so the picture may be as large as it likes.
+            let anywhere = ViewSize { width: u32::MAX, height: u32::MAX };
+            turns.boxes.add(self.dialect.parse_box(text, anywhere).is_ok());
+        } else {
+            let parser = self.dialect.parser(&QueryContext::default());
+            turns.valid.add(ParsedTurn::parse(parser, text).problems.is_empty());
+        }
+    }
+
+    /// Whether this decode asks where something is.
+    fn asks_for_box(&self, request: &GenerateRequest) -> bool {
+        let prompt = self.dialect.grounding_prompt("");
+        let Some(last) = request.messages.last() else { return false };
+        last.parts.iter().any(|part| matches!(part, Part::Text(text) if text.starts_with(prompt.trim_end())))
+    }
+}
+
+#[async_trait]
+impl Decoder for Watch {
+    fn info(&self) -> &ModelInfo {
+        self.inner.info()
+    }
+
+    async fn generate(
+        &self,
+        request: GenerateRequest,
+        deltas: UnboundedSender<String>,
+    ) -> Result<Completion, EngineError> {
+        let asks_for_box = self.asks_for_box(&request);
+        let completion = self.inner.generate(request, deltas).await?;
+        self.note(asks_for_box, &completion.text);
+        Ok(completion)
+    }
+}
