@@ -38,6 +38,8 @@ pub struct Weights {
     pub descriptions: f64,
     /// `Locate:` one thing.
     pub grounding: f64,
+    /// Several things to locate and to tell about one scene.
+    pub survey: f64,
     /// Search-free questions in a few words, outside the dialect's templates.
     pub glances: f64,
     /// Search-free questions as the agent meets them.
@@ -54,8 +56,9 @@ impl Default for Weights {
             documents: 0.05,
             repeat: 0.03,
             recall: 0.07,
-            descriptions: 0.1,
-            grounding: 0.2,
+            descriptions: 0.05,
+            grounding: 0.05,
+            survey: 0.2,
             glances: 0.05,
             visual: 0.15,
             trajectories: 0.2,
@@ -113,9 +116,10 @@ impl Mixture {
             2 => self.recall(rng),
             3 => self.description(rng),
             4 => self.grounding(rng),
-            5 => self.glance(rng),
-            6 => self.visual(rng),
-            7 => self.trajectory(rng),
+            5 => self.survey(rng),
+            6 => self.glance(rng),
+            7 => self.visual(rng),
+            8 => self.trajectory(rng),
             _ => self.text_trajectory(rng),
         }
     }
@@ -142,6 +146,7 @@ impl ExampleSource for Mixture {
             w.recall,
             w.descriptions,
             w.grounding,
+            w.survey,
             w.glances,
             w.visual,
             w.trajectories,

@@ -18,6 +18,9 @@ use crate::example::Example;
 
 /// Boxes are written in steps of this many pixels, so that their numbers are few.
 const STEP: i32 = 4;
+/// Things located and questions asked in a survey, at most.
+const LOCATED: usize = 5;
+const ASKED: usize = 2;
 
 impl Mixture {
     /// A scene with one to four flags of the training split.
@@ -56,6 +59,31 @@ impl Mixture {
         let Some((name, bounds)) = choice else { return self.visual_of(&scene, rng) };
         let said = self.dialect.render_box(self.view_box(bounds));
         self.look("grounding", &scene, self.dialect.grounding_prompt(name), said)
+    }
+
+    /// Several things to find and to tell about one scene: its picture is seen once and taught by many times.
+    pub(super) fn survey(&self, rng: &mut Rng) -> Example {
+        let scene = self.scene(rng);
+        let mut things = visual::locatable(&scene, rng);
+        rng.shuffle(&mut things);
+        let mut exchanges: Vec<(String, String)> = things
+            .iter()
+            .take(LOCATED)
+            .map(|(name, bounds)| {
+                (self.dialect.grounding_prompt(name), self.dialect.render_box(self.view_box(bounds)))
+            })
+            .collect();
+        for _ in 0..ASKED {
+            let asked = visual::ask(&scene, Split::Train, rng);
+            exchanges.push((asked.question, asked.gold.answer));
+        }
+        rng.shuffle(&mut exchanges);
+        let picture: Arc<Rgb8> = Arc::new(scene.picture.clone());
+        let messages = exchanges.into_iter().enumerate().flat_map(|(turn, (asked, said))| {
+            let pictures = if turn == 0 { std::slice::from_ref(&picture) } else { &[] };
+            [user_turn(pictures, asked), Message::text(Role::Assistant, said)]
+        });
+        self.conversation("survey", messages.collect(), seen(&scene))
     }
 
     /// A search-free question and its answer in a few words.
