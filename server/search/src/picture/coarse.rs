@@ -1,8 +1,7 @@
 //! Colour layouts of 8 x 6 cells, compared at every placement of a grid.
 
-use super::planes::{CHANNELS, Plane, Pyramid};
+use super::planes::{CHANNELS, Moments, Plane, Pyramid};
 use super::pose::Pose;
-use super::score::explained;
 use super::thumbnail::Thumbnail;
 
 const COLUMNS: usize = 8;
@@ -22,8 +21,8 @@ pub(super) fn of_picture(thumbnail: &Thumbnail) -> Layout {
     layout
 }
 
-/// The layout of what lies in a placement.
-pub(super) fn of_window(crop: &Pyramid, pose: &Pose) -> Layout {
+/// The layout of what lies in a placement, and its colours.
+pub(super) fn of_window(crop: &Pyramid, pose: &Pose) -> (Layout, Moments) {
     let (width, height) = pose.sides();
     let step = (width / (2 * COLUMNS) as f32).min(height / (2 * ROWS) as f32);
     let (plane, scale) = crop.level(step);
@@ -40,7 +39,7 @@ pub(super) fn of_window(crop: &Pyramid, pose: &Pose) -> Layout {
             }
         }
     }
-    centred(&cells)
+    (centred(&cells), Moments::of(cells.iter()))
 }
 
 /// Samples a level at coordinates of the finest one.
@@ -50,19 +49,12 @@ pub(super) fn sample_level(plane: &Plane, scale: f32, x: f32, y: f32) -> [f32; C
     plane.sample(x / scale + shift, y / scale + shift)
 }
 
-/// What each picture explains of a window: the likelihood of the best gain of each layout.
-pub(super) fn compare(
-    window: &Layout,
-    pictures: &[Layout],
-    area: f32,
-    spread: f32,
-    mut take: impl FnMut(usize, f32),
-) {
+/// What each picture leaves of a window at the best gain: its number and the variance, summed over channels.
+pub(super) fn compare(window: &Layout, pictures: &[Layout], mut take: impl FnMut(usize, f32)) {
     let energy = dot(window, window);
     for (number, picture) in pictures.iter().enumerate() {
         let along = dot(window, picture).max(0.0);
-        let residual = (energy - along * along).max(0.0) / CELLS as f32;
-        take(number, explained(area, spread, residual));
+        take(number, (energy - along * along).max(0.0) / CELLS as f32);
     }
 }
 

@@ -18,9 +18,10 @@ pub(super) struct Plane {
 /// A picture in halving resolutions, finest first.
 pub(super) struct Pyramid {
     levels: Vec<Plane>,
-    spread: f32,
-    /// The picture's own width and height.
-    pub(super) size: (f32, f32),
+    /// The colours of all of it.
+    pub(super) whole: Moments,
+    /// The picture's own proportions.
+    aspect: f32,
 }
 
 /// Lightness 0..1 and two differences in -1..1, from 8-bit RGB.
@@ -81,8 +82,8 @@ impl Pyramid {
         {
             levels.push(last.halved());
         }
-        let spread = variance(&levels[0].data);
-        Self { levels, spread, size: (width as f32, height as f32) }
+        let whole = Moments::of(levels[0].data.iter());
+        Self { levels, whole, aspect: width as f32 / height as f32 }
     }
 
     /// The finest level.
@@ -90,9 +91,16 @@ impl Pyramid {
         &self.levels[0]
     }
 
-    /// The variance of the whole around its mean colour, summed over channels.
-    pub(super) fn spread(&self) -> f32 {
-        self.spread
+    /// How much wider the finest level's proportions are than the picture's, by rounding.
+    pub(super) fn stretch(&self) -> f32 {
+        self.finest().width as f32 / self.finest().height as f32 / self.aspect
+    }
+
+    /// Whether a point of the finest level lies in the picture.
+    #[inline]
+    pub(super) fn contains(&self, x: f32, y: f32) -> bool {
+        let plane = self.finest();
+        x >= -0.5 && y >= -0.5 && x <= plane.width as f32 - 0.5 && y <= plane.height as f32 - 0.5
     }
 
     /// The level whose pixels are about `step` of the finest level's pixels wide, and how many of those one of its
@@ -104,14 +112,42 @@ impl Pyramid {
     }
 }
 
-fn variance(pixels: &[[f32; CHANNELS]]) -> f32 {
-    let count = pixels.len() as f64;
-    let of_channel = |c: usize| {
-        let sum: f64 = pixels.iter().map(|p| f64::from(p[c])).sum();
-        let squares: f64 = pixels.iter().map(|p| f64::from(p[c]) * f64::from(p[c])).sum();
-        squares / count - (sum / count) * (sum / count)
-    };
-    (0..CHANNELS).map(of_channel).sum::<f64>().max(0.0) as f32
+/// Sums over some pixels: what one colour leaves unexplained of them follows from these.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Moments {
+    /// Mean of each channel.
+    pub(super) mean: [f32; CHANNELS],
+    /// Mean of the sum of squares over channels.
+    pub(super) square: f32,
+}
+
+impl Moments {
+    pub(super) fn of<'a>(pixels: impl Iterator<Item = &'a [f32; CHANNELS]>) -> Self {
+        let (mut mean, mut square, mut count) = ([0.0f32; CHANNELS], 0.0f32, 0usize);
+        for pixel in pixels {
+            count += 1;
+            for c in 0..CHANNELS {
+                mean[c] += pixel[c];
+                square += pixel[c] * pixel[c];
+            }
+        }
+        let count = count.max(1) as f32;
+        Self { mean: mean.map(|sum| sum / count), square: square / count }
+    }
+
+    /// The variance around the mean colour, summed over channels.
+    pub(super) fn spread(&self) -> f32 {
+        (self.square - self.mean.iter().map(|m| m * m).sum::<f32>()).max(0.0)
+    }
+
+    /// What remains of the whole when a part of relative size `area` is taken out.
+    pub(super) fn without(&self, part: &Self, area: f32) -> Self {
+        let rest = (1.0 - area).max(0.02);
+        Self {
+            mean: std::array::from_fn(|c| (self.mean[c] - area * part.mean[c]) / rest),
+            square: (self.square - area * part.square) / rest,
+        }
+    }
 }
 
 /// Mean colour of each target cell, every source pixel counting by how much of it lies in the cell.

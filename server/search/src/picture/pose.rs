@@ -35,6 +35,31 @@ impl Pose {
     pub(super) fn area(&self) -> f32 {
         4.0 * (self.right[0] * self.down[1] - self.right[1] * self.down[0]).abs()
     }
+
+    /// Width by height, in a crop whose finest level is stretched by `stretch` horizontally.
+    pub(super) fn aspect(&self, stretch: f32) -> f32 {
+        let (width, height) = self.sides();
+        width / height / stretch
+    }
+
+    /// The cosine of the angle between its sides: 0 for a rectangle.
+    pub(super) fn shear(&self) -> f32 {
+        let (width, height) = self.sides();
+        4.0 * (self.right[0] * self.down[0] + self.right[1] * self.down[1]) / (width * height)
+    }
+
+    /// The placement under which the picture appears shifted back: `[a, b, c, d, e, f]` shifts (u, v) by
+    /// `(a + b u + c v, d + e u + f v)`, and the placement is composed with the inverse of that.
+    pub(super) fn shifted(&self, &[a, b, c, d, e, f]: &[f32; 6]) -> Self {
+        let (b, f) = (1.0 + b, 1.0 + f);
+        // At least 0.4 for shifts of at most 0.3.
+        let determinant = b * f - c * e;
+        let (ib, ic, ie, id) = (f / determinant, -c / determinant, -e / determinant, b / determinant);
+        let (x, y) = self.at(-(ib * a + ic * d), -(ie * a + id * d));
+        let mixed =
+            |u: f32, v: f32| [self.right[0] * u + self.down[0] * v, self.right[1] * u + self.down[1] * v];
+        Self { centre: [x, y], right: mixed(ib, ie), down: mixed(ic, id) }
+    }
 }
 
 /// All placements that are tried first in a crop of `width` x `height`.

@@ -1,20 +1,24 @@
 //! How well a placed picture explains a crop.
 
-/// Noise that is always there, as a variance: it keeps perfect fits of small windows from winning by the logarithm alone.
-pub(super) const NOISE: f32 = 0.004;
-/// What each doubling or halving of a picture's proportions costs.
-const ASPECT_COST: f32 = 0.6;
+use super::planes::Moments;
 
-/// The gain in log-likelihood per pixel of the crop, over explaining all of it as its mean colour: pixels of the window
-/// have the residual variance `residual`, all others keep `spread`. `area` is the window's part of the crop.
+/// Noise that is always there, as a variance: it keeps perfect fits of small windows from winning by the logarithm alone.
+const NOISE: f32 = 0.002;
+/// What each doubling or halving of a picture's proportions costs.
+const ASPECT_COST: f32 = 0.9;
+
+/// The gain in log-likelihood per pixel over explaining the whole crop by one colour, when a window of relative size
+/// `area` is explained by a picture up to the variance `residual`, and the rest by one colour of its own.
 #[inline]
-pub(super) fn explained(area: f32, spread: f32, residual: f32) -> f32 {
-    area * ((spread + NOISE) / (residual + NOISE)).ln()
+pub(super) fn explained(crop: &Moments, window: &Moments, area: f32, residual: f32) -> f32 {
+    let area = area.min(1.0);
+    let whole = crop.spread() + NOISE;
+    let outside = crop.without(window, area).spread().min(crop.spread()) + NOISE;
+    area * (whole / (residual + NOISE)).ln() + (1.0 - area) * (whole / outside).ln()
 }
 
-/// What it costs to show a picture of proportions `aspect` in a window of `width` x `height`.
+/// What it costs to show a picture with its proportions changed by `octaves`.
 #[inline]
-pub(super) fn distortion(aspect: f32, width: f32, height: f32) -> f32 {
-    let octaves = (width / height / aspect).log2();
+pub(super) fn distortion(octaves: f32) -> f32 {
     ASPECT_COST * octaves * octaves
 }
