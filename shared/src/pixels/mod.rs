@@ -8,13 +8,10 @@
 //! - [`mod@resize`]: bicubic resize with Pillow's bytes.
 //! - [`mod@patches`]: the order in which the vision tower reads a picture.
 //! - [`mod@pattern`]: a picture made from a formula, for tests and benchmarks.
-//! - [`codec`]: encoded pictures to RGB and back, with the feature `codec`.
 //! - [`error`]: what can be wrong with a size or a part.
 
 pub mod axis;
 pub mod buffer;
-#[cfg(feature = "codec")]
-pub mod codec;
 pub mod error;
 pub mod patches;
 pub mod pattern;

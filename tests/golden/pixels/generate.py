@@ -7,6 +7,7 @@ Writes beside itself:
   sweep.json   the same for random sizes from 1 to 99, hashes only
   smart.json   transformers' smart_resize for random and borderline sizes
   patches.json transformers' patchify: BLAKE3 of the bytes, one frame of the two
+  files/       files to decode, each with Pillow's own upright RGB of it as NAME.png.png, and files.json
 """
 
 import json
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from blake3 import blake3
-from PIL import Image
+from PIL import Image, ImageFilter, ImageOps
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil, smart_resize
 
 HERE = Path(__file__).parent
@@ -138,8 +139,41 @@ def patches():
     write("patches.json", rows)
 
 
+def upright_on_white(path):
+    picture = ImageOps.exif_transpose(Image.open(path)).convert("RGBA")
+    white = Image.new("RGBA", picture.size, "white")
+    return Image.alpha_composite(white, picture).convert("RGB")
+
+
+def files():
+    """Each with the difference that is allowed: blending rounds once, JPEG decoders round as they like."""
+    folder = HERE / "files"
+    folder.mkdir(exist_ok=True)
+    picture = Image.fromarray(pattern(60, 40))
+    soft = picture.filter(ImageFilter.GaussianBlur(3))
+    alpha = Image.fromarray(pattern(40, 60)[:, :, 1].T.copy())
+    rows = []
+
+    def add(name, allowed, image, **options):
+        image.save(folder / name, **options)
+        upright_on_white(folder / name).save(folder / f"{name}.png", optimize=True)
+        rows.append({"file": name, "expected": f"{name}.png", "allowed": allowed})
+
+    add("grey.png", 0, picture.convert("L"))
+    add("palette.png", 0, picture.quantize(32))
+    add("transparent.png", 1, Image.merge("RGBA", (*picture.split(), alpha)))
+    add("lossless.webp", 0, picture, lossless=True)
+    add("grey.jpg", 2, soft.convert("L"), quality=90)
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        add(f"orientation_{orientation}.jpg", 2, soft, quality=95, subsampling=0, exif=exif)
+    write("files.json", rows)
+
+
 if __name__ == "__main__":
     named_cases()
     sweep(random.Random(1))
     smart(random.Random(2))
     patches()
+    files()

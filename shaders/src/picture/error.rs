@@ -1,11 +1,11 @@
-//! Why an encoded picture is not taken.
+//! Why a file is not taken as a picture.
 
-/// A file that is not taken as a picture, or a picture that could not be written.
+/// A file that is not taken, or a browser that cannot read it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CodecError {
+pub enum PictureError {
     /// Not one of the formats, by its first bytes.
     #[error("this is not a PNG, JPEG or WebP picture; choose another file")]
-    UnknownFormat,
+    Format,
     /// Too large, by its header: nothing was decoded.
     #[error(
         "the picture has {width} x {height} pixels; at most {max_side} a side and {max_pixels} in all are taken"
@@ -21,22 +21,22 @@ pub enum CodecError {
         max_pixels: u64,
     },
     /// It ends early or its content is wrong.
-    #[error("the picture is damaged: {0}")]
+    #[error("the picture is damaged: {0}; get it again from where it came")]
     Damaged(String),
-    /// The PNG could not be written.
-    #[error("the picture could not be written as PNG: {0}")]
-    Encoding(String),
+    /// The browser lacks what is needed to read decoded pixels.
+    #[error("this browser cannot read the pixels of a picture ({0}); update it, or use another")]
+    Browser(String),
 }
 
-impl CodecError {
-    /// A stable name for programs; the server's names for the same.
+impl PictureError {
+    /// A stable name for programs; the server's names where it has the same.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::UnknownFormat => "image_format",
+            Self::Format => "image_format",
             Self::TooLarge { .. } => "image_too_large",
             Self::Damaged(_) => "image_damaged",
-            Self::Encoding(_) => "image_encoding",
+            Self::Browser(_) => "browser_pixels",
         }
     }
 }
