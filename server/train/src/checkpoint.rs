@@ -108,7 +108,8 @@ pub fn load(path: &Path, params: &Params, config: AdamWConfig) -> Result<(AdamW,
             return Err(damaged(path, &format!("{name} has the shape {:?} there", weight.dims())));
         }
         let moment = |kind: &str| match tensors.tensor(&format!("{kind}.{name}")) {
-            Ok(view) if view.shape() == [count] => floats(&view, path).map(Some),
+            // Muon keeps no squares.
+            Ok(view) if view.shape() == [count] || view.shape() == [0] => floats(&view, path).map(Some),
             Ok(_) => Err(damaged(path, &format!("the {kind} of {name} has another size"))),
             // The optimiser had not met it yet.
             Err(_) => Ok(None),

@@ -12,6 +12,7 @@
 //! - [`export`]: a trained model in Hugging Face layout.
 //! - [`init`]: what weights are before training.
 //! - [`log`]: the log of a run.
+//! - [`muon`]: orthogonalised steps for hidden matrices.
 //! - [`optim`]: AdamW.
 //! - [`params`]: the weights under training.
 //! - [`prefetch`]: batches made ahead on a thread of their own.
@@ -33,6 +34,7 @@ pub mod example;
 pub mod export;
 pub mod init;
 pub mod log;
+pub mod muon;
 pub mod optim;
 pub mod params;
 pub mod prefetch;

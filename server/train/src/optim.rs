@@ -1,4 +1,4 @@
-//! AdamW with decoupled weight decay, in place over the variables.
+//! AdamW with decoupled weight decay, in place over the variables; hidden matrices by Muon where asked.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,6 +7,8 @@ use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, InplaceOp2, Layout, Storage, Tensor, Var, bail};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+
+use crate::muon;
 
 /// Numbers that one thread updates at a time.
 const CHUNK: usize = 1 << 14;
@@ -25,11 +27,13 @@ pub struct AdamWConfig {
     pub weight_decay: f32,
     /// Gradients are scaled down to this global norm.
     pub clip: f64,
+    /// Whether the matrices inside the layers are moved by [`muon`] instead.
+    pub muon: bool,
 }
 
 impl Default for AdamWConfig {
     fn default() -> Self {
-        Self { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1, clip: 1.0 }
+        Self { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1, clip: 1.0, muon: false }
     }
 }
 
@@ -40,6 +44,17 @@ pub struct Moments {
     pub mean: Vec<f32>,
     /// Of their squares.
     pub square: Vec<f32>,
+}
+
+impl Moments {
+    /// Moves a matrix by Muon, whose momentum is the mean; there are no squares.
+    fn muon(&mut self, var: &Var, grad: &Tensor, rate: f64, keep: f64) -> candle_core::Result<()> {
+        let mean = std::mem::take(&mut self.mean);
+        let momentum = (!mean.is_empty()).then(|| Tensor::from_vec(mean, var.shape(), var.device())).transpose()?;
+        let momentum = muon::step(var, grad, momentum.as_ref(), rate, keep)?;
+        self.mean = momentum.flatten_all()?.to_vec1()?;
+        Ok(())
+    }
 }
 
 /// The optimiser with its state.
@@ -99,6 +114,10 @@ impl AdamW {
         let update = Update::new(&self.config, self.steps, rate, norm);
         for (name, var, grad) in present {
             let moments = self.moments.entry(name.clone()).or_default();
+            if self.config.muon && muon::moves(name, var) {
+                moments.muon(var, &grad, rate, f64::from(update.keep))?;
+                continue;
+            }
             moments.mean.resize(var.elem_count(), 0.0);
             moments.square.resize(var.elem_count(), 0.0);
             let decays = var.rank() > 1;
@@ -229,7 +248,7 @@ mod tests {
         let bias = Var::from_tensor(&tensor("bias")?.flatten_all()?)?;
         let input = tensor("input")?;
         let vars = [("m.weight".to_owned(), matrix.clone()), ("m.bias".to_owned(), bias.clone())];
-        let config = AdamWConfig { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1, clip: 1.0 };
+        let config = AdamWConfig { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1, clip: 1.0, muon: false };
         let mut optimiser = AdamW::new(config);
         for _ in 0..2 {
             let loss = input.matmul(&matrix.t()?)?.broadcast_add(&bias)?.sqr()?.sum_all()?;

@@ -53,7 +53,7 @@ fn recipe(steps: u64) -> Recipe {
         "max_pixels": 3136, "init_deviation": 0.05,
         "schedule": { "peak": 0.01, "warmup_steps": 4, "decay": "cosine" },
         "length": { "steps": 1 },
-        "batch": { "tokens": 256, "pictures": 4, "max_length": 64, "pool": 16 },
+        "batch": { "tokens": 512, "pictures": 4, "max_length": 128, "pool": 16 },
         "dense_weight": 1.0, "save_minutes": 60, "log_steps": 1, "mixture": {},
     });
     let mut recipe: Recipe = serde_json::from_value(recipe).expect("a recipe");

@@ -3,9 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use crate::common::{folder, open_folder};
-use loupe_mllm::Error;
+use loupe_mllm::engine::{Decoder, EngineError, GenerateRequest, Message, Role, Sampling};
+use loupe_mllm::{Engine, Error};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::sync::mpsc::unbounded_channel;
+use tokio_util::sync::CancellationToken;
 
 const WEIGHTS: &str = "model.safetensors";
 const SECOND_SHARD: &str = "model-00002-of-00003.safetensors";
@@ -205,4 +208,28 @@ fn a_tokenizer_of_another_model_is_refused() {
         "{error}"
     );
     assert!(error.to_string().contains("tokenizer.json"), "{error}");
+}
+
+#[tokio::test]
+async fn damaged_weights_end_a_turn_with_a_clear_error() {
+    let copy = copy("tied");
+    let path = copy.path().join(WEIGHTS);
+    let mut bytes = std::fs::read(&path).expect("weights");
+    let size = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;
+    let header: Value = serde_json::from_slice(&bytes[8..8 + size]).expect("a header");
+    let start = header["model.norm.weight"]["data_offsets"][0].as_u64().expect("an offset") as usize;
+    bytes[8 + size + start..][..4].copy_from_slice(&f32::NAN.to_le_bytes());
+    std::fs::write(&path, bytes).expect("written");
+
+    let engine = Engine::new(open_folder(copy.path().to_owned()).expect("it is whole"));
+    let request = GenerateRequest {
+        messages: vec![Message::text(Role::User, "Which flag?")],
+        sampling: Sampling::Greedy,
+        max_tokens: 4,
+        stop: Vec::new(),
+        cancel: CancellationToken::new(),
+    };
+    let error = engine.generate(request, unbounded_channel().0).await.expect_err("no token can be chosen");
+    assert!(matches!(error, EngineError::NotFinite), "{error}");
+    assert_eq!(error.code(), "model_not_finite");
 }

@@ -3,6 +3,7 @@
 //! - `common`: opening the checkpoints and their conversations.
 //! - `parity`: every value of the pipeline against transformers.
 //! - `gradients`: training's gradients against PyTorch.
+//! - `ops`: each operation and its gradient against PyTorch.
 //! - `broken`: broken checkpoints are refused.
 //! - `engine`: turns as callers see them.
 
@@ -10,4 +11,5 @@ mod broken;
 mod common;
 mod engine;
 mod gradients;
+mod ops;
 mod parity;
