@@ -65,11 +65,11 @@ impl TextConfig {
                 "num_key_value_heads to divide num_attention_heads",
             ));
         }
-        let sections: usize = self.mrope_section.iter().sum();
-        if sections != self.head_dim() / 2 {
+        let sections = self.mrope_section.iter().try_fold(0usize, |sum, size| sum.checked_add(*size));
+        if sections != Some(self.head_dim() / 2) {
             return Err(ConfigError::new(
-                format!("mrope_section {:?} sums to {sections}", self.mrope_section),
-                format!("half the head width, {}", self.head_dim() / 2),
+                format!("mrope_section {:?}", self.mrope_section),
+                format!("numbers that sum to half the head width, {}", self.head_dim() / 2),
             ));
         }
         if !(self.rms_norm_eps > 0.0 && self.rope_theta > 0.0) {

@@ -12,8 +12,8 @@ use crate::model::{KvCache, Qwen2_5Vl};
 const CONVERSATIONS: usize = 8;
 /// Tokens that all remembered conversations may have together.
 const TOKENS: usize = 32_768;
-/// Pictures whose embeddings are remembered.
-const PICTURES: usize = 32;
+/// Tokens that all remembered pictures may have together, the latest one aside.
+const PICTURE_TOKENS: usize = 16_384;
 /// A remembered conversation is cut back rather than copied when it loses no more than this.
 const SPARE_TOKENS: usize = 64;
 
@@ -108,7 +108,13 @@ impl Memory {
             None => compute()?,
         };
         self.pictures.push((hash, embedding.clone()));
-        let forgotten = self.pictures.len().saturating_sub(PICTURES);
+        let mut tokens = 0;
+        let fitting = self.pictures.iter().rev().take_while(|(_, kept)| {
+            let first = tokens == 0;
+            tokens += kept.dims().first().copied().unwrap_or_default();
+            first || tokens <= PICTURE_TOKENS
+        });
+        let forgotten = self.pictures.len() - fitting.count();
         self.pictures.drain(..forgotten);
         Ok(embedding)
     }
@@ -120,6 +126,23 @@ mod tests {
 
     fn key(ids: &[u32], picture: &[u8]) -> Key {
         Key { ids: ids.to_vec(), pictures: vec![(2..4, blake3::hash(picture))] }
+    }
+
+    #[test]
+    fn pictures_are_computed_once_and_the_oldest_forgotten() {
+        let mut memory = Memory::default();
+        let rows = PICTURE_TOKENS / 2;
+        let embed = || Tensor::zeros((rows, 1), candle_core::DType::F32, &candle_core::Device::Cpu);
+        let mut computed = 0;
+        for name in ["a", "b", "a", "c", "a", "b"] {
+            let seen = memory.picture(blake3::hash(name.as_bytes()), || {
+                computed += 1;
+                embed()
+            });
+            assert_eq!(seen.unwrap().dims(), [rows, 1]);
+        }
+        // b was the older one when c came.
+        assert_eq!((computed, memory.pictures.len()), (4, 2));
     }
 
     #[test]

@@ -43,11 +43,19 @@ pub(super) fn decode(
         Some(scores) => turn.run(scores, &mut cache, next, room)?,
         None => Finish::Cancelled,
     };
-    let completion = turn.finish(finish, encoded.ids.len(), reused);
+    let (completion, written) = turn.finish(finish, encoded.ids.len(), reused);
     let mut key = key;
-    key.ids.extend(&completion.1);
+    key.ids.extend(written);
     memory.keep(Conversation { cache, key });
-    Ok(completion.0)
+    tracing::debug!(
+        prompt = completion.prompt_tokens,
+        reused = completion.reused_tokens,
+        generated = completion.generated_tokens,
+        first_token = ?completion.first_token,
+        finish = ?completion.finish,
+        "decoded a turn"
+    );
+    Ok(completion)
 }
 
 /// Tokens that fit after the prompt.

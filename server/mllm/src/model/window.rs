@@ -65,7 +65,29 @@ pub(super) fn patch_positions(grids: &[Grid]) -> Vec<[u32; 2]> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn every_cell_comes_once_and_windows_are_never_empty(
+            sides in prop::collection::vec((1usize..12, 1usize..12), 1..4),
+            side in 1usize..6,
+        ) {
+            let grids: Vec<Grid> =
+                sides.into_iter().map(|(rows, columns)| Grid { rows: rows * 2, columns: columns * 2 }).collect();
+            let windows = Windows::new(&grids, side);
+            let mut cells = windows.order.clone();
+            cells.sort_unstable();
+            let tokens: usize = grids.iter().map(|grid| grid.tokens()).sum();
+            prop_assert_eq!(cells, (0..tokens as u32).collect::<Vec<_>>());
+            prop_assert!(windows.windows.windows(2).all(|pair| pair[0] < pair[1]));
+            prop_assert!(windows.windows.windows(2).all(|pair| pair[1] - pair[0] <= side * side * GROUP));
+            prop_assert_eq!(windows.windows.last(), windows.pictures.last());
+            prop_assert_eq!(*windows.pictures.last().unwrap(), tokens * GROUP);
+        }
+    }
 
     #[test]
     fn border_windows_are_smaller_and_the_order_can_be_undone() {
