@@ -25,7 +25,7 @@ fn copy(name: &str) -> TempDir {
 }
 
 fn refusal(path: &Path) -> Error {
-    open_folder(path.to_owned()).err().expect("a refusal")
+    open_folder(path).expect_err("a refusal")
 }
 
 fn edit(path: PathBuf, change: impl FnOnce(&mut Value)) {
@@ -50,7 +50,7 @@ fn edit_header(path: PathBuf, change: impl FnOnce(&mut Value)) {
 #[test]
 fn the_copies_are_whole() {
     for name in crate::common::CHECKPOINTS {
-        assert!(open_folder(copy(name).path().to_owned()).is_ok(), "{name}");
+        assert!(open_folder(copy(name).path()).is_ok(), "{name}");
     }
 }
 
@@ -221,7 +221,7 @@ async fn damaged_weights_end_a_turn_with_a_clear_error() {
     bytes[8 + size + start..][..4].copy_from_slice(&f32::NAN.to_le_bytes());
     std::fs::write(&path, bytes).expect("written");
 
-    let engine = Engine::new(open_folder(copy.path().to_owned()).expect("it is whole"));
+    let engine = Engine::new(open_folder(copy.path()).expect("it is whole"));
     let request = GenerateRequest {
         messages: vec![Message::text(Role::User, "Which flag?")],
         sampling: Sampling::Greedy,

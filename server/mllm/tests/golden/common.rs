@@ -1,7 +1,7 @@
 //! The golden checkpoints under `tests/golden/qwen2_5_vl`, made by its `generate.py`.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
@@ -29,12 +29,12 @@ pub(crate) fn folder(name: &str) -> PathBuf {
 
 /// Opens a checkpoint.
 pub(crate) fn open(name: &str) -> Loaded {
-    open_folder(folder(name)).expect("a valid checkpoint")
+    open_folder(&folder(name)).expect("a valid checkpoint")
 }
 
 /// Opens whatever lies in a folder.
-pub(crate) fn open_folder(path: PathBuf) -> Result<Loaded, Error> {
-    Loaded::open(&Files::folder(&path), &Device::Cpu)
+pub(crate) fn open_folder(path: &Path) -> Result<Loaded, Error> {
+    Loaded::open(&Files::folder(path), &Device::Cpu)
 }
 
 /// The conversations of a checkpoint by name.
