@@ -1,17 +1,19 @@
 //! Putting a picture on the stage.
 
 use js_sys::{Array, Uint8Array};
-use loupe_shared::protocol::Sample;
+use loupe_shaders::{PictureError, PictureLimits, check_header};
+use loupe_shared::protocol::{Limits, Sample};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, BlobPropertyBag, Url};
 
 use super::desk::Desk;
 use crate::model::frame::Size;
-use crate::model::header::dimensions;
 use crate::model::problem::Problem;
 use crate::model::session::{Action, Busy, Picture};
-use crate::model::upload::{check_size, sniff};
 use crate::net::api;
+
+/// No limits.
+pub(crate) const UNLIMITED: PictureLimits = PictureLimits { max_side: u32::MAX, max_pixels: u64::MAX };
 
 /// A file that was dropped, pasted or chosen, with its name.
 pub(crate) async fn file(desk: Desk, file: Blob, name: String) {
@@ -21,7 +23,7 @@ pub(crate) async fn file(desk: Desk, file: Blob, name: String) {
         if limit.is_some_and(|limit| file.size() > f64::from(limit)) {
             return Err(too_many_bytes(limit.unwrap_or_default()));
         }
-        let buffer = JsFuture::from(file.array_buffer()).await.map_err(|_| unreadable())?;
+        let buffer = JsFuture::from(file.array_buffer()).await.map_err(|_| Problem::unreadable())?;
         let bytes = Uint8Array::new(&buffer).to_vec();
         put_on_stage(&desk, &bytes, &name, true).await
     };
@@ -50,14 +52,11 @@ pub(crate) async fn put_on_stage(
     alt: &str,
     original: bool,
 ) -> Result<Picture, Problem> {
-    let format = sniff(bytes)?;
-    let (width, height) = dimensions(bytes)?;
     // Before the server has said what it takes, any picture is opened; it refuses it later, in its own words.
-    if let Some(meta) = &desk.session.meta {
-        check_size(width, height, &meta.limits)?;
-    }
-    let blob = blob(bytes, format.media_type()).ok_or_else(unreadable)?;
-    let url = Url::create_object_url_with_blob(&blob).map_err(|_| unreadable())?;
+    let limits = desk.session.meta.as_ref().map_or(UNLIMITED, |meta| limits(&meta.limits));
+    let media_type = check_header(bytes, limits).map_err(|error| refused(&error))?;
+    let blob = blob(bytes, media_type).ok_or_else(Problem::unreadable)?;
+    let url = Url::create_object_url_with_blob(&blob).map_err(|_| Problem::unreadable())?;
     let (width, height) = match desk.studio.open(blob).await {
         Ok(size) => size,
         Err(problem) => {
@@ -103,8 +102,34 @@ fn blob(bytes: &[u8], media_type: &str) -> Option<Blob> {
     Blob::new_with_u8_array_sequence_and_options(&parts, &options).ok()
 }
 
-fn unreadable() -> Problem {
-    Problem::new("unreadable_file", "The file could not be read.", "Check that it is still where it was.")
+fn limits(limits: &Limits) -> PictureLimits {
+    PictureLimits { max_side: limits.image_side, max_pixels: limits.image_pixels.into() }
+}
+
+/// Why a file is not taken, in the client's words.
+pub(crate) fn refused(error: &PictureError) -> Problem {
+    let (message, hint) = match error {
+        PictureError::Format => (
+            "This file is not a PNG, JPEG or WebP picture.".to_owned(),
+            "Save it in one of these formats, or take a screenshot of it and paste that.".to_owned(),
+        ),
+        PictureError::TooLarge { width, height, max_side, max_pixels } => (
+            format!("This picture has {width} × {height} pixels, more than Loupe takes."),
+            format!(
+                "Make it smaller: at most {max_side} pixels a side and {} megapixels.",
+                max_pixels / 1_000_000
+            ),
+        ),
+        PictureError::Damaged(_) => (
+            "This picture is damaged or incomplete.".to_owned(),
+            "Get it again from where it came, or take a screenshot of it and paste that.".to_owned(),
+        ),
+        PictureError::Browser(_) => (
+            "This browser does not let Loupe read the pixels of a picture.".to_owned(),
+            "Update it, or use another one.".to_owned(),
+        ),
+    };
+    Problem::new(error.code(), message, hint)
 }
 
 fn too_many_bytes(limit: u32) -> Problem {

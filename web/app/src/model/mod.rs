@@ -6,14 +6,14 @@
 //! - [`sources`]: the answer in pieces, with numbered sources.
 //! - [`route`]: addresses.
 //! - [`sse`]: server-sent events out of bytes.
-//! - [`upload`]: which files are taken and at which size they travel.
-//! - [`header`]: a picture's size before it is decoded.
+//! - [`upload`]: the size at which a picture travels.
+//! - [`png`]: pixels as a file.
 //! - [`links`]: the shared links this browser can delete.
 //! - [`problem`]: errors as people read them.
 
 pub mod frame;
-pub mod header;
 pub mod links;
+pub mod png;
 pub mod problem;
 pub mod route;
 pub mod session;

@@ -24,6 +24,12 @@ impl Problem {
         Self { code: code.to_owned(), message: message.into(), hint: hint.into(), status: 0 }
     }
 
+    /// A file could not be read at all.
+    #[must_use]
+    pub fn unreadable() -> Self {
+        Self::new("unreadable_file", "The file could not be read.", "Check that it is still where it was.")
+    }
+
     /// The server could not be reached.
     #[must_use]
     pub fn offline() -> Self {

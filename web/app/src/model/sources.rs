@@ -142,7 +142,8 @@ fn sentences(text: &str) -> Vec<std::ops::Range<usize>> {
 }
 
 fn words(text: &str) -> Vec<String> {
-    text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 2).map(str::to_lowercase).collect()
+    let ends = |c: char| c.is_whitespace() || c.is_ascii_punctuation();
+    text.split(ends).filter(|word| word.len() > 2).map(str::to_ascii_lowercase).collect()
 }
 
 /// Words of a passage that a text fragment carries; a longer one would miss where the page breaks a line.

@@ -4,12 +4,14 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use js_sys::Uint8Array;
-use loupe_shaders::{GpuOptions, GpuResizer, crop_resize_cpu};
+use loupe_shaders::{GpuOptions, GpuResizer, crop_resize_cpu, decode_picture};
 use loupe_shared::pixels::{PixelError, Rect, Region, Rgb8};
+use wasm_bindgen_futures::JsFuture;
 use web_sys::Blob;
 
-use super::decode::decode;
 use super::message::Reply;
+use crate::flow::open::{UNLIMITED, refused};
+use crate::model::png;
 use crate::model::problem::Problem;
 use crate::model::session::CutBy;
 use crate::model::upload::travel_size;
@@ -34,11 +36,13 @@ enum Gpu {
 }
 
 impl Bench {
-    /// Decodes a file and keeps its pixels.
+    /// Decodes a file and keeps its pixels. The page has held it against the server's limits before.
     pub(crate) async fn open(&self, file: &Blob) -> Result<Reply, Problem> {
+        let buffer = JsFuture::from(file.array_buffer()).await.map_err(|_| Problem::unreadable())?;
+        let file = Uint8Array::new(&buffer).to_vec();
         // The old picture goes first: two large ones may not fit into memory.
         self.picture.replace(None);
-        let picture = decode(file).await?;
+        let picture = decode_picture(&file, UNLIMITED).await.map_err(|error| refused(&error))?;
         let size = (picture.width(), picture.height());
         self.picture.replace(Some(Rc::new(picture)));
         Ok(Reply::Opened(size.0, size.1))
@@ -58,7 +62,7 @@ impl Bench {
                 (pixels, CutBy::Cpu)
             }
         };
-        Ok(Reply::Cut(Uint8Array::from(&*encode_png(&pixels)?), by))
+        Ok(Reply::Cut(Uint8Array::from(&*png::encode(&pixels)), by))
     }
 
     /// Cuts on the GPU; `None` where the CPU is to do it.
@@ -91,22 +95,6 @@ impl Bench {
         self.gpu.replace(found.clone().map_or(Gpu::Absent, Gpu::Ready));
         found
     }
-}
-
-/// Writes pixels as PNG; the same pixels give the same bytes.
-fn encode_png(pixels: &Rgb8) -> Result<Vec<u8>, Problem> {
-    let mut file = Vec::new();
-    let mut encoder = png::Encoder::new(&mut file, pixels.width(), pixels.height());
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.set_compression(png::Compression::Fast);
-    let written = encoder.write_header().and_then(|mut writer| {
-        writer.write_image_data(pixels.data())?;
-        writer.finish()
-    });
-    written.map_err(|error| {
-        Problem::new("cannot_encode", format!("The cut part cannot be written: {error}."), "")
-    })?;
-    Ok(file)
 }
 
 fn no_picture() -> Problem {

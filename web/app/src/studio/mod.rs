@@ -6,10 +6,8 @@
 //! - [`message`]: what travels between the two.
 //! - [`worker`]: the worker's side.
 //! - [`bench`]: the picture in the worker and how it is cut.
-//! - [`decode`]: a file's pixels, by the browser's own decoders.
 
 pub(crate) mod bench;
 pub(crate) mod client;
-pub(crate) mod decode;
 pub(crate) mod message;
 pub(crate) mod worker;

@@ -83,7 +83,10 @@ pub(crate) fn Stage(props: &Props) -> Html {
         <figure class="stage">
             <div class="plate" ref={plate}>
                 <img src={picture.url.clone()} alt={picture.alt.clone()} draggable="false" />
-                { overlay(&drawn) }
+                // Before the first measurement there is nothing to draw in.
+                if shown.0 > 0.0 {
+                    { overlay(&drawn) }
+                }
             </div>
             <figcaption>
                 if let Some(on_frame) = on_frame {
