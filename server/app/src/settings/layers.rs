@@ -1,6 +1,6 @@
 //! Where settings come from: defaults, `loupe.toml`, the environment, flags.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
@@ -126,13 +126,14 @@ pub(super) fn invalid(name: &'static str, value: &str, reason: impl Into<String>
 
 /// Merges all layers.
 pub(super) fn read(flags: &Flags) -> Result<Raw, SettingsError> {
-    let file = match &flags.config {
+    let defaults = Figment::from(Serialized::defaults(Raw::default()));
+    let with_file = match &flags.config {
         Some(file) if !file.is_file() => return Err(SettingsError::NoFile(file.clone())),
-        Some(file) => Toml::file_exact(file),
-        None => Toml::file_exact(DEFAULT_FILE),
+        Some(file) => defaults.merge(Toml::file_exact(file)),
+        None if Path::new(DEFAULT_FILE).is_file() => defaults.merge(Toml::file_exact(DEFAULT_FILE)),
+        None => defaults,
     };
-    Figment::from(Serialized::defaults(Raw::default()))
-        .merge(file)
+    with_file
         .merge(Env::prefixed("LOUPE_").only(&NAMES))
         .merge(Serialized::defaults(flags))
         .extract()

@@ -26,6 +26,19 @@ fn later_layers_win_and_the_environment_may_hold_other_names() {
 }
 
 #[test]
+fn nothing_has_to_be_set() {
+    figment::Jail::expect_with(|jail| {
+        jail.set_env("HOME", "/home/me");
+        jail.set_env("XDG_DATA_HOME", "");
+        let settings = Settings::load(&Flags::default()).unwrap();
+        assert_eq!(settings.model, ModelSpec::Pocket);
+        assert_eq!(settings.listen.to_string(), "127.0.0.1:8787");
+        assert_eq!(settings.search, "local:/home/me/.local/share/loupe/atlas");
+        Ok(())
+    });
+}
+
+#[test]
 fn a_misspelt_name_in_the_file_is_an_error_that_names_it() {
     figment::Jail::expect_with(|jail| {
         jail.create_file("loupe.toml", "modle = \"pocket\"")?;
