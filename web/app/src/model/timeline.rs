@@ -73,9 +73,15 @@ pub fn summary(lines: &[Line]) -> String {
     if let Some(running) = lines.iter().find(|line| line.progress == Progress::Running) {
         return running.title.clone();
     }
+    tally(lines)
+}
+
+/// How many steps and searches there were.
+#[must_use]
+pub fn tally(lines: &[Line]) -> String {
     let searches = lines.iter().filter(|line| matches!(line.kind, Kind::Picture | Kind::Words)).count();
     match searches {
-        0 => "Answered without a search".to_owned(),
+        0 => count(lines.len(), "step"),
         n => format!("{} · {}", count(lines.len(), "step"), count(n, "search")),
     }
 }

@@ -75,6 +75,7 @@ pub(crate) fn App(props: &Props) -> Html {
                 { masthead(session.meta.as_ref(), session.cut_by) }
             }
             <main>
+                <h1 class="unseen">{ "Loupe" }</h1>
                 <section class="left" aria-label="Picture">{ left(&desk, over, *lit) }</section>
                 <section class="notebook" aria-label="Question and answer">
                     if session.turns.is_empty() && !session.shared {
@@ -157,7 +158,7 @@ fn bar(desk: &Desk, field: &NodeRef) -> Html {
     }
     let subject = session.picture.as_ref().map(|_| match session.frame {
         Some(frame) => format!("About the framed part, {} × {} pixels", frame.w as u32, frame.h as u32),
-        None => "About the whole picture. Drag on it to frame a part.".to_owned(),
+        None => "About the whole picture. Drag or tap on it to frame a part.".to_owned(),
     });
     let suggestions =
         session.picture.as_ref().filter(|_| session.turns.is_empty() && session.question.is_empty());

@@ -7,7 +7,7 @@ use yew::{Callback, Html, TargetCast, html};
 
 use super::icons;
 use crate::model::sources::{safe_href, site};
-use crate::model::timeline::{Kind, Line, Progress, lines, summary};
+use crate::model::timeline::{Kind, Line, Progress, lines, summary, tally};
 use crate::net::api;
 
 /// From this width on there is room to show all steps at once, in CSS pixels.
@@ -23,6 +23,8 @@ pub(crate) fn steps(run: &RunState, on_point: &Callback<Option<Region>>) -> Html
         return Html::default();
     }
     let busy = lines.iter().any(|line| line.progress == Progress::Running);
+    // Where all steps are in sight, the running one need not be told twice.
+    let said = if roomy { tally(&lines) } else { summary(&lines) };
     let mut place = 0;
     let rows = lines.iter().enumerate().map(|(i, line)| {
         let number = line.region.map(|_| {
@@ -33,7 +35,7 @@ pub(crate) fn steps(run: &RunState, on_point: &Callback<Option<Region>>) -> Html
     });
     html! {
         <details class="steps" open={roomy}>
-            <summary class={if busy { "breathes" } else { "" }}>{ summary(&lines) }</summary>
+            <summary class={if busy && !roomy { "breathes" } else { "" }}>{ said }</summary>
             <ol>{ for rows }</ol>
         </details>
     }

@@ -57,7 +57,7 @@ fn scene(sample: &Sample, on_sample: &Callback<Sample>) -> Html {
 pub(crate) fn intro(meta: Option<&Meta>) -> Html {
     html! {
         <div class="intro">
-            <h1>{ "Point at something in a picture, ask, and get an answer that was looked up." }</h1>
+            <p class="lead">{ "Point at something in a picture, ask, and get an answer that was looked up." }</p>
             if let Some(meta) = meta {
                 <p class="quiet about"><strong>{ &meta.model.name }</strong>{ " answers here. " }{ &meta.model.about }</p>
             }

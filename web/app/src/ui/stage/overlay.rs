@@ -3,7 +3,6 @@
 //! Drawn in SVG with attributes only, in CSS pixels of the displayed picture: nothing needs a style.
 
 use loupe_shared::pixels::Region;
-use wasm_bindgen::JsCast;
 use web_sys::{Element, KeyboardEvent, PointerEvent};
 use yew::{Callback, Html, NodeRef, TargetCast, UseStateHandle, html};
 
@@ -119,9 +118,10 @@ pub(super) fn overlay(props: &Overlay) -> Html {
     }
 }
 
+/// Keeps the pointer's events here while it is down. Yew listens at the page's root, so that is the event's current
+/// target; the element under the pointer is the one to capture with.
 fn capture(event: &PointerEvent) {
-    let target =
-        event.current_target().or(event.target()).and_then(|target| target.dyn_into::<Element>().ok());
+    let target = event.target_dyn_into::<Element>();
     if target.is_some_and(|target| target.set_pointer_capture(event.pointer_id()).is_err()) {
         web_sys::console::warn_1(&"the pointer could not be captured".into());
     }
