@@ -20,7 +20,11 @@ const BLOCK: usize = 64;
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: &AttentionMask) -> Result<Tensor> {
     let (batch, heads, queries, width) = q.dims4()?;
     let (_, kv_heads, keys, _) = k.dims4()?;
-    if k.dims() != [batch, kv_heads, keys, width] || v.dims() != k.dims() || kv_heads == 0 || heads % kv_heads != 0 {
+    if k.dims() != [batch, kv_heads, keys, width]
+        || v.dims() != k.dims()
+        || kv_heads == 0
+        || heads % kv_heads != 0
+    {
         bail!("queries {:?}, keys {:?} and values {:?} do not fit", q.dims(), k.dims(), v.dims());
     }
     mask.check(queries, keys)?;
@@ -270,7 +274,9 @@ impl CustomOp3 for Attention {
             .zip(dk.par_chunks_mut(keys * width))
             .zip(dv.par_chunks_mut(keys * width))
             .enumerate()
-            .try_for_each(|(plane, ((dq, dk), dv))| self.backward_head(plane, &given, Gradients { dq, dk, dv }))?;
+            .try_for_each(|(plane, ((dq, dk), dv))| {
+                self.backward_head(plane, &given, Gradients { dq, dk, dv })
+            })?;
         let dq = Tensor::from_vec(dq, q.shape(), q.device())?;
         let dk = Tensor::from_vec(dk, k.shape(), k.device())?;
         Ok((Some(dq), Some(dk), Some(Tensor::from_vec(dv, v.shape(), v.device())?)))

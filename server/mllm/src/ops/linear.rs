@@ -15,7 +15,11 @@ const ROWS: usize = 256;
 /// When the shapes do not fit.
 pub fn linear(x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let (out, input) = w.dims2()?;
-    if input == 0 || out == 0 || x.dims().last() != Some(&input) || bias.is_some_and(|bias| bias.dims() != [out]) {
+    if input == 0
+        || out == 0
+        || x.dims().last() != Some(&input)
+        || bias.is_some_and(|bias| bias.dims() != [out])
+    {
         bail!("a map from {input} to {out} was given {:?}", x.dims());
     }
     let x = x.contiguous()?;
