@@ -1,4 +1,5 @@
 //! The pixel arithmetic against Pillow's and transformers' own output (`tests/golden/pixels/generate.py`).
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::PathBuf;
 
@@ -27,9 +28,7 @@ struct PatchCase {
 }
 
 fn golden(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../tests/golden/pixels")
-        .join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/pixels").join(name)
 }
 
 fn read<T: DeserializeOwned>(name: &str) -> Vec<T> {
@@ -51,9 +50,7 @@ fn run(case: &Case) -> Rgb8 {
 
 fn differing_bytes(case: &Case, ours: &Rgb8) -> Option<usize> {
     let file = std::fs::File::open(golden(case.png.as_ref()?)).unwrap();
-    let mut reader = png::Decoder::new(std::io::BufReader::new(file))
-        .read_info()
-        .unwrap();
+    let mut reader = png::Decoder::new(std::io::BufReader::new(file)).read_info().unwrap();
     let mut theirs = vec![0; reader.output_buffer_size().unwrap()];
     let info = reader.next_frame(&mut theirs).unwrap();
     assert_eq!(
@@ -81,14 +78,7 @@ fn named_cases_have_pillows_bytes() {
 fn random_sizes_have_pillows_bytes() {
     for case in read::<Case>("sweep.json") {
         let ours = run(&case);
-        assert_eq!(
-            hash(ours.data()),
-            case.blake3,
-            "{:?} {:?} {:?}",
-            case.source,
-            case.crop,
-            case.target
-        );
+        assert_eq!(hash(ours.data()), case.blake3, "{:?} {:?} {:?}", case.source, case.crop, case.target);
     }
 }
 
@@ -96,16 +86,8 @@ fn random_sizes_have_pillows_bytes() {
 fn smart_resize_is_that_of_transformers() {
     type Row = (u32, u32, u32, u64, u64, Option<(u32, u32)>);
     for (height, width, factor, min_pixels, max_pixels, expected) in read::<Row>("smart.json") {
-        let limits = PixelLimits {
-            factor,
-            min_pixels,
-            max_pixels,
-        };
-        assert_eq!(
-            smart_resize(height, width, limits).ok(),
-            expected,
-            "{height} x {width}, {limits:?}"
-        );
+        let limits = PixelLimits { factor, min_pixels, max_pixels };
+        assert_eq!(smart_resize(height, width, limits).ok(), expected, "{height} x {width}, {limits:?}");
     }
 }
 
