@@ -188,6 +188,45 @@ mod tests {
         }
     }
 
+    /// What the shader does with a pass: `pixel_at` gives the colours at an offset of the bound source.
+    fn run(stage: &Stage, rows: Range<u32>, skip: u32, pixel_at: impl Fn(u32) -> [u8; 3]) -> Vec<[u8; 3]> {
+        let mut out = Vec::new();
+        for (y, x) in rows.flat_map(|y| (0..stage.width).map(move |x| (y, x))) {
+            let (along, across) = if stage.down { (y, x) } else { (x, y) };
+            let [first, count] = stage.axis.bounds()[along as usize];
+            let weights = &stage.axis.weights()[along as usize * stage.axis.stride()..];
+            let mut sums = [1 << 21; 3];
+            for (at, weight) in (first..first + count).zip(weights) {
+                let pixel = pixel_at(across * stage.line + at * stage.step - skip);
+                sums.iter_mut().zip(pixel).for_each(|(sum, colour)| *sum += i32::from(colour) * weight);
+            }
+            out.push(sums.map(|sum| (sum >> 22).clamp(0, 255) as u8));
+        }
+        out
+    }
+
+    #[test]
+    fn a_plan_followed_as_the_shader_does_gives_the_bytes_of_the_cpu() {
+        let source = pattern(100, 50).unwrap();
+        for (rect, target) in
+            [((97, 3, 3, 47), (5, 47)), ((7, 2, 61, 44), (40, 9)), ((0, 0, 100, 50), (28, 56))]
+        {
+            for band_bytes in [1, 700, 1 << 20] {
+                let plan = plan(rect, target, band_bytes);
+                let mut between = Vec::new();
+                for band in &plan.bands {
+                    let bound = &source.data()[band.bytes.clone()];
+                    let pixel = |at: u32| [0, 1, 2].map(|colour| bound[at as usize + colour]);
+                    between.extend(run(&plan.first, band.rows.clone(), band.skip, pixel));
+                }
+                let result = run(&plan.second, 0..plan.second.height, 0, |at| between[at as usize]);
+                let rect = Rect::new(rect.0, rect.1, rect.2, rect.3, (100, 50)).unwrap();
+                let expected = crate::crop_resize_cpu(&source, rect, target.0, target.1).unwrap();
+                assert_eq!(result.concat(), expected.data());
+            }
+        }
+    }
+
     #[test]
     fn a_rectangle_of_a_larger_picture_is_refused() {
         let small = pattern(20, 20).unwrap();
