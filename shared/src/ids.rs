@@ -63,8 +63,7 @@ macro_rules! id {
 }
 
 fn is_base64url(text: &str) -> bool {
-    text.bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
 id!(
@@ -124,7 +123,10 @@ mod tests {
         assert!(ImageId::parse(&"A".repeat(64)).is_err());
         assert!(QueryId::parse("0123456789_-abcdefghij").is_ok());
         assert!(QueryId::parse("../../../../etc/passwd").is_err());
-        assert_eq!(ImageId::parse(&"0af9".repeat(16)), Ok(ImageId::from_hash(&[0x0a, 0xf9].repeat(16).try_into().unwrap())));
+        assert_eq!(
+            ImageId::parse(&"0af9".repeat(16)),
+            Ok(ImageId::from_hash(&[0x0a, 0xf9].repeat(16).try_into().unwrap()))
+        );
         assert_eq!(CallId::nth(3).as_str(), "c3");
         assert!(CallId::parse("c").is_err());
     }

@@ -1,6 +1,8 @@
 //! Protocol version 1 as it is on the wire. The files under tests/golden/protocol were written by hand from the
 //! design; a reader or writer that no longer agrees with them breaks stored runs and shared links.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use loupe_shared::protocol::{Envelope, Event, QueryRequest, RunState, Status, Step, StepResult};
 use serde_json::{Value, json};
 
@@ -9,9 +11,7 @@ const ENDS: &str = include_str!("../../tests/golden/protocol/v1-ends.jsonl");
 const QUERY: &str = include_str!("../../tests/golden/protocol/v1-query.json");
 
 fn envelopes(text: &str) -> Vec<Envelope> {
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 fn folded(envelopes: &[Envelope]) -> RunState {
@@ -34,11 +34,7 @@ fn every_kind_is_read_and_written_back_unchanged() {
 
 #[test]
 fn the_golden_run_holds_every_known_kind() {
-    let mut kinds: Vec<_> = envelopes(RUN)
-        .into_iter()
-        .chain(envelopes(ENDS))
-        .map(|e| e.kind)
-        .collect();
+    let mut kinds: Vec<_> = envelopes(RUN).into_iter().chain(envelopes(ENDS)).map(|e| e.kind).collect();
     kinds.sort();
     kinds.dedup();
     let known = [
@@ -56,21 +52,13 @@ fn the_golden_run_holds_every_known_kind() {
         "tool.failed",
         "tool.result",
     ];
-    assert!(
-        known.iter().all(|kind| kinds.iter().any(|k| k == kind)),
-        "{kinds:?}"
-    );
+    assert!(known.iter().all(|kind| kinds.iter().any(|k| k == kind)), "{kinds:?}");
 }
 
 #[test]
 fn an_unknown_kind_is_kept_with_its_payload() {
-    let unknown = envelopes(RUN)
-        .into_iter()
-        .find(|e| e.kind == "weather.changed")
-        .unwrap();
-    let Event::Unknown { kind, data } = unknown.event().unwrap() else {
-        panic!("not kept as unknown")
-    };
+    let unknown = envelopes(RUN).into_iter().find(|e| e.kind == "weather.changed").unwrap();
+    let Event::Unknown { kind, data } = unknown.event().unwrap() else { panic!("not kept as unknown") };
     assert_eq!((kind.as_str(), &data["sunny"]), ("weather.changed", &json!(true)));
 }
 
@@ -96,29 +84,16 @@ fn fields_added_later_are_ignored() {
 fn the_fold_tells_the_run() {
     let events = envelopes(RUN);
     let state = folded(&events);
-    assert_eq!(
-        (state.status, state.answer.as_str(), state.seq),
-        (Status::Done, "Oslo", 15)
-    );
+    assert_eq!((state.status, state.answer.as_str(), state.seq), (Status::Done, "Oslo", 15));
     assert_eq!(state.steps.len(), 4);
     assert!(matches!(&state.steps[0], Step::Reason { text } if text == "I need the flag on the left."));
-    let Step::Tool {
-        crop: Some(crop),
-        result: Some(StepResult::Found { hits, .. }),
-        ..
-    } = &state.steps[1]
+    let Step::Tool { crop: Some(crop), result: Some(StepResult::Found { hits, .. }), .. } = &state.steps[1]
     else {
         panic!("the first call has a crop and hits")
     };
     assert!(crop.region.is_some());
     assert_eq!(state.hit(&state.citations[0]), Some(&hits[0]));
-    assert!(matches!(
-        &state.steps[2],
-        Step::Tool {
-            result: Some(StepResult::Failed(_)),
-            ..
-        }
-    ));
+    assert!(matches!(&state.steps[2], Step::Tool { result: Some(StepResult::Failed(_)), .. }));
 }
 
 #[test]
