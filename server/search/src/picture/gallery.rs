@@ -10,9 +10,9 @@ use super::score::{distortion, explained};
 use super::thumbnail::Thumbnail;
 
 /// How many pictures are fitted roughly.
-const ROUGH: usize = 64;
+const ROUGH: usize = 40;
 /// How many of these are fitted finely.
-const FINE: usize = 20;
+const FINE: usize = 12;
 /// Placements kept of each picture.
 const PLACES: usize = 2;
 

@@ -3,14 +3,14 @@
 use loupe_shared::pixels::Rgb8;
 
 /// SplitMix64 (Steele, Lea and Flood, 2014).
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -19,7 +19,7 @@ impl Random {
     }
 
     /// Evenly in `from..to`.
-    pub fn within(&mut self, from: f32, to: f32) -> f32 {
+    pub(crate) fn within(&mut self, from: f32, to: f32) -> f32 {
         from + (to - from) * ((self.next() >> 40) as f32 / (1u64 << 24) as f32)
     }
 
@@ -31,28 +31,28 @@ impl Random {
 
 /// How a crop was made.
 #[derive(Debug, Clone, Copy)]
-pub struct Damage {
+pub(crate) struct Damage {
     /// Longest side of the picture in the crop, in pixels.
-    pub size: u32,
+    pub(crate) size: u32,
     /// Degrees.
-    pub tilt: f32,
+    pub(crate) tilt: f32,
     /// Amplitude as a fraction of the picture's height.
-    pub wave: f32,
+    pub(crate) wave: f32,
     /// Gaussian blur in pixels.
-    pub blur: f32,
+    pub(crate) blur: f32,
     /// Standard deviation, 0 to 255.
-    pub noise: f32,
+    pub(crate) noise: f32,
     /// Gain and its change from side to side.
-    pub gain: [f32; 2],
+    pub(crate) gain: [f32; 2],
     /// Exponent.
-    pub gamma: f32,
+    pub(crate) gamma: f32,
     /// What the box adds (or cuts) at left, right, top and bottom, as a fraction of the right box's sides.
-    pub margins: [f32; 4],
+    pub(crate) margins: [f32; 4],
 }
 
 impl Damage {
     /// A crop by the right box.
-    pub fn tight(random: &mut Random) -> Self {
+    pub(crate) fn tight(random: &mut Random) -> Self {
         let size = random.within(48f32.ln(), 256f32.ln()).exp();
         Self {
             size: size as u32,
@@ -67,7 +67,7 @@ impl Damage {
     }
 
     /// A crop by a box that overlaps the right one by 0.4 to 0.7 of their union.
-    pub fn loose(random: &mut Random) -> Self {
+    pub(crate) fn loose(random: &mut Random) -> Self {
         let damage = Self::tight(random);
         loop {
             let margins = [0.0; 4].map(|_: f32| random.within(-0.15, 0.45));
@@ -79,7 +79,7 @@ impl Damage {
     }
 
     /// Intersection over union of this box and the right one.
-    pub fn overlap(&self) -> f32 {
+    pub(crate) fn overlap(&self) -> f32 {
         let [left, right, top, bottom] = self.margins;
         let area = (1.0 + left + right) * (1.0 + top + bottom);
         let common = (1.0 + left.min(0.0) + right.min(0.0)) * (1.0 + top.min(0.0) + bottom.min(0.0));
@@ -88,7 +88,7 @@ impl Damage {
 }
 
 /// A crop of `picture` on a made-up background.
-pub fn crop(picture: &Rgb8, damage: &Damage, random: &mut Random) -> Rgb8 {
+pub(crate) fn crop(picture: &Rgb8, damage: &Damage, random: &mut Random) -> Rgb8 {
     let aspect = picture.width() as f32 / picture.height() as f32;
     let width = damage.size as f32 * aspect.min(1.0);
     let height = width / aspect;
