@@ -61,11 +61,14 @@ need_chromium() {
     command -v chromium >/dev/null || install_packages chromium
 }
 
-# The web bundle (target/web/dist), then the program that carries it.
-build_loupe() {
-    say "building the web client"
+# The web client as a bundle (target/web/dist), which the program carries.
+build_bundle() {
+    say "building the web client (some minutes the first time)"
     cargo build --release -q -p loupe-web-builder
     target/release/loupe-web-builder
+}
+
+build_program() {
     say "building loupe (some minutes the first time)"
     cargo build --release -p loupe
 }
