@@ -73,7 +73,11 @@ build_program() {
     cargo build --release -p loupe
 }
 
-# The Atlas from the pinned npm packages; kept until its builder changes.
+# The Atlas from the pinned npm packages, anew whenever the program is newer.
 build_atlas() {
-    target/release/loupe atlas build --packages node_modules --out "$1" --if-missing
+    if [ "$1/atlas.json" -nt target/release/loupe ]; then
+        return
+    fi
+    say "building the Atlas in $1"
+    target/release/loupe atlas build --packages node_modules --out "$1" >/dev/null
 }
