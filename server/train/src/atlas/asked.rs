@@ -155,7 +155,8 @@ impl<'a> Asker<'a> {
         let mut flags = self.flags.clone();
         rng.shuffle(&mut flags);
         flags.truncate(1 + rng.below(4));
-        let choices: Vec<_> = flags.into_iter().map(|country| (country, self.world.texture(country))).collect();
+        let choices: Vec<_> =
+            flags.into_iter().map(|country| (country, self.world.texture(country))).collect();
         compose(&choices, rng)
     }
 }

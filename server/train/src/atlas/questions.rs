@@ -163,13 +163,6 @@ pub struct Visual {
     pub gold: Gold,
 }
 
-/// The category as files name it.
-impl From<&Visual> for Category {
-    fn from(visual: &Visual) -> Self {
-        Self::Other(visual.category)
-    }
-}
-
 /// Which flags can be asked about, and how.
 #[must_use]
 pub fn subjects(scene: &super::scene::Scene) -> Vec<(usize, Vec<Pointer>)> {

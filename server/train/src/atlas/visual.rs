@@ -15,9 +15,12 @@ const CLEAR: i32 = 90;
 
 const NUMBERS: [&str; 5] = ["zero", "one", "two", "three", "four"];
 
+/// A kind of question; none where the scene has no clear answer to it.
+type Kind = fn(&Scene, Split, &mut Rng) -> Option<Visual>;
+
 /// A question of the scene: first its kind is drawn among those that can be asked, then the question.
 pub fn ask(scene: &Scene, split: Split, rng: &mut Rng) -> Visual {
-    let mut kinds: [fn(&Scene, Split, &mut Rng) -> Option<Visual>; 5] = [count, colour, shape, side, height];
+    let mut kinds: [Kind; 5] = [count, colour, shape, side, height];
     rng.shuffle(&mut kinds);
     kinds.iter().find_map(|kind| kind(scene, split, rng)).unwrap_or_else(|| flags(scene, split, rng))
 }

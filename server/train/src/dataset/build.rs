@@ -65,8 +65,8 @@ pub struct Report {
 /// # Errors
 /// [`DatasetError`] when the split is empty, a tool fails, or a file cannot be written.
 pub async fn build(world: &World, tools: &Tools<'_>, plan: &Plan) -> Result<Report, DatasetError> {
-    let asker = Asker::new(world, plan.split)
-        .ok_or(DatasetError::EmptySplit { split: plan.split.as_str() })?;
+    let asker =
+        Asker::new(world, plan.split).ok_or(DatasetError::EmptySplit { split: plan.split.as_str() })?;
     let oracle = Oracle {
         text: tools.text,
         image: tools.image,
@@ -75,14 +75,14 @@ pub async fn build(world: &World, tools: &Tools<'_>, plan: &Plan) -> Result<Repo
         hide: hidden(plan.split, asker.real()),
     };
     let images = plan.out.join("images");
-    std::fs::create_dir_all(&images)
-        .map_err(|source| DatasetError::File { path: images.clone(), source })?;
+    std::fs::create_dir_all(&images).map_err(|source| DatasetError::File { path: images.clone(), source })?;
     let mut questions = Writer::create(&plan.out.join("questions.jsonl"))?;
     let mut trajectories = Writer::create(&plan.out.join("trajectories.jsonl"))?;
     let mut report = Report::default();
     for index in 0..plan.count {
         let mut rng = Rng::of(plan.seed, plan.split.as_str(), index);
-        let asked = if rng.chance(plan.search_free) { asker.visual(&mut rng) } else { asker.search(&mut rng) };
+        let asked =
+            if rng.chance(plan.search_free) { asker.visual(&mut rng) } else { asker.search(&mut rng) };
         let record = record(plan, index, &asked);
         write_png(&plan.out.join(&record.image), &asked.scene.picture)?;
         questions.write(&record)?;

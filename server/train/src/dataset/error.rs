@@ -32,7 +32,9 @@ pub enum DatasetError {
     #[error(transparent)]
     Atlas(#[from] AtlasError),
     /// The Atlas has no country in the split.
-    #[error("the Atlas asks about no country in the split {split}; build it from the whole of world-countries")]
+    #[error(
+        "the Atlas asks about no country in the split {split}; build it from the whole of world-countries"
+    )]
     EmptySplit {
         /// The split's name.
         split: &'static str,

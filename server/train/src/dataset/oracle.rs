@@ -90,12 +90,7 @@ impl Oracle<'_> {
         }
     }
 
-    fn ask(
-        &self,
-        asked: &Asked,
-        pictures: &[Arc<Rgb8>],
-        framed: bool,
-    ) -> Result<Episode<'_>, DatasetError> {
+    fn ask(&self, asked: &Asked, pictures: &[Arc<Rgb8>], framed: bool) -> Result<Episode<'_>, DatasetError> {
         let scene = &asked.scene.picture;
         let (height, width) = smart_resize(scene.height(), scene.width(), self.limits)?;
         let context = QueryContext { view: Some(ViewSize { width, height }), framed, lang: None };
@@ -137,7 +132,9 @@ impl Oracle<'_> {
     /// The hits that the model reads.
     fn shown(&self, hits: Vec<Hit>) -> Vec<Hit> {
         let Some(real) = self.hide else { return hits };
-        hits.into_iter().filter(|hit| !real.names_held_out(&format!("{} {}", hit.title, hit.snippet))).collect()
+        hits.into_iter()
+            .filter(|hit| !real.names_held_out(&format!("{} {}", hit.title, hit.snippet)))
+            .collect()
     }
 }
 

@@ -6,8 +6,23 @@ use unicode_normalization::char::is_combining_mark;
 /// Words that may stand right before the answer in a sentence, and right after it. Anything else changes what is
 /// named: "Guinea" is not in "Equatorial Guinea".
 const BEFORE: [&str; 17] = [
-    "is", "are", "was", "called", "code", "domain", "in", "to", "as", "answer", "use", "uses", "about", "approximately",
-    "roughly", "speak", "name",
+    "is",
+    "are",
+    "was",
+    "called",
+    "code",
+    "domain",
+    "in",
+    "to",
+    "as",
+    "answer",
+    "use",
+    "uses",
+    "about",
+    "approximately",
+    "roughly",
+    "speak",
+    "name",
 ];
 const AFTER: [&str; 7] = ["is", "are", "was", "in", "for", "on", "at"];
 const ARTICLES: [&str; 3] = ["the", "a", "an"];
@@ -68,9 +83,8 @@ fn words(text: &str) -> Vec<String> {
         let before = at.checked_sub(1).and_then(|before| folded.get(before));
         let after = folded.get(at + 1);
         let in_number = is_digit(before) && is_digit(after);
-        let opens_domain = c == '.'
-            && before.is_none_or(|c| c.is_whitespace())
-            && after.is_some_and(|c| c.is_alphabetic());
+        let opens_domain =
+            c == '.' && before.is_none_or(|c| c.is_whitespace()) && after.is_some_and(|c| c.is_alphabetic());
         match c {
             ',' | '\'' if in_number => {}
             '.' if in_number => push(&mut words, c),
