@@ -2,11 +2,15 @@
 //!
 //! - [`text`]: the language model.
 //! - [`vision`]: the vision tower and the merger.
-//! - `read`: the JSON of both generations of transformers, old flat and new nested.
+//! - `raw`: the fields of `config.json` as they stand in the file.
+//! - `read`: from them to the checked shape.
+//! - `write`: and back.
 
+mod raw;
 mod read;
 pub mod text;
 pub mod vision;
+mod write;
 
 pub use text::TextConfig;
 pub use vision::VisionConfig;
@@ -101,6 +105,6 @@ impl ModelConfig {
     /// The configuration as `config.json` in the hub's flat layout, for checkpoints written by the trainer.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
-        read::write(self)
+        write::json(self)
     }
 }

@@ -1,130 +1,13 @@
-//! `config.json` as transformers writes it, and back.
-//!
-//! Absent fields take the defaults of transformers' configuration classes, since transformers leaves out what equals
-//! its default.
+//! `config.json` as transformers writes it: the hub's flat layout, or the nested one of transformers 4.52 and later.
 
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::raw::{Root, Rope, Text, Vision};
 use super::vision::{FRAMES, MERGE, PATCH};
 use super::{ConfigError, ModelConfig, ParseError, TextConfig, VisionConfig, VisionTokens};
 
-const MODEL_TYPE: &str = "qwen2_5_vl";
-const ARCHITECTURE: &str = "Qwen2_5_VLForConditionalGeneration";
-
-#[derive(Deserialize)]
-#[serde(default)]
-struct Root {
-    image_token_id: u32,
-    video_token_id: u32,
-    vision_start_token_id: u32,
-    vision_end_token_id: u32,
-    tie_word_embeddings: bool,
-}
-
-impl Default for Root {
-    fn default() -> Self {
-        Self {
-            image_token_id: 151_655,
-            video_token_id: 151_656,
-            vision_start_token_id: 151_652,
-            vision_end_token_id: 151_653,
-            tie_word_embeddings: false,
-        }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(default)]
-struct Text {
-    vocab_size: usize,
-    hidden_size: usize,
-    intermediate_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    num_key_value_heads: Option<usize>,
-    hidden_act: String,
-    rms_norm_eps: f32,
-    max_position_embeddings: usize,
-    use_sliding_window: Option<bool>,
-    tie_word_embeddings: bool,
-    rope_theta: Option<f32>,
-    rope_scaling: Option<Rope>,
-    rope_parameters: Option<Rope>,
-}
-
-impl Default for Text {
-    fn default() -> Self {
-        Self {
-            vocab_size: 152_064,
-            hidden_size: 8192,
-            intermediate_size: 29_568,
-            num_hidden_layers: 80,
-            num_attention_heads: 64,
-            num_key_value_heads: Some(8),
-            hidden_act: "silu".into(),
-            rms_norm_eps: 1e-5,
-            max_position_embeddings: 32_768,
-            use_sliding_window: None,
-            tie_word_embeddings: false,
-            rope_theta: None,
-            rope_scaling: None,
-            rope_parameters: None,
-        }
-    }
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Rope {
-    rope_theta: Option<f32>,
-    rope_type: Option<String>,
-    /// The older name of `rope_type`; some files carry both.
-    #[serde(rename = "type")]
-    old_type: Option<String>,
-    mrope_section: Option<Vec<usize>>,
-}
-
-#[derive(Deserialize)]
-#[serde(default)]
-struct Vision {
-    depth: usize,
-    hidden_size: usize,
-    hidden_act: String,
-    intermediate_size: usize,
-    num_heads: usize,
-    in_channels: Option<usize>,
-    /// The name of `in_channels` in the hub's checkpoints.
-    in_chans: Option<usize>,
-    patch_size: usize,
-    spatial_merge_size: usize,
-    temporal_patch_size: usize,
-    window_size: usize,
-    out_hidden_size: usize,
-    fullatt_block_indexes: Vec<usize>,
-    rope_parameters: Option<Rope>,
-}
-
-impl Default for Vision {
-    fn default() -> Self {
-        Self {
-            depth: 32,
-            hidden_size: 3584,
-            hidden_act: "silu".into(),
-            intermediate_size: 3420,
-            num_heads: 16,
-            in_channels: None,
-            in_chans: None,
-            patch_size: PATCH,
-            spatial_merge_size: MERGE,
-            temporal_patch_size: FRAMES,
-            window_size: 112,
-            out_hidden_size: 3584,
-            fullatt_block_indexes: vec![7, 15, 23, 31],
-            rope_parameters: None,
-        }
-    }
-}
+pub(super) const MODEL_TYPE: &str = "qwen2_5_vl";
+pub(super) const ARCHITECTURE: &str = "Qwen2_5_VLForConditionalGeneration";
 
 pub(super) fn parse(json: &[u8]) -> Result<ModelConfig, ParseError> {
     let value: Value = serde_json::from_slice(json).map_err(|e| malformed(&e))?;
@@ -237,53 +120,10 @@ fn expect_silu(name: &str, got: &str) -> Result<(), ConfigError> {
     Err(ConfigError::new(format!("{name} is {got}"), "silu"))
 }
 
-pub(super) fn write(config: &ModelConfig) -> Value {
-    let (text, vision) = (&config.text, &config.vision);
-    json!({
-        "architectures": [ARCHITECTURE],
-        "model_type": MODEL_TYPE,
-        "vocab_size": text.vocab_size,
-        "hidden_size": text.hidden_size,
-        "intermediate_size": text.intermediate_size,
-        "num_hidden_layers": text.layers,
-        "num_attention_heads": text.heads,
-        "num_key_value_heads": text.kv_heads,
-        "hidden_act": "silu",
-        "rms_norm_eps": decimal(text.rms_norm_eps),
-        "rope_theta": decimal(text.rope_theta),
-        "rope_scaling": { "type": "mrope", "mrope_section": text.mrope_section },
-        "max_position_embeddings": text.max_positions,
-        "use_sliding_window": false,
-        "tie_word_embeddings": config.tied,
-        "image_token_id": config.tokens.image,
-        "video_token_id": config.tokens.video,
-        "vision_start_token_id": config.tokens.start,
-        "vision_end_token_id": config.tokens.end,
-        "vision_config": {
-            "model_type": MODEL_TYPE,
-            "depth": vision.depth,
-            "hidden_size": vision.hidden_size,
-            "hidden_act": "silu",
-            "intermediate_size": vision.intermediate_size,
-            "num_heads": vision.heads,
-            "in_channels": 3,
-            "patch_size": PATCH,
-            "spatial_merge_size": MERGE,
-            "temporal_patch_size": FRAMES,
-            "window_size": vision.window_size,
-            "out_hidden_size": vision.out_hidden_size,
-            "fullatt_block_indexes": vision.full_attention_blocks,
-        },
-    })
-}
-
-/// The shortest decimal that reads back as the same f32: 1e-6 rather than 9.999999974752427e-7.
-fn decimal(value: f32) -> f64 {
-    value.to_string().parse().unwrap_or_else(|_| f64::from(value))
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn sample() -> ModelConfig {

@@ -191,7 +191,9 @@ async fn nobodys_words_can_close_a_message_or_stand_for_a_picture() {
 #[test]
 fn spans_cover_the_conversation_and_bodies_what_authors_write() {
     let loaded = open("tied");
-    let messages = conversations("tied")["several"].clone();
+    let mut messages = conversations("tied")["several"].clone();
+    // Characters of several bytes, some of them several tokens: spans count bytes of text and tokens, not characters.
+    messages[0] = Message::text(Role::System, "Du svarer kort. Łódź 東京 🇳🇴");
     let encoded = loaded.chat.encode(&messages, false).expect("a conversation");
     assert_eq!(encoded.spans.len(), messages.len());
     assert_eq!(encoded.spans[0].whole.start, 0);
@@ -199,11 +201,14 @@ fn spans_cover_the_conversation_and_bodies_what_authors_write() {
         assert_eq!(pair[0].whole.end, pair[1].whole.start);
     }
     assert_eq!(encoded.spans.last().expect("a message").whole.end, encoded.ids.len());
+    let text_of = |span: usize| {
+        loaded.chat.tokenizer.decode(&encoded.ids[encoded.spans[span].body.clone()]).expect("text")
+    };
+    assert_eq!(text_of(0), "Du svarer kort. Łódź 東京 🇳🇴");
+    assert_eq!(text_of(2), "<reason>The first.</reason>\n<answer>Oslo</answer>");
     let body = &encoded.ids[encoded.spans[2].body.clone()];
     let end = loaded.chat.tokenizer.id("<|im_end|>").expect("a special token");
     assert_eq!(body.last(), Some(&end));
-    let text = loaded.chat.tokenizer.decode(body).expect("text");
-    assert_eq!(text, "<reason>The first.</reason>\n<answer>Oslo</answer>");
     for picture in &encoded.pictures {
         assert_eq!(picture.tokens.len(), picture.grid.tokens());
         assert!(encoded.ids[picture.tokens.clone()].iter().all(|id| *id == loaded.chat.image_token));
