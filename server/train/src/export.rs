@@ -1,7 +1,7 @@
 //! A trained model in Hugging Face layout, as the engine and transformers load it.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use half::bf16;
 use loupe_mllm::chat::DEFAULT_TEMPLATE;
@@ -66,9 +66,9 @@ impl Export<'_> {
         for (name, value) in self.documents() {
             let path = part.join(name);
             let text = serde_json::to_vec_pretty(&value).map_err(|e| TrainError::file(&path)(e.into()))?;
-            write(path, &text)?;
+            write(&path, &text)?;
         }
-        write(part.join("tokenizer.json"), self.tokenizer)?;
+        write(&part.join("tokenizer.json"), self.tokenizer)?;
         if folder.exists() {
             std::fs::remove_dir_all(folder).map_err(TrainError::file(folder))?;
         }
@@ -128,6 +128,6 @@ impl Export<'_> {
     }
 }
 
-fn write(path: PathBuf, bytes: &[u8]) -> Result<()> {
-    std::fs::write(&path, bytes).map_err(TrainError::file(&path))
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    std::fs::write(path, bytes).map_err(TrainError::file(path))
 }

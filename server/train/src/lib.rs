@@ -13,22 +13,24 @@
 //! - [`init`]: what weights are before training.
 //! - [`log`]: the log of a run.
 //! - [`muon`]: orthogonalised steps for hidden matrices.
-//! - [`optim`]: AdamW.
+//! - [`optim`]: AdamW, with clipping by the global norm.
 //! - [`params`]: the weights under training.
 //! - [`prefetch`]: batches made ahead on a thread of their own.
 //! - [`pretrain`]: training a model from scratch by a recipe.
 //! - [`recipe`]: what to train on what.
 //! - [`schedule`]: the learning rate over a run.
 //! - [`sequence`]: one example as the model reads it.
+//! - `setup`: tokenizer and chat encoding of a run.
 //! - [`step`]: one step: forward, loss, backward, update.
 //! - [`tokenizer`]: a byte-level BPE tokenizer made for copying names.
+//! - `window`: steps gathered between two lines of the log.
 
 pub mod atlas;
 pub mod batch;
 pub mod checkpoint;
+pub mod dataset;
 pub mod dense;
 pub mod error;
-pub mod dataset;
 pub mod eval;
 pub mod example;
 pub mod export;
@@ -42,5 +44,7 @@ pub mod pretrain;
 pub mod recipe;
 pub mod schedule;
 pub mod sequence;
+mod setup;
 pub mod step;
 pub mod tokenizer;
+mod window;

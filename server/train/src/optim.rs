@@ -50,7 +50,8 @@ impl Moments {
     /// Moves a matrix by Muon, whose momentum is the mean; there are no squares.
     fn muon(&mut self, var: &Var, grad: &Tensor, rate: f64, keep: f64) -> candle_core::Result<()> {
         let mean = std::mem::take(&mut self.mean);
-        let momentum = (!mean.is_empty()).then(|| Tensor::from_vec(mean, var.shape(), var.device())).transpose()?;
+        let momentum =
+            (!mean.is_empty()).then(|| Tensor::from_vec(mean, var.shape(), var.device())).transpose()?;
         let momentum = muon::step(var, grad, momentum.as_ref(), rate, keep)?;
         self.mean = momentum.flatten_all()?.to_vec1()?;
         Ok(())
@@ -220,7 +221,7 @@ impl InplaceOp2 for Step<'_> {
             .zip(grads.par_chunks(CHUNK))
             .zip(mean.par_chunks_mut(CHUNK).zip(square.par_chunks_mut(CHUNK)))
             .for_each(|((weights, grads), (mean, square))| {
-                self.update.apply(weights, grads, mean, square, keep)
+                self.update.apply(weights, grads, mean, square, keep);
             });
         Ok(())
     }
@@ -248,7 +249,8 @@ mod tests {
         let bias = Var::from_tensor(&tensor("bias")?.flatten_all()?)?;
         let input = tensor("input")?;
         let vars = [("m.weight".to_owned(), matrix.clone()), ("m.bias".to_owned(), bias.clone())];
-        let config = AdamWConfig { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1, clip: 1.0, muon: false };
+        let config =
+            AdamWConfig { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1, clip: 1.0, muon: false };
         let mut optimiser = AdamW::new(config);
         for _ in 0..2 {
             let loss = input.matmul(&matrix.t()?)?.broadcast_add(&bias)?.sqr()?.sum_all()?;

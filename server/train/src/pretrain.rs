@@ -1,33 +1,30 @@
 //! Training a model from scratch by a recipe.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use loupe_mllm::chat::{Chat, ChatTemplate, DEFAULT_TEMPLATE};
-use loupe_mllm::config::{ModelConfig, VisionTokens};
+use loupe_mllm::config::ModelConfig;
 use loupe_mllm::model::Qwen2_5Vl;
 use loupe_mllm::ops;
-use loupe_mllm::picture::Preprocessor;
-use loupe_mllm::tokenizer::Tokenizer;
 
 use crate::checkpoint::{self, Progress};
 use crate::dense::DenseHead;
 use crate::error::{Result, TrainError};
-use crate::example::{Example, ExampleSource, Turn};
+use crate::example::ExampleSource;
 use crate::export::Export;
 use crate::init::Init;
-use crate::log::{KindLine, Line, Log, Tally};
+use crate::log::{Line, Log};
 use crate::optim::AdamW;
 use crate::params::Params;
 use crate::prefetch::{Ingredients, Prefetch};
 use crate::recipe::{Length, Recipe};
-use crate::step::{Learner, StepReport};
+use crate::setup::{TOKENIZER, chat, id, tokenizer, vision_tokens};
+use crate::step::Learner;
+use crate::window::Window;
 
 /// Files of a run's folder.
 const CHECKPOINT: &str = "checkpoint.safetensors";
-const TOKENIZER: &str = "tokenizer.json";
 const LOG: &str = "log.jsonl";
 /// The trained model's folder inside it.
 pub const MODEL: &str = "model";
@@ -111,7 +108,7 @@ impl<'a> Run<'a> {
         let started = Instant::now();
         let Progress { seconds: earlier, step: first, .. } = self.progress;
         let mut saved = Instant::now();
-        let mut window = Window { since: earlier, ..Window::default() };
+        let mut window = Window::since(earlier);
         let go_on = |step: u64| {
             stop.after.is_none_or(|limit| started.elapsed() < limit)
                 && stop.steps.is_none_or(|n| step - first < n)
@@ -129,7 +126,7 @@ impl<'a> Run<'a> {
                 let line = window.line(&self.progress, rate);
                 log.write(&line)?;
                 watch(&line);
-                window = Window { since: self.progress.seconds, ..Window::default() };
+                window = Window::since(self.progress.seconds);
             }
             if saved.elapsed().as_secs_f64() > self.recipe.save_minutes * 60.0 {
                 self.save()?;
@@ -175,110 +172,4 @@ fn learner(recipe: &Recipe, config: &ModelConfig, seen_classes: usize) -> Result
     let head = DenseHead::new(&params, config.text.hidden_size, seen_classes)?;
     let optimiser = AdamW::new(recipe.optimiser);
     Ok(Learner { params, model, head, dense_weight: recipe.dense_weight, optimiser })
-}
-
-/// The tokenizer of the run: the one that is there, that of the run it starts from, or a new one.
-fn tokenizer(recipe: &Recipe, source: &dyn ExampleSource, out: &Path) -> Result<Vec<u8>> {
-    let path = out.join(TOKENIZER);
-    if path.exists() {
-        return std::fs::read(&path).map_err(TrainError::file(&path));
-    }
-    let json = match &recipe.start_from {
-        Some(start) => {
-            let path = start.join(TOKENIZER);
-            std::fs::read(&path).map_err(TrainError::file(&path))?
-        }
-        None => {
-            let texts = (0..recipe.tokenizer.examples).flat_map(|index| texts(source.example(index)));
-            crate::tokenizer::train(texts, &recipe.tokenizer.whole, recipe.tokenizer.vocab)?
-        }
-    };
-    std::fs::write(&path, &json).map_err(TrainError::file(&path))?;
-    Ok(json)
-}
-
-fn texts(example: Example) -> Vec<String> {
-    use loupe_mllm::engine::Part;
-    let mut texts = Vec::new();
-    for turn in example.turns {
-        match turn {
-            Turn::Text { text, .. } => texts.push(text),
-            Turn::Message { message, .. } => {
-                texts.extend(message.parts.into_iter().filter_map(|part| match part {
-                    Part::Text(text) => Some(text),
-                    Part::Image(_) => None,
-                }))
-            }
-        }
-    }
-    texts
-}
-
-fn chat(recipe: &Recipe, tokenizer: &[u8], path: &Path) -> Result<Chat> {
-    let inner = tokenizers::Tokenizer::from_bytes(tokenizer)
-        .map_err(|error| TrainError::Tokenizer(format!("{}: {error}", path.display())))?;
-    let tokenizer = Tokenizer::new(inner, path.to_owned());
-    let image_token = id(&tokenizer, "<|image_pad|>")?;
-    let template = ChatTemplate::new(DEFAULT_TEMPLATE.to_owned())?;
-    Ok(Chat {
-        tokenizer,
-        template,
-        preprocessor: Preprocessor::with_limits(recipe.pixel_limits()),
-        image_token,
-    })
-}
-
-fn vision_tokens(tokenizer: &Tokenizer) -> Result<VisionTokens> {
-    Ok(VisionTokens {
-        image: id(tokenizer, "<|image_pad|>")?,
-        video: id(tokenizer, "<|video_pad|>")?,
-        start: id(tokenizer, "<|vision_start|>")?,
-        end: id(tokenizer, "<|vision_end|>")?,
-    })
-}
-
-fn id(tokenizer: &Tokenizer, token: &str) -> Result<u32> {
-    tokenizer.id(token).ok_or_else(|| TrainError::Tokenizer(format!("it has no token {token}")))
-}
-
-/// Sums over the steps between two lines of the log.
-#[derive(Default)]
-struct Window {
-    steps: u64,
-    tokens: u64,
-    since: f64,
-    loss: f64,
-    dense: f64,
-    dense_steps: u64,
-    grad_norm: f64,
-    kinds: BTreeMap<String, Tally>,
-}
-
-impl Window {
-    fn add(&mut self, report: &StepReport, tokens: u64) {
-        self.steps += 1;
-        self.tokens += tokens;
-        self.loss += report.loss;
-        self.dense += report.dense.unwrap_or(0.0);
-        self.dense_steps += u64::from(report.dense.is_some());
-        self.grad_norm += report.grad_norm;
-        for (kind, tally) in &report.kinds {
-            self.kinds.entry(kind.clone()).or_default().add(tally);
-        }
-    }
-
-    fn line(&self, progress: &Progress, rate: f64) -> Line {
-        let steps = self.steps.max(1) as f64;
-        Line {
-            step: progress.step,
-            tokens: progress.tokens,
-            seconds: progress.seconds,
-            loss: self.loss / steps,
-            dense: (self.dense_steps > 0).then(|| self.dense / self.dense_steps as f64),
-            rate,
-            grad_norm: self.grad_norm / steps,
-            tokens_per_second: self.tokens as f64 / (progress.seconds - self.since).max(1e-9),
-            kinds: self.kinds.iter().map(|(kind, tally)| (kind.clone(), KindLine::from(tally))).collect(),
-        }
-    }
 }

@@ -1,4 +1,5 @@
 //! A whole run on a toy: it learns, it resumes on the same curve, and what it exports is what it trained.
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 use std::sync::Arc;

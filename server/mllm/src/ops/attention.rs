@@ -162,7 +162,7 @@ impl Attention {
     }
 
     /// Gradients of one key head and of the query heads that share it.
-    fn backward_head(&self, plane: usize, given: &Given, out: Gradients) -> Result<()> {
+    fn backward_head(&self, plane: usize, given: &Given, out: &mut Gradients) -> Result<()> {
         let Size { kv_heads, queries, keys, width, .. } = self.size;
         let (batch, kv_head) = (plane / kv_heads, plane % kv_heads);
         let mut weights = vec![0.0; BLOCK.min(queries) * keys];
@@ -275,7 +275,7 @@ impl CustomOp3 for Attention {
             .zip(dv.par_chunks_mut(keys * width))
             .enumerate()
             .try_for_each(|(plane, ((dq, dk), dv))| {
-                self.backward_head(plane, &given, Gradients { dq, dk, dv })
+                self.backward_head(plane, &given, &mut Gradients { dq, dk, dv })
             })?;
         let dq = Tensor::from_vec(dq, q.shape(), q.device())?;
         let dk = Tensor::from_vec(dk, k.shape(), k.device())?;
