@@ -18,6 +18,10 @@ pub(crate) struct Props {
     pub(crate) question: String,
 }
 
+/// How long a link can live, in days, in words.
+const LIVES: [(Option<u32>, &str); 4] =
+    [(None, "never"), (Some(1), "after a day"), (Some(7), "after a week"), (Some(30), "after 30 days")];
+
 /// Where making a link stands.
 #[derive(Clone, PartialEq)]
 enum Stand {
@@ -81,10 +85,12 @@ pub(crate) fn ShareSheet(props: &Props) -> Html {
                 <label>
                     { "Ends " }
                     <select onchange={on_days}>
-                        <option value="">{ "never" }</option>
-                        <option value="1">{ "after a day" }</option>
-                        <option value="7">{ "after a week" }</option>
-                        <option value="30">{ "after 30 days" }</option>
+                        // Options are put in last to first, so a browser would select the last one by itself.
+                        { for LIVES.iter().map(|(life, words)| html! {
+                            <option value={life.map(|n| n.to_string()).unwrap_or_default()} selected={*life == *days}>
+                                { words }
+                            </option>
+                        }) }
                     </select>
                 </label>
                 <button type="button" class="act" onclick={on_make}>{ "Make the link" }</button>

@@ -48,7 +48,7 @@ fn scene(sample: &Sample, on_sample: &Callback<Sample>) -> Html {
     };
     html! {
         <button type="button" key={sample.url.clone()} onclick={on_click}>
-            <img src={sample.url.clone()} alt={sample.alt.clone()} loading="lazy" />
+            <img src={sample.url.clone()} alt={sample.alt.clone()} />
         </button>
     }
 }

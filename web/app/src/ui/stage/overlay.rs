@@ -144,7 +144,10 @@ fn draw_mark(mark: &Mark, props: &Overlay, lit: Option<Region>) -> Html {
     let (x, y) = (mark.region.x() * width, mark.region.y() * height);
     let (w, h) = (mark.region.w() * width, mark.region.h() * height);
     let class = if lit == Some(mark.region) { "place is-lit" } else { "place" };
-    let (cx, cy) = ((x + w - 2.0).min(width - 12.0), (y + 2.0).max(12.0));
+    // Beside the place, clear of a frame's handles; inside it where there is no room.
+    let beside = x + w + 20.0;
+    let cx = if beside + 12.0 < width { beside } else { x + w - 20.0 };
+    let cy = y + 12.0;
     html! {
         <g {class}>
             <rect x={px(x)} y={px(y)} width={px(w)} height={px(h)} />
