@@ -69,7 +69,8 @@ impl From<WorkflowArg> for Workflow {
 /// # Errors
 /// When the questions, the model or the index cannot be used.
 pub async fn run(args: EvalArgs) -> anyhow::Result<()> {
-    logging::start("warn")?;
+    // Runs that fail are counted; each of them need not be told.
+    logging::start("error")?;
     let mut records = file::read(&args.data)?;
     records.truncate(args.limit.unwrap_or(usize::MAX));
     let decoder = ModelSpec::parse(&args.model).open()?;

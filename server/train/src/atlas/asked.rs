@@ -8,7 +8,7 @@ use super::countries::Country;
 use super::crop::loose_frame;
 use super::facts::Gold;
 use super::mixture::real::RealCountries;
-use super::questions::{Category, Chain, plan, subjects};
+use super::questions::{Category, Chain, Lookup, plan, subjects};
 use super::refer::Pointer;
 use super::rng::Rng;
 use super::scene::{Scene, compose};
@@ -133,7 +133,14 @@ impl<'a> Asker<'a> {
         }
         let start = self.real.find(&start.name)?;
         let chain = plan(start, hops, |name| self.real.find(name).map(Cow::Borrowed), rng)?;
-        chain.lookups.iter().all(|lookup| self.real.may_show(&lookup.country, lookup.fact)).then_some(chain)
+        chain.lookups.iter().all(|lookup| self.may_read(lookup)).then_some(chain)
+    }
+
+    /// Whether the page as it is written names no held-out country.
+    fn may_read(&self, lookup: &Lookup) -> bool {
+        let country = self.world.find(&lookup.country).map(|index| &self.world.entries()[index].country);
+        let text = country.and_then(|country| lookup.fact.text(country));
+        text.is_some_and(|text| !self.real.names_held_out(&text))
     }
 
     /// Questions to try on a scene, in the words of training: one or two searches, and one that needs none.

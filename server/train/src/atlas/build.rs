@@ -91,6 +91,10 @@ fn describe(scene: &Scene) -> String {
         1 => "one flag".to_owned(),
         count => format!("{count} flags"),
     };
-    let objects = scene.objects.iter().map(|object| format!("a {}", object.look.name()));
+    let objects = scene.objects.iter().map(|object| {
+        let name = object.look.name();
+        let article = if name.starts_with('o') { "an" } else { "a" };
+        format!("{article} {name}")
+    });
     format!("A scene with {}", listed(&std::iter::once(flags).chain(objects).collect::<Vec<_>>()))
 }

@@ -146,8 +146,8 @@ fn section(workflow: &str, summary: &Summary) -> String {
         ("search-free".to_owned(), summary.search_free),
         ("all questions".to_owned(), summary.all),
     ];
-    rows.extend(summary.by_hops.iter().map(|(hops, tally)| (format!("{hops} hops"), *tally)));
-    rows.extend(summary.by_flags.iter().map(|(flags, tally)| (format!("{flags} flags"), *tally)));
+    rows.extend(summary.by_hops.iter().map(|(hops, tally)| (format!("hops: {hops}"), *tally)));
+    rows.extend(summary.by_flags.iter().map(|(flags, tally)| (format!("flags: {flags}"), *tally)));
     rows.extend(summary.by_category.iter().map(|(category, tally)| (category.clone(), *tally)));
     rows.push(("turns of valid grammar".to_owned(), summary.grammar));
     rows.push(("boxes that can be read".to_owned(), summary.boxes));

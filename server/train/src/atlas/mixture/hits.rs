@@ -5,9 +5,12 @@ use loupe_shared::protocol::Hit;
 
 use crate::atlas::countries::Country;
 use crate::atlas::facts::Fact;
-use crate::atlas::pages::{fact_page, flag_title};
+use crate::atlas::pages::{fact_page, flag_page, flag_title};
 use crate::atlas::questions::Lookup;
 use crate::atlas::rng::Rng;
+
+/// How often a distractor of the same country is the page of its flag: the local index likes it for its few words.
+const FLAG_PAGE: f64 = 0.4;
 
 /// Hits of an image search: the flag's page first, four others after it.
 pub(super) fn image(country: &str, others: &[&Country], rng: &mut Rng) -> Vec<Hit> {
@@ -42,7 +45,12 @@ pub(super) fn text(
         if is_right || !may_show(&country.name, fact) {
             continue;
         }
-        let Some(page) = fact_page(country, fact) else { continue };
+        let page = if same_country && rng.chance(FLAG_PAGE) {
+            Some(flag_page(country))
+        } else {
+            fact_page(country, fact)
+        };
+        let Some(page) = page else { continue };
         if pages.iter().all(|(title, _)| *title != page.title) {
             pages.push((page.title, page.text));
         }
