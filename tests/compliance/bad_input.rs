@@ -96,6 +96,14 @@ async fn unknown_things() {
 }
 
 #[tokio::test]
+async fn what_the_framework_refuses_has_the_same_body() {
+    let server = Server::start().await;
+    let answer = server.get("/s/%ff").await;
+    assert_eq!((answer.status, answer.code().as_str()), (StatusCode::BAD_REQUEST, "http_error"));
+    assert_eq!(answer.header("x-content-type-options"), "nosniff");
+}
+
+#[tokio::test]
 async fn wrong_methods_name_the_right_ones() {
     let server = Server::start().await;
     for (method, path, allowed) in [

@@ -1,5 +1,7 @@
 //! Logs go to standard error, so that standard output stays a program's result.
 
+use std::io::IsTerminal;
+
 use anyhow::Context;
 use tracing_subscriber::EnvFilter;
 
@@ -10,6 +12,9 @@ use tracing_subscriber::EnvFilter;
 pub fn start(filter: &str) -> anyhow::Result<()> {
     let filter =
         EnvFilter::try_new(filter).with_context(|| format!("the log filter {filter:?} cannot be read"))?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     subscriber.try_init().map_err(|error| anyhow::anyhow!("logging could not be started: {error}"))
 }

@@ -56,8 +56,8 @@ pub fn app(state: App) -> Router {
         .method_not_allowed_fallback(error::wrong_method)
         .layer(DefaultBodyLimit::max(MAX_JSON_BYTES))
         .layer(CatchPanicLayer::custom(error::panicked))
-        .layer(from_fn_with_state(state.clone(), headers::add))
         .layer(from_fn(error::give_every_error_its_body))
+        .layer(from_fn_with_state(state.clone(), headers::add))
         .layer(TraceLayer::new_for_http())
         .with_state(state)
 }

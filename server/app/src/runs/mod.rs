@@ -21,9 +21,9 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
-use loupe_agent::Agent;
+use loupe_agent::{Agent, RunEnd};
 use loupe_shared::ids::QueryId;
-use loupe_shared::protocol::{Cancelled, Envelope, Event, QueryRequest, RunError};
+use loupe_shared::protocol::{Cancelled, Envelope, Event, QueryRequest, RunError, Usage};
 use tokio_util::task::TaskTracker;
 
 use crate::images::ImageFolder;
@@ -140,8 +140,15 @@ impl Runs {
             Err(error) => return unreadable(run, &error),
         };
         let host = RunHost::new(run.clone(), self.store.clone(), self.images.clone());
-        let end = self.agent.run(query, &host, run.cancel.clone()).await;
-        tracing::info!(query = %run.id, ?end, "run ended");
+        // What is asked and answered is nobody's business but the asker's: the log says only how it went.
+        match self.agent.run(query, &host, run.cancel.clone()).await {
+            RunEnd::Done(done) => {
+                let Usage { generated_tokens, searches, .. } = done.usage;
+                tracing::info!(query = %run.id, generated_tokens, searches, "answered");
+            }
+            RunEnd::Failed(error) => tracing::info!(query = %run.id, code = error.code, "failed"),
+            RunEnd::Cancelled => tracing::info!(query = %run.id, "cancelled"),
+        }
         failed("run_failed", "The run ended without an answer. Ask again.")
     }
 
