@@ -10,7 +10,7 @@ const data = `${root}target/test`;
 
 /** Starts `loupe serve` with the model that it carries. */
 export async function startServer() {
-  const server = spawn(program, ["serve", "--data", data, "--listen", "127.0.0.1:0"], { stdio: ["ignore", "pipe", "inherit"] });
+  const server = spawn(program, ["serve", "--data", data, "--listen", "127.0.0.1:0", "--log", "error"], { stdio: ["ignore", "pipe", "inherit"] });
   const exited = new Promise((resolve) => server.once("exit", resolve));
   const url = await new Promise((resolve, reject) => {
     exited.then((code) => reject(new Error(`loupe serve ended with ${code} before it listened`)));

@@ -23,7 +23,7 @@ pub(crate) async fn file(desk: Desk, file: Blob, name: String) {
         if limit.is_some_and(|limit| file.size() > f64::from(limit)) {
             return Err(too_many_bytes(limit.unwrap_or_default()));
         }
-        let buffer = JsFuture::from(file.array_buffer()).await.map_err(|_| Problem::unreadable())?;
+        let buffer = JsFuture::from(file.array_buffer()).await.map_err(|_error| Problem::unreadable())?;
         let bytes = Uint8Array::new(&buffer).to_vec();
         put_on_stage(&desk, &bytes, &name, true).await
     };
@@ -56,7 +56,7 @@ pub(crate) async fn put_on_stage(
     let limits = desk.session.meta.as_ref().map_or(UNLIMITED, |meta| limits(&meta.limits));
     let media_type = check_header(bytes, limits).map_err(|error| refused(&error))?;
     let blob = blob(bytes, media_type).ok_or_else(Problem::unreadable)?;
-    let url = Url::create_object_url_with_blob(&blob).map_err(|_| Problem::unreadable())?;
+    let url = Url::create_object_url_with_blob(&blob).map_err(|_error| Problem::unreadable())?;
     let (width, height) = match desk.studio.open(blob).await {
         Ok(size) => size,
         Err(problem) => {

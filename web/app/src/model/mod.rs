@@ -4,7 +4,7 @@
 //! - [`frame`]: the frame's arithmetic.
 //! - [`timeline`]: a run's steps as lines to draw.
 //! - [`sources`]: the answer in pieces, with numbered sources.
-//! - [`route`]: addresses.
+//! - [`route`]: what an address asks for.
 //! - [`sse`]: server-sent events out of bytes.
 //! - [`upload`]: the size at which a picture travels.
 //! - [`png`]: pixels as a file.

@@ -64,7 +64,8 @@ async fn read(id: &QueryId, crops: bool, listener: &impl Listener) -> Result<End
     let url = format!("/api/v1/queries/{id}/events?after={}{crops}", listener.heard());
     let response = Call::get(&url).answer().await?;
     let Some(body) = response.body() else { return Ok(End::Broken) };
-    let reader: ReadableStreamDefaultReader = body.get_reader().dyn_into().map_err(|_| Problem::offline())?;
+    let reader: ReadableStreamDefaultReader =
+        body.get_reader().dyn_into().map_err(|_error| Problem::offline())?;
     let mut parser = Parser::default();
     while let Some(bytes) = next(&reader).await {
         let Ok(messages) = parser.feed(&bytes) else { return Err(foreign_stream()) };

@@ -98,15 +98,15 @@ impl<'a> Call<'a> {
     /// A [`Problem`] for a failed call.
     pub(crate) async fn bytes(self) -> Result<Uint8Array, Problem> {
         let response = self.answer().await?;
-        let buffer = response.array_buffer().map_err(|_| Problem::offline())?;
-        let buffer = JsFuture::from(buffer).await.map_err(|_| Problem::offline())?;
+        let buffer = response.array_buffer().map_err(|_error| Problem::offline())?;
+        let buffer = JsFuture::from(buffer).await.map_err(|_error| Problem::offline())?;
         Ok(Uint8Array::new(&buffer))
     }
 }
 
 async fn text(response: &Response) -> Result<String, Problem> {
-    let text = response.text().map_err(|_| Problem::offline())?;
-    let text = JsFuture::from(text).await.map_err(|_| Problem::offline())?;
+    let text = response.text().map_err(|_error| Problem::offline())?;
+    let text = JsFuture::from(text).await.map_err(|_error| Problem::offline())?;
     Ok(text.as_string().unwrap_or_default())
 }
 

@@ -38,7 +38,7 @@ enum Gpu {
 impl Bench {
     /// Decodes a file and keeps its pixels. The page has held it against the server's limits before.
     pub(crate) async fn open(&self, file: &Blob) -> Result<Reply, Problem> {
-        let buffer = JsFuture::from(file.array_buffer()).await.map_err(|_| Problem::unreadable())?;
+        let buffer = JsFuture::from(file.array_buffer()).await.map_err(|_error| Problem::unreadable())?;
         let file = Uint8Array::new(&buffer).to_vec();
         // The old picture goes first: two large ones may not fit into memory.
         self.picture.replace(None);

@@ -78,7 +78,7 @@ impl Studio {
     pub(crate) fn start(script: &str) -> Result<Self, Problem> {
         let options = WorkerOptions::new();
         options.set_type(WorkerType::Module);
-        let worker = Worker::new_with_options(script, &options).map_err(|_| no_worker())?;
+        let worker = Worker::new_with_options(script, &options).map_err(|_error| no_worker())?;
         let waiting = Rc::new(Waiting::default());
         let (_ready_id, ready) = waiting.expect();
         let on_message = {
@@ -128,15 +128,15 @@ impl Studio {
 
     async fn call(&self, request: &Request) -> Result<Reply, Problem> {
         let Inner { worker, waiting, ready, .. } = &*self.inner;
-        let listening = JsFuture::from(ready.clone()).await.map_err(|_| no_worker())?;
+        let listening = JsFuture::from(ready.clone()).await.map_err(|_error| no_worker())?;
         if listening.is_null() {
             return Err(no_worker());
         }
         let (id, reply) = waiting.expect();
-        let message = write_request(id, request).map_err(|_| no_worker())?;
-        worker.post_message(&message).map_err(|_| no_worker())?;
-        let reply = JsFuture::from(reply).await.map_err(|_| no_worker())?;
-        read_reply(&reply).map(|(_, reply)| reply).map_err(|_| no_worker())
+        let message = write_request(id, request).map_err(|_error| no_worker())?;
+        worker.post_message(&message).map_err(|_error| no_worker())?;
+        let reply = JsFuture::from(reply).await.map_err(|_error| no_worker())?;
+        read_reply(&reply).map(|(_, reply)| reply).map_err(|_error| no_worker())
     }
 }
 

@@ -76,7 +76,7 @@ pub(crate) fn read_request(message: &JsValue) -> Result<(u32, Request), Malforme
         return Ok((id, Request::Open { file }));
     }
     let [x, y, w, h] = ["x", "y", "w", "h"].map(|name| number(message, name));
-    let region = Region::new(x?, y?, w?, h?).map_err(|_| Malformed)?;
+    let region = Region::new(x?, y?, w?, h?).map_err(|_error| Malformed)?;
     let by = get(message, "by")?.as_string().and_then(|name| CutBy::parse(&name));
     Ok((id, Request::Cut { region, by }))
 }

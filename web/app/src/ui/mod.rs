@@ -37,10 +37,10 @@ use crate::studio::client::Studio;
 
 /// Puts the client into the page's `#app`. Called by `app.js` with the address of the worker's script.
 #[wasm_bindgen]
-pub fn start_app(worker_script: String) {
+pub fn start_app(worker_script: &str) {
     let Some(document) = web_sys::window().and_then(|window| window.document()) else { return };
     let Some(root) = document.get_element_by_id("app") else { return };
-    match Studio::start(&worker_script) {
+    match Studio::start(worker_script) {
         Ok(studio) => {
             root.set_inner_html("");
             yew::Renderer::<app::App>::with_root_and_props(root, app::Props { studio }).render();
