@@ -5,7 +5,7 @@
 
 #![allow(clippy::print_stdout, clippy::expect_used, reason = "a measuring program for developers")]
 
-#[path = "../tests/support/crops.rs"]
+#[path = "../tests/search/crops.rs"]
 mod crops;
 
 use std::collections::BTreeMap;

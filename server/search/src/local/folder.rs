@@ -55,7 +55,8 @@ impl Folder {
         hasher.update(&FORMAT.to_le_bytes());
         for file in self.pages.iter().chain(self.pictures.iter().map(|(file, _)| file)) {
             let name = file.to_string_lossy();
-            let content = fs::read(self.root.join(file))?;
+            let named = |error: io::Error| io::Error::new(error.kind(), format!("{name}: {error}"));
+            let content = fs::read(self.root.join(file)).map_err(named)?;
             hasher.update(&(name.len() as u64).to_le_bytes());
             hasher.update(name.as_bytes());
             hasher.update(blake3::hash(&content).as_bytes());

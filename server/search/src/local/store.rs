@@ -78,7 +78,7 @@ pub(super) fn save(
     thumbnails: &[Thumbnail],
 ) -> io::Result<()> {
     let fresh = Scratch::new(root)?;
-    let bytes: Vec<u8> = thumbnails.iter().flat_map(|thumbnail| thumbnail.as_bytes()).copied().collect();
+    let bytes: Vec<u8> = thumbnails.iter().flat_map(Thumbnail::as_bytes).copied().collect();
     fs::write(fresh.path.join("pictures.bin"), &bytes)?;
     fs::create_dir(fresh.path.join("text"))?;
     text::write(&fresh.path.join("text"), &pages).map_err(io::Error::other)?;

@@ -20,6 +20,8 @@ const TITLE_BOOST: f32 = 2.0;
 const WRITER_BYTES: usize = 32 << 20;
 /// More words than this add noise rather than meaning.
 const MOST_WORDS: usize = 64;
+/// More hits than this are never collected.
+const MOST_HITS: usize = 1_000;
 /// Ties are broken by page, so a few more than wanted are collected.
 const TIE_MARGIN: usize = 32;
 
@@ -79,8 +81,9 @@ impl TextIndex {
         Ok(Self { reader: index.reader()?, fields })
     }
 
-    /// The numbers of the best pages with their scores, best first, equal ones in the order of pages.
+    /// The numbers of the best pages with their scores, best first, equal ones in the order of pages; at most 1,000.
     pub(super) fn search(&self, text: &str, limit: usize) -> Result<Vec<(usize, f32)>, TantivyError> {
+        let limit = limit.min(MOST_HITS);
         let query = self.query(text);
         let searcher = self.reader.searcher();
         let top = searcher.search(&query, &TopDocs::with_limit(limit + TIE_MARGIN).order_by_score())?;

@@ -52,12 +52,12 @@ impl Template {
     /// The factored normal equations, with what is usual in them.
     pub(super) fn normal(&self) -> Option<Cholesky<UNKNOWNS>> {
         let mut matrix = [[0.0; UNKNOWNS]; UNKNOWNS];
-        for i in 0..UNKNOWNS {
-            for j in 0..=i {
-                matrix[i][j] = dot(&self.columns[i], &self.columns[j]);
+        for (i, row) in matrix.iter_mut().enumerate() {
+            for (value, column) in row.iter_mut().zip(&self.columns[..=i]) {
+                *value = dot(&self.columns[i], column);
             }
             let deviation = if i < AFFINE { STEP } else { USUAL[i - AFFINE].1 };
-            matrix[i][i] += self.prior() / (deviation * deviation);
+            row[i] += self.prior() / (deviation * deviation);
         }
         Cholesky::of(&matrix)
     }

@@ -4,7 +4,7 @@ use std::io::Cursor;
 
 use loupe_shared::pixels::Rgb8;
 
-use crate::crops::Random;
+use super::crops::Random;
 
 /// A picture that only this seed has.
 pub(crate) fn mosaic(seed: u64, width: u32, height: u32) -> Rgb8 {

@@ -1,14 +1,10 @@
 //! Picture search on made-up pictures of several proportions, so that nothing rests on what one kind of picture is like.
 
-#[path = "support/crops.rs"]
-mod crops;
-#[path = "support/pictures.rs"]
-mod pictures;
-
-use crops::{Damage, Random, crop};
 use loupe_search::picture::{Gallery, Thumbnail, decode};
 use loupe_shared::pixels::Rgb8;
-use pictures::{mosaic, png};
+
+use super::crops::{Damage, Random, crop};
+use super::mosaic::{mosaic, png};
 
 /// Pictures in the gallery.
 const PICTURES: u64 = 60;

@@ -1,18 +1,14 @@
 //! The local index from its folder to its hits.
 
-#[path = "support/crops.rs"]
-mod crops;
-#[path = "support/pictures.rs"]
-mod pictures;
-
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use crops::{Damage, Random, crop};
 use loupe_search::local::{Index, LocalImage, LocalText};
 use loupe_search::{Cached, ImageQuery, ImageRef, ImageSearch, TextQuery, TextSearch};
-use pictures::{mosaic, png};
+
+use super::crops::{Damage, Random, crop};
+use super::mosaic::{mosaic, png};
 
 /// A folder of three towns; Oslo and Lima show pictures.
 fn towns() -> tempfile::TempDir {

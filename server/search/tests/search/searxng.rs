@@ -26,7 +26,7 @@ struct Answer {
 }
 
 impl Answer {
-    fn json(body: serde_json::Value) -> Self {
+    fn json(body: &serde_json::Value) -> Self {
         Self::new(200, "application/json", &body.to_string())
     }
 
@@ -101,10 +101,11 @@ fn result(n: u32) -> serde_json::Value {
 #[tokio::test]
 async fn results_become_hits_cut_to_the_limit() {
     let results: Vec<_> = (1..=9).map(result).collect();
-    let found = ask(Answer::json(json!({"query": "q", "results": results, "answers": [], "corrections": [],
+    let found =
+        ask(Answer::json(&json!({"query": "q", "results": results, "answers": [], "corrections": [],
         "infoboxes": [], "suggestions": [], "unresponsive_engines": [["brave", "timeout"]]})))
-    .await
-    .unwrap();
+        .await
+        .unwrap();
     assert!(!found.cached);
     let seen: Vec<_> =
         found.hits.iter().map(|hit| (hit.rank, hit.title.as_str(), hit.url.as_str())).collect();
@@ -120,7 +121,7 @@ async fn results_become_hits_cut_to_the_limit() {
 
 #[tokio::test]
 async fn html_repeats_and_unusable_addresses_are_cleaned_away() {
-    let found = ask(Answer::json(json!({"results": [
+    let found = ask(Answer::json(&json!({"results": [
         {"url": "javascript:alert(1)", "title": "bad", "content": "bad"},
         {"url": null, "title": "bad", "content": "bad"},
         {"url": "https://example.org/a", "title": "<b>Oslo</b> &amp; fjord", "content": "<script>x()</script>A <i>city</i>"},
@@ -136,7 +137,7 @@ async fn html_repeats_and_unusable_addresses_are_cleaned_away() {
 
 #[tokio::test]
 async fn the_call_has_what_bot_detection_looks_for() {
-    let double = double(Answer::json(json!({"results": []}))).await;
+    let double = double(Answer::json(&json!({"results": []}))).await;
     let asked = TextQuery { lang: Some("nb".to_owned()), ..query(" größte & \"Stadt\"\n") };
     double.provider.search(&asked).await.unwrap();
     let (parameters, headers) = double.calls.lock().unwrap().pop().unwrap();
@@ -151,13 +152,17 @@ async fn the_call_has_what_bot_detection_looks_for() {
 
 #[tokio::test]
 async fn no_results_are_no_hits() {
-    assert_eq!(ask(Answer::json(json!({"results": [], "unresponsive_engines": []}))).await.unwrap().hits, []);
+    assert_eq!(
+        ask(Answer::json(&json!({"results": [], "unresponsive_engines": []}))).await.unwrap().hits,
+        []
+    );
 }
 
 #[tokio::test]
 async fn no_results_from_silent_engines_are_an_error_that_names_them() {
     let silent = json!([["google", "CAPTCHA"], ["brave", "too many requests"], "qwant"]);
-    let (code, message) = trouble(Answer::json(json!({"results": [], "unresponsive_engines": silent}))).await;
+    let (code, message) =
+        trouble(Answer::json(&json!({"results": [], "unresponsive_engines": silent}))).await;
     assert_eq!(code, "search_unreachable");
     assert!(message.contains("google: CAPTCHA, brave: too many requests, qwant"), "{message}");
 }
@@ -222,14 +227,14 @@ async fn redirects_stay_on_the_host_and_end() {
 #[tokio::test]
 async fn a_huge_body_is_not_read_to_its_end() {
     let filler = "x".repeat(5 << 20);
-    let (code, message) = trouble(Answer::json(json!({"results": [], "filler": filler}))).await;
+    let (code, message) = trouble(Answer::json(&json!({"results": [], "filler": filler}))).await;
     assert_eq!(code, "search_bad_answer");
     assert!(message.contains("bytes"), "{message}");
 }
 
 #[tokio::test]
 async fn an_instance_that_hangs_or_is_gone_is_unreachable() {
-    let slow = Answer { delay: Duration::from_secs(20), ..Answer::json(json!({"results": []})) };
+    let slow = Answer { delay: Duration::from_secs(20), ..Answer::json(&json!({"results": []})) };
     let (code, message) = trouble(slow).await;
     assert_eq!(code, "search_unreachable");
     assert!(message.contains("in time"), "{message}");
@@ -241,7 +246,7 @@ async fn an_instance_that_hangs_or_is_gone_is_unreachable() {
 
 #[tokio::test]
 async fn queries_that_cannot_be_searched_are_not_sent() {
-    let double = double(Answer::json(json!({"results": []}))).await;
+    let double = double(Answer::json(&json!({"results": []}))).await;
     for text in ["", " \n", &"long ".repeat(300)] {
         let error = double.provider.search(&query(text)).await.unwrap_err();
         assert_eq!(error.code(), "search_bad_query");
@@ -251,7 +256,7 @@ async fn queries_that_cannot_be_searched_are_not_sent() {
 
 #[tokio::test]
 async fn a_check_asks_for_settings_and_one_search() {
-    let good = double(Answer::json(json!({"results": [result(1)]}))).await;
+    let good = double(Answer::json(&json!({"results": [result(1)]}))).await;
     good.provider.check().await.unwrap();
     let (parameters, _) = good.calls.lock().unwrap().pop().unwrap();
     assert!(parameters.contains(&("format".to_owned(), "json".to_owned())));
