@@ -29,7 +29,7 @@ enum IndexCommand {
 }
 
 #[derive(Debug, clap::Args)]
-#[group(id = "what", required = true, multiple = false, args = ["text", "image"])]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["text", "image"])))]
 struct QueryArgs {
     /// The folder
     #[arg(long)]
@@ -98,4 +98,29 @@ fn write_hits(found: &Found, json: bool, out: &mut impl Write) -> anyhow::Result
 fn read_picture(file: &Path) -> anyhow::Result<Rgb8> {
     let bytes = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
     decode(&bytes).with_context(|| format!("{} is no usable picture", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: IndexArgs,
+    }
+
+    #[test]
+    fn a_query_has_words_or_a_picture() {
+        let parse = |what: &[&str]| {
+            let fixed = ["index", "query", "--dir", "d", "--limit", "2", "--json"];
+            Line::try_parse_from(fixed.iter().chain(what))
+        };
+        assert!(parse(&["--text", "w"]).is_ok());
+        assert!(parse(&["--image", "f"]).is_ok());
+        assert!(parse(&[]).is_err());
+        assert!(parse(&["--text", "w", "--image", "f"]).is_err());
+    }
 }
