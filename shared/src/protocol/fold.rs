@@ -25,7 +25,7 @@ pub enum Status {
 /// One step of a run, in the order they began.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "a run has a handful of steps; boxing them would buy nothing")]
+#[allow(clippy::large_enum_variant, reason = "a run has a handful of steps; boxing them would buy nothing")]
 pub enum Step {
     /// The model thought.
     Reason {
