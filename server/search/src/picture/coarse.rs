@@ -1,6 +1,6 @@
 //! Colour layouts of 8 x 6 cells, compared at every placement of a grid.
 
-use super::planes::{CHANNELS, Moments, Plane, Pyramid};
+use super::planes::{CHANNELS, Moments, Plane, Pyramid, dot};
 use super::pose::Pose;
 use super::thumbnail::Thumbnail;
 
@@ -66,15 +66,4 @@ fn centred(cells: &[[f32; CHANNELS]]) -> Layout {
         values[0] -= mean;
     }
     layout
-}
-
-/// A dot product in sixteen lanes, which the compiler turns into vector code.
-fn dot(a: &Layout, b: &Layout) -> f32 {
-    let mut lanes = [0.0f32; 16];
-    for (a, b) in a.chunks_exact(16).zip(b.chunks_exact(16)) {
-        for i in 0..16 {
-            lanes[i] += a[i] * b[i];
-        }
-    }
-    lanes.iter().sum()
 }

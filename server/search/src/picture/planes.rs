@@ -200,6 +200,17 @@ fn shares(source: usize, target: usize) -> Vec<Share> {
         .collect()
 }
 
+/// A dot product in sixteen lanes, which the compiler turns into vector code; lengths are multiples of sixteen.
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; 16];
+    for (a, b) in a.chunks_exact(16).zip(b.chunks_exact(16)) {
+        for i in 0..16 {
+            lanes[i] += a[i] * b[i];
+        }
+    }
+    lanes.iter().sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

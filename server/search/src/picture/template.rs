@@ -2,7 +2,7 @@
 
 use super::cholesky::Cholesky;
 use super::coarse::sample_level;
-use super::planes::{CHANNELS, Moments, Pyramid};
+use super::planes::{CHANNELS, Moments, Pyramid, dot};
 use super::state::{AFFINE, SOFT, Seen, State, UNKNOWNS, USUAL, waves};
 use super::thumbnail::Thumbnail;
 
@@ -143,15 +143,4 @@ fn push(columns: &mut [Vec<f32>; UNKNOWNS], row: [f32; UNKNOWNS]) {
     for (column, derivative) in columns.iter_mut().zip(row) {
         column.push(derivative);
     }
-}
-
-/// A dot product in sixteen lanes, which the compiler turns into vector code; lengths are multiples of sixteen.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut lanes = [0.0f32; 16];
-    for (a, b) in a.chunks_exact(16).zip(b.chunks_exact(16)) {
-        for i in 0..16 {
-            lanes[i] += a[i] * b[i];
-        }
-    }
-    lanes.iter().sum()
 }
