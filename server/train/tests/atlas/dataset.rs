@@ -1,0 +1,71 @@
+//! Data sets: the oracle and the real tools.
+
+use std::path::Path;
+
+use loupe_agent::dialect;
+use loupe_search::local::{LocalImage, LocalText};
+use loupe_shared::pixels::PixelLimits;
+use loupe_train::atlas::Split;
+use loupe_train::atlas::mixture::real::RealCountries;
+use loupe_train::dataset::build::{Plan, Report, Tools, build};
+use loupe_train::dataset::record::{Record, RecordRole};
+use loupe_train::dataset::{DatasetError, file};
+
+use super::{index, world};
+
+/// A data set of a split in `out`.
+pub(crate) async fn made(split: Split, count: u64, search_free: f64, out: &Path) -> Report {
+    let (text, image) = (LocalText::new(index()), LocalImage::new(index()));
+    let deepmm = dialect::by_name("deepmm").unwrap();
+    let limits = PixelLimits { max_pixels: 50_176, ..PixelLimits::default() };
+    let tools = Tools { text: &text, image: &image, dialect: deepmm.as_ref(), limits };
+    let plan = Plan { split, count, seed: 7, search_free, out: out.to_owned() };
+    build(&world(), &tools, &plan).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_oracle_answers_nearly_everything_about_held_out_countries() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = made(Split::Test, 80, 0.0, folder.path()).await;
+    assert_eq!(report.questions, 80);
+    assert_eq!(report.trajectories + report.dropped.values().sum::<u64>(), 80);
+    assert!(report.trajectories >= 70, "{report:?}");
+    let questions = file::read(&folder.path().join("questions.jsonl")).unwrap();
+    assert!(questions.iter().all(|record| record.messages.is_empty() && record.search));
+    for record in file::read(&folder.path().join("trajectories.jsonl")).unwrap() {
+        assert!(folder.path().join(&record.image).is_file());
+        let last = record.messages.last().unwrap();
+        assert_eq!((last.role, last.weight), (RecordRole::Assistant, 1.0));
+        assert!(last.text.contains(&format!("<answer>{}</answer>", record.answer)), "{}", last.text);
+        let told = record.messages.iter().filter(|m| m.role == RecordRole::User);
+        assert!(told.clone().all(|message| message.weight == 0.0));
+        let views = told.map(|message| message.pictures.len()).sum::<usize>();
+        assert_eq!(views, if record.region.is_some() { 2 } else { 1 });
+    }
+}
+
+#[tokio::test]
+async fn training_rows_show_nothing_of_held_out_countries() {
+    let (folder, world) = (tempfile::tempdir().unwrap(), world());
+    let report = made(Split::Train, 40, 0.25, folder.path()).await;
+    assert!(report.trajectories >= 30, "{report:?}");
+    let real = RealCountries::new(&world);
+    for record in file::read(&folder.path().join("trajectories.jsonl")).unwrap() {
+        for message in &record.messages {
+            assert!(!real.names_held_out(&message.text), "{}", message.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_line_that_is_no_record_is_named_by_its_number() {
+    let folder = tempfile::tempdir().unwrap();
+    made(Split::Dev, 2, 1.0, folder.path()).await;
+    let path = folder.path().join("questions.jsonl");
+    let good = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{good}\n{{\"id\": 3}}\n")).unwrap();
+    let error = file::read(&path).unwrap_err();
+    assert!(matches!(error, DatasetError::Line { line: 4, .. }), "{error}");
+    let record: Record = serde_json::from_str(good.lines().next().unwrap()).unwrap();
+    assert_eq!(record.split, Split::Dev);
+}
