@@ -90,7 +90,7 @@ mod tests {
         for _ in 0..60 {
             let grads = distance()?.backward()?;
             let Some(grad) = grads.get(&var) else { candle_core::bail!("no gradient") };
-            momentum = Some(step(&var, grad, momentum.as_ref(), 0.05, 1.0)?);
+            momentum = Some(step(&var, grad, momentum.as_ref(), 0.2, 1.0)?);
         }
         assert!(distance()?.to_scalar::<f32>()? < before * 0.2);
         assert!(moves("model.layers.0.mlp.up_proj.weight", &var));
