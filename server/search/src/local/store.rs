@@ -88,7 +88,7 @@ pub(super) fn save(
     replace(root, &fresh.path)
 }
 
-/// Puts `fresh` where the index lies. Readers of the old one keep their mapped files.
+/// Puts `fresh` where the index lies. Whoever opened the old one has it in memory.
 fn replace(root: &Path, fresh: &Path) -> io::Result<()> {
     let target = root.join(INDEX_DIR);
     let old = Scratch::new(root)?;

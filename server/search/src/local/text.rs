@@ -1,13 +1,15 @@
 //! Full-text search over the pages: BM25 in tantivy, titles weighing more.
 
+use std::fs;
 use std::path::Path;
 
 use tantivy::collector::TopDocs;
+use tantivy::directory::{Directory, RamDirectory};
 use tantivy::query::{BooleanQuery, BoostQuery, Occur, Query, TermQuery};
 use tantivy::schema::{
     Field, IndexRecordOption, NumericOptions, Schema, TextFieldIndexing, TextOptions, Value,
 };
-use tantivy::{Index, IndexReader, TantivyDocument, TantivyError, Term};
+use tantivy::{Index, IndexReader, ReloadPolicy, TantivyDocument, TantivyError, Term};
 
 use super::page::Page;
 use crate::words::{analyzer, query_words};
@@ -68,17 +70,28 @@ pub(super) fn write(dir: &Path, pages: &[Page]) -> Result<(), TantivyError> {
     writer.wait_merging_threads()
 }
 
+/// The files of a folder, read. Mapped files would end the whole process (SIGBUS) if another program shortened one.
+fn in_memory(dir: &Path) -> Result<RamDirectory, TantivyError> {
+    let memory = RamDirectory::create();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        memory.atomic_write(Path::new(&entry.file_name()), &fs::read(entry.path())?)?;
+    }
+    Ok(memory)
+}
+
 impl TextIndex {
     /// Opens an index and checks the sums of its files.
     pub(super) fn open(dir: &Path) -> Result<Self, TantivyError> {
         let (_, fields) = schema();
-        let index = Index::open_in_dir(dir)?;
+        let index = Index::open(in_memory(dir)?)?;
         let damaged = index.validate_checksum()?;
         if let Some(file) = damaged.iter().next() {
             return Err(TantivyError::InternalError(format!("{} is damaged", file.display())));
         }
         index.tokenizers().register(WORDS, analyzer());
-        Ok(Self { reader: index.reader()?, fields })
+        let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
+        Ok(Self { reader, fields })
     }
 
     /// The numbers of the best pages with their scores, best first, equal ones in the order of pages; at most 1,000.

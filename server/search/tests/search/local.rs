@@ -131,6 +131,17 @@ fn hidden(dir: &Path) -> Vec<String> {
 }
 
 /// Every file of the index, cut short, overwritten and removed in turn: it is made again each time.
+/// An open index is in memory: mapped files, shortened by someone else, ended the process with SIGBUS.
+#[test]
+fn an_open_index_outlives_its_files() {
+    let dir = towns();
+    let index = Index::open(dir.path()).unwrap();
+    for entry in fs::read_dir(dir.path().join(".loupe-index/text")).unwrap() {
+        fs::write(entry.unwrap().path(), b"").unwrap();
+    }
+    assert_eq!(titles(&index, "fjord"), ["Oslo"]);
+}
+
 #[test]
 fn a_damaged_index_is_made_again() {
     let dir = towns();
