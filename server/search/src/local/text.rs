@@ -71,10 +71,14 @@ pub(super) fn write(dir: &Path, pages: &[Page]) -> Result<(), TantivyError> {
 }
 
 /// The files of a folder, read. Mapped files would end the whole process (SIGBUS) if another program shortened one.
+/// A lock on disk is held by flock and stays as an empty file; in memory its mere presence would mean that it is held.
 fn in_memory(dir: &Path) -> Result<RamDirectory, TantivyError> {
     let memory = RamDirectory::create();
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
+        if entry.path().extension().is_some_and(|ending| ending == "lock") {
+            continue;
+        }
         memory.atomic_write(Path::new(&entry.file_name()), &fs::read(entry.path())?)?;
     }
     Ok(memory)
