@@ -31,7 +31,8 @@ impl RunHost {
         Self { run, store, images }
     }
 
-    /// Asks the browser; `None` when none is there or none answers in time.
+    /// Asks the browser; `None` when none is there, none answers in time, or what it sent cannot be read: the upload
+    /// will do then.
     async fn ask_browser(&self, call_id: &CallId, region: Region) -> Result<Option<Crop>, HostError> {
         if !self.run.crops.has_browser() {
             return Ok(None);
@@ -44,8 +45,13 @@ impl RunHost {
         };
         self.run.crops.close(call_id);
         let Ok(Ok(image_id)) = answer else { return Ok(None) };
-        let pixels = self.images.load(&image_id).await.map_err(cannot)?;
-        Ok(Some(Crop { image_id, by: CropBy::Browser, pixels: Arc::new(pixels) }))
+        match self.images.load(&image_id).await {
+            Ok(pixels) => Ok(Some(Crop { image_id, by: CropBy::Browser, pixels: Arc::new(pixels) })),
+            Err(error) => {
+                tracing::warn!(%error, %image_id, "the browser's crop is left out");
+                Ok(None)
+            }
+        }
     }
 
     async fn cut_upload(&self, region: Region, uploaded: &Rgb8) -> Result<Crop, HostError> {
