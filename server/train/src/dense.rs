@@ -1,7 +1,10 @@
 //! The dense teacher of the vision tower: a throw-away linear head on the merger's output that says what is in every
-//! merged cell and where its box is. Answers alone give the tower almost no gradient worth having.
+//! merged cell, where its box is, and where the cell itself is. Answers alone give the tower almost no gradient worth
+//! having. Places are those in the picture, not relative to the cell: the tower's rotary attention knows only distances,
+//! and a language model that cannot read absolute places off the embeddings does not learn to write boxes (it stayed at
+//! one favourite corner for 10,000 pictures).
 
-use candle_core::{D, Tensor, Var};
+use candle_core::{Tensor, Var};
 use loupe_mllm::model::Grid;
 use loupe_mllm::ops;
 
@@ -9,16 +12,18 @@ use crate::error::Result;
 use crate::example::Seen;
 use crate::params::Params;
 
-/// Weight of the boxes' L1 distance beside the cross-entropy of the classes.
-const BOX_WEIGHT: f64 = 4.0;
+/// Weight of each L1 distance beside the cross-entropy of the classes.
+const PLACE_WEIGHT: f64 = 4.0;
 
 /// What is in a merged cell.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cell {
     /// Class; 0 is the background.
     pub class: u16,
-    /// Left, top, right and bottom of its box less the cell's centre, as fractions of the picture; 0 for the background.
-    pub offsets: [f32; 4],
+    /// The cell's centre, right and down of the picture's middle, as fractions of the picture.
+    pub centre: [f32; 2],
+    /// Left, top, right and bottom of its box in the same way; 0 for the background.
+    pub edges: [f32; 4],
 }
 
 /// Labels of a picture's cells in reading order: a cell shows the smallest thing whose bounds contain its centre.
@@ -45,19 +50,19 @@ fn cell(seen: &[Seen], x: f32, y: f32) -> Cell {
         let [left, top, right, bottom] = seen.bounds;
         (left..right).contains(&x) && (top..bottom).contains(&y)
     };
+    let centre = [x - 0.5, y - 0.5];
     match seen.iter().filter(inside).min_by(|a, b| area(a).total_cmp(&area(b))) {
-        Some(Seen { class, bounds: [left, top, right, bottom] }) => {
-            Cell { class: *class, offsets: [left - x, top - y, right - x, bottom - y] }
-        }
-        None => Cell { class: 0, offsets: [0.0; 4] },
+        Some(Seen { class, bounds }) => Cell { class: *class, centre, edges: bounds.map(|edge| edge - 0.5) },
+        None => Cell { class: 0, centre, edges: [0.0; 4] },
     }
 }
 
-/// The head: `[classes, hidden]` and `[4, hidden]`.
+/// The head: `[classes, hidden]`, `[2, hidden]` and `[4, hidden]`.
 #[derive(Debug, Clone)]
 pub struct DenseHead {
     classes: Var,
-    boxes: Var,
+    centres: Var,
+    edges: Var,
 }
 
 /// The name under which the head's weights lie beside the model's; they are not exported.
@@ -66,7 +71,7 @@ pub const PREFIX: &str = "dense.";
 /// What the head says of some cells.
 #[derive(Debug)]
 pub struct DenseLoss {
-    /// Cross-entropy and four times the L1 distance, a scalar.
+    /// Cross-entropy and four times the L1 distances of centres and of edges, a scalar.
     pub loss: Tensor,
     /// Part of the cells whose class is right.
     pub right: f64,
@@ -80,7 +85,8 @@ impl DenseHead {
     pub fn new(params: &Params, hidden: usize, classes: usize) -> Result<Self> {
         Ok(Self {
             classes: params.var(&format!("{PREFIX}classes.weight"), &[classes, hidden])?,
-            boxes: params.var(&format!("{PREFIX}boxes.weight"), &[4, hidden])?,
+            centres: params.var(&format!("{PREFIX}centres.weight"), &[2, hidden])?,
+            edges: params.var(&format!("{PREFIX}edges.weight"), &[4, hidden])?,
         })
     }
 
@@ -94,19 +100,24 @@ impl DenseHead {
         let targets: Vec<u32> = cells.iter().map(|cell| u32::from(cell.class)).collect();
         let classes = ops::linear_cross_entropy(&chosen, &self.classes, &targets, &vec![1.0; targets.len()])?;
         let right = classes.right.iter().filter(|right| **right).count() as f64 / targets.len().max(1) as f64;
-        let full: Vec<u32> =
-            (0u32..).zip(cells).filter(|(_, cell)| cell.class != 0).map(|(at, _)| at).collect();
-        if full.is_empty() {
-            return Ok(DenseLoss { loss: classes.loss, right });
+        let centres: Vec<f32> = cells.iter().flat_map(|cell| cell.centre).collect();
+        let mut loss = (classes.loss + (distance(&chosen, &self.centres, centres)? * PLACE_WEIGHT)?)?;
+        let full = || (0u32..).zip(cells).filter(|(_, cell)| cell.class != 0);
+        if full().next().is_some() {
+            let rows: Vec<u32> = full().map(|(at, _)| at).collect();
+            let edges: Vec<f32> = full().flat_map(|(_, cell)| cell.edges).collect();
+            let chosen = chosen.index_select(&Tensor::new(rows, device)?, 0)?;
+            loss = (loss + (distance(&chosen, &self.edges, edges)? * PLACE_WEIGHT)?)?;
         }
-        let wanted: Vec<f32> =
-            cells.iter().filter(|cell| cell.class != 0).flat_map(|cell| cell.offsets).collect();
-        let wanted = Tensor::from_vec(wanted, (full.len(), 4), device)?;
-        let chosen = chosen.index_select(&Tensor::new(full, device)?, 0)?;
-        let offsets = ops::linear(&chosen, &self.boxes, None)?;
-        let distance = (offsets - wanted)?.abs()?.mean(D::Minus1)?.mean_all()?;
-        Ok(DenseLoss { loss: (classes.loss + (distance * BOX_WEIGHT)?)?, right })
+        Ok(DenseLoss { loss, right })
     }
+}
+
+/// Mean L1 distance of what a head `[n, hidden]` says of embeddings `[rows, hidden]` from what is wanted, n numbers a row.
+fn distance(embeds: &Tensor, head: &Var, wanted: Vec<f32>) -> Result<Tensor> {
+    let said = ops::linear(embeds, head, None)?;
+    let wanted = Tensor::from_vec(wanted, said.shape(), said.device())?;
+    Ok((said - wanted)?.abs()?.mean_all()?)
 }
 
 #[cfg(test)]
@@ -125,8 +136,8 @@ mod tests {
         let cells = cells(&seen, Grid { rows: 4, columns: 8 });
         let classes: Vec<u16> = cells.iter().map(|cell| cell.class).collect();
         assert_eq!(classes, [2, 1, 0, 0, 1, 1, 0, 0]);
-        assert_eq!(cells[1].offsets, [-0.375, -0.25, 0.125, 0.75]);
-        assert_eq!(cells[3].offsets, [0.0; 4]);
+        assert_eq!((cells[1].centre, cells[1].edges), ([-0.125, -0.25], [-0.5, -0.5, 0.0, 0.5]));
+        assert_eq!((cells[3].centre, cells[3].edges), ([0.375, -0.25], [0.0; 4]));
     }
 
     #[test]
