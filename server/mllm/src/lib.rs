@@ -13,9 +13,11 @@
 //! - [`decode`]: turns of conversations; the [`Engine`] that serves them.
 //! - [`tokenizer`]: text to ids and back.
 //! - [`picture`]: pictures as the vision tower reads them.
+//! - [`bench`]: what the engine does per second, beside what the machine allows.
 //! - [`probe`]: every intermediate value of a turn, to be held against another implementation.
 //! - [`error`]: why a checkpoint, a conversation or a picture is refused.
 
+pub mod bench;
 pub mod chat;
 pub mod checkpoint;
 pub mod config;

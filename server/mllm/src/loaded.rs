@@ -55,7 +55,7 @@ impl Loaded<Served> {
     pub fn open_for_serving(files: &Files) -> Result<Self> {
         Self::with(files, |config| {
             let store = Store::open(files, &Device::Cpu)?;
-            let language = LanguageModel::load(config, &store)?;
+            let language = LanguageModel::load(&config.text, config.tied, &store)?;
             Ok(Served { language, vision: Vision::load(&config.vision, &store)? })
         })
     }

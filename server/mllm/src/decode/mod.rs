@@ -5,12 +5,14 @@
 //! - `worker`: the thread that decodes: who may start, what runs in a step, what comes of it.
 //! - `plan`: how a step's tokens are shared out.
 //! - `sequence`: one turn while it is decoded.
+//! - `draft`: what may come next, guessed from what was read.
 //! - `blocks`: which blocks of keys and values are whose, and what they hold.
 //! - `pictures`: the embeddings of recent pictures.
 //! - `sampler`: how the next token is chosen.
 //! - `stream`: tokens to text as they come, and stop texts.
 
 mod blocks;
+mod draft;
 pub mod engine;
 pub mod greedy;
 mod pictures;

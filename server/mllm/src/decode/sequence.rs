@@ -6,11 +6,12 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
 use super::blocks::BlockKey;
+use super::draft::Lookup;
 use super::pictures::{Embedding, PictureHash, hash};
 use super::sampler::Sampler;
 use super::stream::TextStream;
 use crate::chat::Encoded;
-use crate::engine::{Completion, EngineError, Finish, GenerateRequest};
+use crate::engine::{Completion, EngineError, Finish, GenerateRequest, Sampling};
 use crate::lm::{BLOCK, BlockId};
 use crate::model::Positions;
 use crate::tokenizer::Tokenizer;
@@ -45,6 +46,9 @@ pub(super) struct Sequence<'a> {
     pub(super) cached: usize,
     /// Of these, how many were there when the turn first started.
     pub(super) reused: Option<usize>,
+    /// Tokens that are run with the one that is due, because they may come next.
+    pub(super) draft: Vec<u32>,
+    lookup: Lookup,
     sampler: Sampler,
     stream: TextStream<'a>,
     first_token: Option<Instant>,
@@ -63,6 +67,8 @@ impl<'a> Sequence<'a> {
             blocks: Vec::new(),
             cached: 0,
             reused: None,
+            draft: Vec::new(),
+            lookup: Lookup::new(),
             sampler: Sampler::new(job.request.sampling),
             stream: TextStream::new(tokenizer, std::mem::take(&mut job.request.stop)),
             first_token: None,
@@ -96,8 +102,47 @@ impl<'a> Sequence<'a> {
         parts.next().map(|(index, picture)| (index, token - picture.tokens.start))
     }
 
+    /// Guesses up to `most` tokens after the one that is due. Draws are not guessed: each takes a new random number.
+    pub(super) fn guess(&mut self, most: usize) {
+        let writes = self.lacking() == 1 && self.job.request.sampling == Sampling::Greedy;
+        let most = most.min(self.job.room - self.written() - 1);
+        self.draft = if writes { self.lookup.propose(&self.ids, most) } else { Vec::new() };
+    }
+
+    /// A token of the sequence or of the draft after it.
+    pub(super) fn token(&self, place: usize) -> u32 {
+        match place.checked_sub(self.ids.len()) {
+            Some(drafted) => self.draft[drafted],
+            None => self.ids[place],
+        }
+    }
+
+    /// Takes the scores after the token that was due and after each of the draft, as far as the draft was right; says
+    /// why the turn ends, if it does.
+    pub(super) fn take<'s>(
+        &mut self,
+        mut scores: impl Iterator<Item = &'s [f32]>,
+        end_ids: &[u32],
+    ) -> Result<Option<Finish>, EngineError> {
+        let draft = std::mem::take(&mut self.draft);
+        let before = self.ids.len();
+        let mut end = None;
+        for place in 0..=draft.len() {
+            let Some(scores) = scores.next() else { break };
+            end = self.write(scores, end_ids)?;
+            if end.is_some() || self.ids.last() != draft.get(place) {
+                break;
+            }
+        }
+        let kept = self.ids.len() - before;
+        // What is written last has not been run yet.
+        self.cached += kept.saturating_sub(1).min(draft.len());
+        self.lookup.learn(draft.len(), kept.saturating_sub(1), self.ids.len());
+        Ok(end)
+    }
+
     /// Takes the scores of the next token; says why the turn ends with it, if it does.
-    pub(super) fn take(&mut self, scores: &[f32], end_ids: &[u32]) -> Result<Option<Finish>, EngineError> {
+    fn write(&mut self, scores: &[f32], end_ids: &[u32]) -> Result<Option<Finish>, EngineError> {
         let id = self.sampler.choose(scores).ok_or(EngineError::NotFinite)?;
         self.first_token.get_or_insert_with(Instant::now);
         if end_ids.contains(&id) {

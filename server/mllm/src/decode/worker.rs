@@ -4,6 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::mpsc::{Receiver, TryRecvError};
 
 use super::blocks::{BlockKey, Blocks};
+use super::draft::STEP;
 use super::engine::Limits;
 use super::pictures::Pictures;
 use super::plan;
@@ -60,6 +61,7 @@ impl<'a> Worker<'a> {
             }
             self.drop_cancelled();
             self.admit();
+            self.guess();
             self.step();
         }
     }
@@ -113,6 +115,15 @@ impl<'a> Worker<'a> {
         self.running.iter().flat_map(keys).collect()
     }
 
+    /// Lets those who write guess what comes, where everybody writes and the step stays small.
+    fn guess(&mut self) {
+        let all_write = self.running.iter().all(|sequence| sequence.lacking() == 1);
+        let each = if all_write { STEP / self.running.len().max(1) } else { 0 };
+        for sequence in &mut self.running {
+            sequence.guess(each.saturating_sub(1));
+        }
+    }
+
     /// Runs one step for everything that is admitted.
     fn step(&mut self) {
         let Some(plan) = self.plan() else { return };
@@ -139,10 +150,11 @@ impl<'a> Worker<'a> {
     fn plan(&mut self) -> Option<Plan> {
         loop {
             let lacking: Vec<usize> = self.running.iter().map(Sequence::lacking).collect();
-            let plan: Plan = plan::share(&lacking).into_iter().enumerate().filter(|(_, n)| *n > 0).collect();
+            let shares = plan::share(&lacking).into_iter().enumerate().filter(|(_, tokens)| *tokens > 0);
+            let plan: Plan = shares.map(|(at, tokens)| (at, tokens + self.running[at].draft.len())).collect();
             let wanted = |(at, tokens): &(usize, usize)| {
                 let sequence = &self.running[*at];
-                Sequence::blocks_for(sequence.cached + tokens) - sequence.blocks.len()
+                Sequence::blocks_for(sequence.cached + tokens).saturating_sub(sequence.blocks.len())
             };
             let wanted: usize = plan.iter().map(wanted).sum();
             if wanted <= self.blocks.available() {
@@ -165,6 +177,7 @@ impl<'a> Worker<'a> {
             let mut last = self.running.pop()?;
             self.blocks.release(&last.blocks);
             last.blocks.clear();
+            last.draft.clear();
             last.cached = 0;
             self.waiting.push_front(last);
         }
@@ -184,7 +197,7 @@ impl<'a> Worker<'a> {
         let mut embeds = vec![0.0; tokens * hidden];
         for (token, row) in range.clone().zip(embeds.chunks_exact_mut(hidden)) {
             let Some((index, part)) = sequence.picture(token) else {
-                loaded.model.language.embed(sequence.ids[token], row).map_err(|error| Err(error.into()))?;
+                loaded.model.language.embed(sequence.token(token), row).map_err(|error| Err(error.into()))?;
                 continue;
             };
             if sequence.seen[index].is_none() {
@@ -201,8 +214,9 @@ impl<'a> Worker<'a> {
         batch.positions.extend(range.clone().map(|token| sequence.position(token)));
         batch.embeds.extend(embeds);
         batch.segments.push(Segment { tokens, before: range.start, blocks: sequence.blocks.clone() });
-        if range.end == sequence.ids.len() {
-            batch.wanted.push(batch.positions.len() - 1);
+        if range.end >= sequence.ids.len() {
+            let scored = range.end - sequence.ids.len() + 1;
+            batch.wanted.extend(batch.positions.len() - scored..batch.positions.len());
         }
         Ok(())
     }
@@ -221,19 +235,18 @@ impl<'a> Worker<'a> {
         let mut scores = scores.chunks_exact(vocab);
         for (at, tokens) in ran {
             let sequence = &mut self.running[*at];
-            let full = sequence.cached / BLOCK..(sequence.cached + tokens) / BLOCK;
-            sequence.cached += tokens;
-            for number in full {
+            let (known, drafted) = (sequence.cached / BLOCK, sequence.draft.len());
+            sequence.cached += tokens - drafted;
+            if sequence.lacking() == 0 {
+                let own: Vec<&[f32]> = scores.by_ref().take(1 + drafted).collect();
+                match sequence.take(own.into_iter(), &self.loaded.end_ids) {
+                    Ok(None) => {}
+                    Ok(Some(finish)) => ended.push((*at, Ok(finish))),
+                    Err(error) => ended.push((*at, Err(error))),
+                }
+            }
+            for number in known..sequence.cached / BLOCK {
                 self.blocks.know(sequence.blocks[number], sequence.keys[number]);
-            }
-            if sequence.lacking() > 0 {
-                continue;
-            }
-            let Some(scores) = scores.next() else { continue };
-            match sequence.take(scores, &self.loaded.end_ids) {
-                Ok(None) => {}
-                Ok(Some(finish)) => ended.push((*at, Ok(finish))),
-                Err(error) => ended.push((*at, Err(error))),
             }
         }
     }

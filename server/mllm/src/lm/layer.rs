@@ -57,6 +57,11 @@ impl Layer {
         })
     }
 
+    /// Bytes of the matrices.
+    pub(super) fn bytes(&self) -> usize {
+        [&self.qkv, &self.output, &self.gate_up, &self.down].map(Matrix::bytes).iter().sum()
+    }
+
     /// What attention adds to `x` `[tokens, hidden]`; the tokens' keys and values go into the pool.
     pub(super) fn attention(
         &self,

@@ -25,7 +25,7 @@ pub use matrix::Matrix;
 
 use self::layer::Layer;
 use self::rotary::Turns;
-use crate::config::{ModelConfig, TextConfig};
+use crate::config::TextConfig;
 use crate::ops::rows::{add, rms_norm};
 use crate::weights::{Scope, Weights};
 
@@ -42,12 +42,11 @@ pub struct LanguageModel {
 }
 
 impl LanguageModel {
-    /// Takes every weight that `config` asks for.
+    /// Takes every weight that `text` asks for; where the output is `tied`, the embedding table is its projection.
     ///
     /// # Errors
     /// When a weight is missing, has another shape or cannot be read.
-    pub fn load(config: &ModelConfig, weights: &dyn Weights) -> crate::Result<Self> {
-        let text = &config.text;
+    pub fn load(text: &TextConfig, tied: bool, weights: &dyn Weights) -> crate::Result<Self> {
         let shape = [text.vocab_size, text.hidden_size];
         let scope = Scope::new(weights, "model");
         let table = scope.matrix("embed_tokens.weight", shape)?;
@@ -55,7 +54,7 @@ impl LanguageModel {
         let layers =
             (0..text.layers).map(|i| Layer::load(text, &layers.below(i))).collect::<crate::Result<_>>()?;
         let norm = scope.vector("norm.weight", text.hidden_size)?;
-        let output = if config.tied { None } else { Some(weights.matrix("lm_head.weight", shape)?) };
+        let output = if tied { None } else { Some(weights.matrix("lm_head.weight", shape)?) };
         Ok(Self { config: text.clone(), table, layers, norm, output })
     }
 
@@ -63,6 +62,13 @@ impl LanguageModel {
     #[must_use]
     pub fn config(&self) -> &TextConfig {
         &self.config
+    }
+
+    /// Bytes of weights that a step reads.
+    #[must_use]
+    pub fn step_bytes(&self) -> usize {
+        let output = self.output.as_ref().unwrap_or(&self.table).bytes();
+        self.layers.iter().map(Layer::bytes).sum::<usize>() + output
     }
 
     /// Room for `blocks` blocks of keys and values. Memory is taken as it is first written.
