@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{ask, atlas, dataset, doctor, eval, index, probe, serve, train};
+use crate::commands::{ask, atlas, bench, dataset, doctor, eval, index, probe, serve, train};
 
 /// How long threads have to end when the program does.
 const SHUTDOWN: Duration = Duration::from_secs(5);
@@ -38,6 +38,8 @@ enum Command {
     Train(train::TrainArgs),
     /// Measure a model with real tools
     Eval(eval::EvalArgs),
+    /// Measure the engine on this machine
+    Bench(bench::BenchArgs),
     /// Write a model's tensors for one input, to compare with other implementations
     Probe(probe::ProbeArgs),
 }
@@ -82,6 +84,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Dataset(args) => dataset::run(args).await?,
         Command::Train(args) => train::run(args)?,
         Command::Eval(args) => eval::run(args).await?,
+        Command::Bench(args) => bench::run(args).await?,
         Command::Probe(args) => probe::run(&args)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use loupe_mllm::checkpoint::Files;
 use loupe_mllm::engine::Decoder;
-use loupe_mllm::{Device, Engine, Loaded};
+use loupe_mllm::{Engine, Limits, Loaded};
 use rust_embed::Embed;
 
 /// The checkpoint that this project trains and ships, when the program was built with it.
@@ -41,6 +41,9 @@ pub enum ModelError {
     /// The checkpoint cannot be used.
     #[error("the model cannot be used: {0}")]
     Checkpoint(#[from] loupe_mllm::Error),
+    /// There is no thread to decode on.
+    #[error("the model cannot be started: {0}")]
+    Thread(std::io::Error),
 }
 
 impl ModelError {
@@ -51,6 +54,7 @@ impl ModelError {
             Self::NoPocket => "model_no_pocket",
             Self::NoFolder(_) => "model_no_folder",
             Self::Checkpoint(_) => "model_unusable",
+            Self::Thread(_) => "model_no_thread",
         }
     }
 }
@@ -84,7 +88,7 @@ impl ModelSpec {
     /// # Errors
     /// [`ModelError`].
     pub fn open(&self) -> Result<Arc<dyn Decoder>, ModelError> {
-        let loaded = Loaded::open(&self.files()?, &Device::Cpu)?;
-        Ok(Arc::new(Engine::new(loaded)))
+        let loaded = Loaded::open_for_serving(&self.files()?)?;
+        Ok(Arc::new(Engine::start(loaded, Limits::default()).map_err(ModelError::Thread)?))
     }
 }

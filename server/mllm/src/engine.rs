@@ -163,6 +163,12 @@ pub enum EngineError {
         /// What the model takes.
         context: usize,
     },
+    /// Too many turns are waiting already.
+    #[error("{waiting} turns are being decoded or wait for it already; try again in a moment")]
+    Busy {
+        /// How many may wait.
+        waiting: usize,
+    },
     /// The model computed something that is not a number.
     #[error("the model's logits are not finite")]
     NotFinite,
@@ -180,6 +186,7 @@ impl EngineError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::TooLong { .. } => "context_exceeded",
+            Self::Busy { .. } => "engine_busy",
             Self::NotFinite => "model_not_finite",
             Self::Input(_) => "input_invalid",
             Self::Internal(_) => "engine_failed",

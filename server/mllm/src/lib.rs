@@ -7,20 +7,24 @@
 //! - [`config`]: the model's shape, from `config.json`.
 //! - [`weights`]: where a model's weights come from.
 //! - [`model`]: vision tower, merger and decoder; the same definition decodes and trains.
+//! - [`lm`]: the decoder as it decodes: many sequences in one step.
 //! - [`ops`]: the arithmetic, every operation with its gradient.
 //! - [`chat`]: conversations as token ids, with the span of each message.
 //! - [`decode`]: turns of conversations; the [`Engine`] that serves them.
 //! - [`tokenizer`]: text to ids and back.
 //! - [`picture`]: pictures as the vision tower reads them.
+//! - [`bench`]: what the engine does per second, beside what the machine allows.
 //! - [`probe`]: every intermediate value of a turn, to be held against another implementation.
 //! - [`error`]: why a checkpoint, a conversation or a picture is refused.
 
+pub mod bench;
 pub mod chat;
 pub mod checkpoint;
 pub mod config;
 pub mod decode;
 pub mod engine;
 pub mod error;
+pub mod lm;
 pub mod loaded;
 pub mod model;
 pub mod ops;
@@ -30,6 +34,6 @@ pub mod tokenizer;
 pub mod weights;
 
 pub use candle_core::Device;
-pub use decode::Engine;
+pub use decode::{Engine, Limits};
 pub use error::{Error, Result};
-pub use loaded::Loaded;
+pub use loaded::{Loaded, Served};

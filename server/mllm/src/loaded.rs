@@ -1,26 +1,40 @@
-//! A checkpoint opened whole.
+//! A checkpoint opened whole: with the model as it is defined, for the probe and for training, or as it decodes.
 
 use candle_core::Device;
+use loupe_shared::pixels::Rgb8;
 
 use crate::chat::{Chat, ChatTemplate};
 use crate::checkpoint::{self, About, Files, Store};
+use crate::config::ModelConfig;
 use crate::engine::ModelInfo;
 use crate::error::Result;
-use crate::model::Qwen2_5Vl;
+use crate::lm::LanguageModel;
+use crate::model::{Qwen2_5Vl, Vision};
 use crate::picture::Preprocessor;
 use crate::tokenizer::{MESSAGE_END, Tokenizer};
 
 /// Everything a checkpoint holds, checked against each other.
 #[derive(Debug, Clone)]
-pub struct Loaded {
+pub struct Loaded<M = Qwen2_5Vl> {
     /// The model with its weights.
-    pub model: Qwen2_5Vl,
+    pub model: M,
     /// Tokenizer, template and image processor.
     pub chat: Chat,
     /// What the checkpoint says of itself.
     pub about: About,
     /// Tokens that end a turn.
     pub end_ids: Vec<u32>,
+    /// Longest conversation in tokens.
+    pub context: usize,
+}
+
+/// A model as it decodes.
+#[derive(Debug)]
+pub struct Served {
+    /// The decoder.
+    pub language: LanguageModel,
+    /// The vision tower and the merger.
+    pub vision: Vision,
 }
 
 impl Loaded {
@@ -29,6 +43,35 @@ impl Loaded {
     /// # Errors
     /// Whatever is missing, broken or does not fit, with the file and what was expected.
     pub fn open(files: &Files, device: &Device) -> Result<Self> {
+        Self::with(files, |config| Qwen2_5Vl::load(config, &Store::open(files, device)?))
+    }
+}
+
+impl Loaded<Served> {
+    /// Opens a checkpoint for decoding, as [`Loaded::open`] does.
+    ///
+    /// # Errors
+    /// As for [`Loaded::open`].
+    pub fn open_for_serving(files: &Files) -> Result<Self> {
+        Self::with(files, |config| {
+            let store = Store::open(files, &Device::Cpu)?;
+            let language = LanguageModel::load(&config.text, config.tied, &store)?;
+            Ok(Served { language, vision: Vision::load(&config.vision, &store)? })
+        })
+    }
+
+    /// The embedding of a picture: `[tokens, hidden]`.
+    ///
+    /// # Errors
+    /// When the picture has an impossible shape.
+    pub fn see(&self, picture: &Rgb8) -> Result<Vec<f32>> {
+        let (patches, grids) = self.chat.preprocessor.pixel_values([picture], &Device::Cpu)?;
+        Ok(self.model.vision.forward(&patches, &grids)?.flatten_all()?.to_vec1()?)
+    }
+}
+
+impl<M> Loaded<M> {
+    fn with(files: &Files, load: impl FnOnce(&ModelConfig) -> Result<M>) -> Result<Self> {
         let config = checkpoint::read_config(files)?;
         let tokenizer = Tokenizer::open(files, &config)?;
         let template = ChatTemplate::open(files)?;
@@ -38,9 +81,9 @@ impl Loaded {
         if end_ids.is_empty() {
             end_ids.extend(tokenizer.id(MESSAGE_END));
         }
-        let model = Qwen2_5Vl::load(&config, &Store::open(files, device)?)?;
+        let model = load(&config)?;
         let chat = Chat { tokenizer, template, preprocessor, image_token: config.tokens.image };
-        Ok(Self { model, chat, about, end_ids })
+        Ok(Self { model, chat, about, end_ids, context: config.text.max_positions })
     }
 
     /// What the rest of the program is told of the model.
@@ -54,7 +97,7 @@ impl Loaded {
             about: self.about.about.clone(),
             min_pixels: fit(limits.min_pixels),
             max_pixels: fit(limits.max_pixels),
-            context: fit(self.model.config().text.max_positions as u64),
+            context: fit(self.context as u64),
         }
     }
 }

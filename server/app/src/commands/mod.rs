@@ -2,6 +2,7 @@
 
 pub mod ask;
 pub mod atlas;
+pub mod bench;
 pub mod dataset;
 pub mod doctor;
 pub mod eval;

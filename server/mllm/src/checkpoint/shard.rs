@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::{DType, Device, Tensor};
+use half::bf16;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
 use super::files::{Files, ReadSeek};
 use crate::error::{Error, Result};
+use crate::lm::Matrix;
 
 /// Bytes before the header: its length.
 const LENGTH_BYTES: u64 = 8;
@@ -73,6 +75,21 @@ impl Shard {
         let bytes = self.bytes(info)?;
         let tensor = Tensor::from_raw_buffer(&bytes, dtype, shape, &Device::Cpu)?;
         Ok(Some(tensor.to_dtype(DType::F32)?.to_device(device)?))
+    }
+
+    /// Reads a matrix: bf16 stays as it is, everything else is widened to f32; nothing when the file does not hold it.
+    pub(super) fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Option<Matrix>> {
+        let Some(info) = self.metadata.info(name) else {
+            return Ok(None);
+        };
+        if self.check(name, info, &shape)? != DType::BF16 {
+            let tensor = self.tensor(name, &shape, &Device::Cpu)?;
+            let values = tensor.map(|tensor| tensor.flatten_all()?.to_vec1()).transpose()?;
+            return Ok(values.map(|values| Matrix::f32(values, shape)).transpose()?);
+        }
+        let bytes = self.bytes(info)?;
+        let values = bytes.chunks_exact(2).map(|pair| bf16::from_le_bytes([pair[0], pair[1]])).collect();
+        Ok(Some(Matrix::bf16(values, shape)?))
     }
 
     fn check(&self, name: &str, info: &TensorInfo, shape: &[usize]) -> Result<DType> {

@@ -9,12 +9,13 @@ use serde::Deserialize;
 use super::files::Files;
 use super::shard::Shard;
 use crate::error::{Error, Result};
+use crate::lm::Matrix;
 use crate::weights::Weights;
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
-/// Weights read from safetensors when asked for, widened to f32.
+/// Weights read from safetensors when asked for; as tensors widened to f32, as matrices in the numbers that are kept.
 pub struct Store {
     shards: Vec<Shard>,
     /// Which shard holds a tensor.
@@ -93,18 +94,34 @@ fn open_shard(files: &Files, name: &str) -> Result<Shard> {
     Shard::open(files, name)
 }
 
-impl Weights for Store {
-    fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+impl Store {
+    /// Reads a weight under whichever key it has.
+    fn read<T>(
+        &self,
+        name: &str,
+        shape: &[usize],
+        read: impl Fn(&Shard, &str) -> Result<Option<T>>,
+    ) -> Result<T> {
         for key in [Some(name.to_owned()), module_key(name)].into_iter().flatten() {
             let Some(shard) = self.places.get(&key).and_then(|place| self.shards.get(*place)) else {
                 continue;
             };
-            if let Some(tensor) = shard.tensor(&key, shape, &self.device)? {
-                return Ok(tensor);
+            if let Some(weight) = read(shard, &key)? {
+                return Ok(weight);
             }
         }
         let file = self.listing.clone();
         Err(Error::MissingTensor { file, tensor: name.to_owned(), expected: shape.to_vec() })
+    }
+}
+
+impl Weights for Store {
+    fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        self.read(name, shape, |shard, key| shard.tensor(key, shape, &self.device))
+    }
+
+    fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Matrix> {
+        self.read(name, &shape, |shard, key| shard.matrix(key, shape))
     }
 }
 

@@ -1,33 +1,88 @@
 //! One model for many callers.
 
 use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use tokio::sync::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::memory::Memory;
-use super::turn;
+use super::sequence::Job;
+use super::worker::Worker;
+use crate::config::TextConfig;
 use crate::engine::{Completion, Decoder, EngineError, Finish, GenerateRequest, ModelInfo};
-use crate::loaded::Loaded;
+use crate::lm::KvPool;
+use crate::loaded::{Loaded, Served};
 
-/// A model in this process. Turns are decoded one at a time in the order in which they were asked for; what a
-/// conversation shares with recent ones is not decoded again.
+/// What an engine may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Sequences that are decoded together.
+    pub sequences: usize,
+    /// Turns that may be decoded or wait for it; more are refused.
+    pub queue: usize,
+    /// Bytes of keys and values.
+    pub kv_bytes: usize,
+    /// Bytes of picture embeddings that are kept, the latest one aside.
+    pub picture_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { sequences: 32, queue: 256, kv_bytes: 1 << 30, picture_bytes: 128 << 20 }
+    }
+}
+
+impl Limits {
+    /// Blocks of keys and values that fit, at least one.
+    pub(super) fn kv_blocks(&self, config: &TextConfig) -> usize {
+        (self.kv_bytes / KvPool::block_bytes(config)).max(1)
+    }
+}
+
+/// A model in this process. Turns that are asked for together are decoded together, those that have to wait in the order
+/// in which they were asked for; what a conversation shares with others is not computed again.
 #[derive(Debug)]
 pub struct Engine {
-    loaded: Arc<Loaded>,
+    loaded: Arc<Loaded<Served>>,
     info: ModelInfo,
-    /// tokio's mutex is fair: callers take turns.
-    memory: Arc<Mutex<Memory>>,
+    places: Arc<Semaphore>,
+    limits: Limits,
+    jobs: Sender<Job>,
 }
 
 impl Engine {
-    /// An engine with nothing decoded yet.
-    #[must_use]
-    pub fn new(loaded: Loaded) -> Self {
+    /// An engine with nothing decoded yet, and the thread that decodes. The thread ends with the engine.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(loaded: Loaded<Served>, limits: Limits) -> std::io::Result<Self> {
         let info = loaded.info();
-        Self { loaded: Arc::new(loaded), info, memory: Arc::default() }
+        let loaded = Arc::new(loaded);
+        let (jobs, received) = channel();
+        let served = loaded.clone();
+        std::thread::Builder::new()
+            .name("loupe-decode".to_owned())
+            .spawn(move || Worker::new(&served, limits).run(&received))?;
+        Ok(Self { loaded, info, places: Arc::new(Semaphore::new(limits.queue)), limits, jobs })
+    }
+
+    /// A place among those who are decoded or wait.
+    fn place(&self) -> Result<OwnedSemaphorePermit, EngineError> {
+        let place = self.places.clone().try_acquire_owned();
+        place.map_err(|_none| EngineError::Busy { waiting: self.limits.queue })
+    }
+
+    /// Tokens that may be written after a prompt.
+    fn room(&self, tokens: usize, wanted: u32) -> Result<usize, EngineError> {
+        let config = self.loaded.model.language.config();
+        let context = config.max_positions.min(self.limits.kv_blocks(config) * crate::lm::BLOCK);
+        match tokens {
+            0 => Err(EngineError::Input("the conversation is empty".into())),
+            _ if tokens >= context => Err(EngineError::TooLong { tokens, context }),
+            _ => Ok((context - tokens).min(wanted as usize)),
+        }
     }
 }
 
@@ -43,26 +98,37 @@ impl Decoder for Engine {
         deltas: UnboundedSender<String>,
     ) -> Result<Completion, EngineError> {
         let started = Instant::now();
+        let _place = self.place()?;
         // A caller that goes away stops its turn too.
         request.cancel = request.cancel.child_token();
         let _stop_when_dropped = request.cancel.clone().drop_guard();
-        let mut memory = tokio::select! {
-            () = request.cancel.cancelled() => return Ok(cancelled_in_queue()),
-            memory = self.memory.clone().lock_owned() => memory,
-        };
         let loaded = self.loaded.clone();
-        let decode = move || turn::decode(&loaded, &mut memory, &request, &deltas, started);
-        tokio::task::spawn_blocking(decode)
-            .await
-            .map_err(|error| EngineError::Internal(format!("decoding ended unexpectedly: {error}")))?
+        let encode = move || {
+            let encoded = loaded.chat.encode(&request.messages, true)?;
+            let positions = encoded.positions(loaded.chat.image_token)?;
+            Ok::<_, EngineError>((request, encoded, positions))
+        };
+        let (request, encoded, positions) = tokio::task::spawn_blocking(encode).await.map_err(ended)??;
+        let room = self.room(encoded.ids.len(), request.max_tokens)?;
+        if room == 0 || request.cancel.is_cancelled() {
+            let finish = if room == 0 { Finish::Length } else { Finish::Cancelled };
+            return Ok(nothing_written(finish, encoded.ids.len()));
+        }
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(Job { request, encoded, positions, room, deltas, reply, started }).map_err(ended)?;
+        answer.await.map_err(ended)?
     }
 }
 
-fn cancelled_in_queue() -> Completion {
+fn ended(error: impl std::fmt::Display) -> EngineError {
+    EngineError::Internal(format!("decoding ended unexpectedly: {error}"))
+}
+
+fn nothing_written(finish: Finish, prompt: usize) -> Completion {
     Completion {
         text: String::new(),
-        finish: Finish::Cancelled,
-        prompt_tokens: 0,
+        finish,
+        prompt_tokens: prompt as u32,
         reused_tokens: 0,
         generated_tokens: 0,
         first_token: Duration::ZERO,

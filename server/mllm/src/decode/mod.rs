@@ -1,19 +1,25 @@
-//! Decoding turns of conversations.
+//! Decoding turns of conversations, many at a time.
 //!
-//! - [`engine`]: one model for many callers, one turn at a time, first come first served.
+//! - [`engine`]: one model for many callers.
 //! - [`greedy`]: the likeliest continuation of given ids, with the cache and without, for tests and the probe.
-//! - `turn`: one turn from messages to text.
-//! - `prompt`: a conversation's embeddings, as far as they are not in the cache.
-//! - `memory`: the caches of recent conversations and pictures.
+//! - `worker`: the thread that decodes: who may start, what runs in a step, what comes of it.
+//! - `plan`: how a step's tokens are shared out.
+//! - `sequence`: one turn while it is decoded.
+//! - `draft`: what may come next, guessed from what was read.
+//! - `blocks`: which blocks of keys and values are whose, and what they hold.
+//! - `pictures`: the embeddings of recent pictures.
 //! - `sampler`: how the next token is chosen.
 //! - `stream`: tokens to text as they come, and stop texts.
 
+mod blocks;
+mod draft;
 pub mod engine;
 pub mod greedy;
-mod memory;
-mod prompt;
+mod pictures;
+mod plan;
 mod sampler;
+mod sequence;
 mod stream;
-mod turn;
+mod worker;
 
-pub use engine::Engine;
+pub use engine::{Engine, Limits};

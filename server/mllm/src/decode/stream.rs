@@ -20,7 +20,7 @@ type Detokenizer<'a> = DecodeStream<
 /// The text of a turn as it grows. A character whose bytes come in several tokens appears with the last of them.
 pub(super) struct TextStream<'a> {
     detokenizer: Detokenizer<'a>,
-    stop: &'a [String],
+    stop: Vec<String>,
     text: String,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Step {
 }
 
 impl<'a> TextStream<'a> {
-    pub(super) fn new(tokenizer: &'a Tokenizer, stop: &'a [String]) -> Self {
+    pub(super) fn new(tokenizer: &'a Tokenizer, stop: Vec<String>) -> Self {
         Self { detokenizer: tokenizer.inner().decode_stream(true), stop, text: String::new() }
     }
 
@@ -76,15 +76,11 @@ mod tests {
 
     use super::*;
 
-    fn stream_of<'a>(tokenizer: &'a Tokenizer, stop: &'a [String]) -> TextStream<'a> {
-        TextStream::new(tokenizer, stop)
-    }
-
     #[test]
     fn a_stop_text_is_found_across_tokens_and_ends_the_text() {
         let tokenizer = Tokenizer::new(tokenizers::Tokenizer::new(BPE::default()), "none".into());
         let stop = ["</answer>".to_owned()];
-        let mut stream = stream_of(&tokenizer, &stop);
+        let mut stream = TextStream::new(&tokenizer, stop.to_vec());
         assert_eq!(stream.append("Ærø </ans"), Step { delta: "Ærø </ans".into(), stopped: false });
         assert_eq!(stream.append("wer> and more"), Step { delta: "wer>".into(), stopped: true });
         assert_eq!(stream.into_text(), "Ærø </answer>");

@@ -29,6 +29,7 @@ pub use grid::Grid;
 pub use positions::Positions;
 pub use rotary::Rotary;
 pub use splice::splice;
+pub use vision::Vision;
 
 use crate::config::ModelConfig;
 use crate::ops;
@@ -39,7 +40,7 @@ use crate::weights::Weights;
 pub struct Qwen2_5Vl {
     config: ModelConfig,
     device: Device,
-    vision: vision::Vision,
+    vision: Vision,
     text: text::Text,
     /// `[vocab, hidden]`; the embedding table itself where the checkpoint ties them.
     output: Tensor,
@@ -57,7 +58,7 @@ impl Qwen2_5Vl {
         } else {
             weights.get("lm_head.weight", &[config.text.vocab_size, config.text.hidden_size])?
         };
-        let vision = vision::Vision::load(&config.vision, weights)?;
+        let vision = Vision::load(&config.vision, weights)?;
         Ok(Self { config: config.clone(), device: output.device().clone(), vision, text, output })
     }
 
@@ -73,8 +74,7 @@ impl Qwen2_5Vl {
         &self.device
     }
 
-    /// Encodes pictures: their patches one after the other `[patches, 1176]` become `[merged tokens, hidden]`, in
-    /// reading order of each picture's merged grid.
+    /// Encodes pictures, as [`Vision::forward`] does.
     ///
     /// # Errors
     /// When the grids do not add up to the patches.

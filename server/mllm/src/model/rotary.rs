@@ -47,11 +47,11 @@ impl Rotary {
 }
 
 /// `theta^(-2i/dim)` for the pairs of `dim`, in f32 as PyTorch computes it.
-pub(super) fn frequencies(theta: f32, dim: usize) -> Vec<f32> {
+pub(crate) fn frequencies(theta: f32, dim: usize) -> Vec<f32> {
     (0..dim).step_by(2).map(|i| 1.0 / theta.powf(i as f32 / dim as f32)).collect()
 }
 
 /// Which row of positions each frequency takes.
-fn sections(mrope_section: &[usize]) -> Vec<usize> {
+pub(crate) fn sections(mrope_section: &[usize]) -> Vec<usize> {
     mrope_section.iter().enumerate().flat_map(|(i, size)| std::iter::repeat_n(i % 3, *size)).collect()
 }

@@ -14,8 +14,9 @@ use crate::weights::{Scope, Weights};
 /// Added to the mean square in the tower's norms; transformers fixes it for every checkpoint.
 const EPS: f32 = 1e-6;
 
+/// The vision tower with the merger.
 #[derive(Debug, Clone)]
-pub(super) struct Vision {
+pub struct Vision {
     patch_embed: Linear,
     blocks: Vec<Block>,
     merger: Merger,
@@ -23,7 +24,11 @@ pub(super) struct Vision {
 }
 
 impl Vision {
-    pub(super) fn load(config: &VisionConfig, weights: &dyn Weights) -> crate::Result<Self> {
+    /// Takes every weight that `config` asks for.
+    ///
+    /// # Errors
+    /// When a weight is missing, has another shape or cannot be read.
+    pub fn load(config: &VisionConfig, weights: &dyn Weights) -> crate::Result<Self> {
         let scope = Scope::new(weights, "visual");
         // The convolution's stride is its kernel, so it is a matrix product over whole patches.
         let kernel = scope.get("patch_embed.proj.weight", &[config.hidden_size, 3, FRAMES, PATCH, PATCH])?;
@@ -35,7 +40,12 @@ impl Vision {
         Ok(Self { patch_embed, blocks, merger, config: config.clone() })
     }
 
-    pub(super) fn forward(&self, patches: &Tensor, grids: &[Grid]) -> Result<Tensor> {
+    /// Encodes pictures: their patches one after the other `[patches, 1176]` become `[merged tokens, hidden]`, in
+    /// reading order of each picture's merged grid.
+    ///
+    /// # Errors
+    /// When the grids do not add up to the patches.
+    pub fn forward(&self, patches: &Tensor, grids: &[Grid]) -> Result<Tensor> {
         let total: usize = grids.iter().map(|grid| grid.patches()).sum();
         if patches.dims2()? != (total, PATCH_VALUES) || total == 0 {
             bail!("patches of shape {:?} do not fit grids of {total} patches", patches.dims());

@@ -32,7 +32,7 @@ struct SwiGlu;
 
 /// `1 / (1 + e^-x)`
 #[inline(always)]
-fn sigmoid(x: f32) -> f32 {
+pub(super) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 

@@ -195,7 +195,7 @@ impl Attention {
     }
 }
 
-fn softmax(row: &mut [f32]) {
+pub(crate) fn softmax(row: &mut [f32]) {
     let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let total = exp_in_place(row, max);
     let scale = 1.0 / total;

@@ -4,7 +4,7 @@ use gemm::Parallelism;
 
 /// A matrix in a slice, as rows and columns with their strides.
 #[derive(Clone, Copy)]
-pub(super) struct Mat<'a> {
+pub(crate) struct Mat<'a> {
     values: &'a [f32],
     rows: usize,
     columns: usize,
@@ -14,17 +14,17 @@ pub(super) struct Mat<'a> {
 
 impl<'a> Mat<'a> {
     /// Row-major `[rows, columns]`.
-    pub(super) fn new(values: &'a [f32], rows: usize, columns: usize) -> Self {
+    pub(crate) fn new(values: &'a [f32], rows: usize, columns: usize) -> Self {
         Self::strided(values, rows, columns, columns)
     }
 
     /// Rows that lie `row_stride` apart.
-    pub(super) fn strided(values: &'a [f32], rows: usize, columns: usize, row_stride: usize) -> Self {
+    pub(crate) fn strided(values: &'a [f32], rows: usize, columns: usize, row_stride: usize) -> Self {
         Self { values, rows, columns, row_stride, column_stride: 1 }
     }
 
     /// The transpose, without a copy.
-    pub(super) fn t(self) -> Self {
+    pub(crate) fn t(self) -> Self {
         Self {
             values: self.values,
             rows: self.columns,
@@ -46,7 +46,7 @@ fn fits(len: usize, [rows, columns]: [usize; 2], [row_stride, column_stride]: [u
 
 /// What becomes of the values that are in the destination.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Into {
+pub(crate) enum Into {
     /// They are overwritten.
     Set,
     /// The product is added to them.
@@ -55,7 +55,7 @@ pub(super) enum Into {
 
 /// Who computes a product.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Threads {
+pub(crate) enum Threads {
     /// The calling thread: the caller is already one of several.
     One,
     /// All of the current rayon pool.
@@ -63,7 +63,7 @@ pub(super) enum Threads {
 }
 
 /// `out = scale * a b`, or added to what is there; `out` is `[a.rows, b.columns]` with rows `out_stride` apart.
-pub(super) fn gemm(
+pub(crate) fn gemm(
     out: &mut [f32],
     out_stride: usize,
     into: Into,

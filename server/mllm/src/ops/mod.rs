@@ -13,6 +13,7 @@
 //! - `denormals`: switching them off.
 //! - `exp`: a vectorised exponential.
 //! - `gemm`: matrix products over slices.
+//! - `rows`: operations over rows of plain numbers, for decoding.
 //! - `mask`: which keys a query sees.
 //! - `view`: the values of tensors.
 
@@ -21,15 +22,17 @@ mod attention;
 mod cross_entropy;
 mod denormals;
 mod exp;
-mod gemm;
+pub(crate) mod gemm;
 mod linear;
 mod mask;
 mod norm;
 mod rope;
+pub(crate) mod rows;
 mod view;
 
 pub use activation::{gelu_erf, swiglu};
 pub use attention::attention;
+pub(crate) use attention::softmax;
 pub use cross_entropy::{CrossEntropy, linear_cross_entropy};
 pub use denormals::flush_denormals;
 pub use linear::linear;

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::common::{folder, open_folder};
+use crate::common::{folder, open_folder, serving};
 use loupe_mllm::engine::{Decoder, EngineError, GenerateRequest, Message, Role, Sampling};
-use loupe_mllm::{Engine, Error};
+use loupe_mllm::{Engine, Error, Limits};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::mpsc::unbounded_channel;
@@ -221,7 +221,8 @@ async fn damaged_weights_end_a_turn_with_a_clear_error() {
     bytes[8 + size + start..][..4].copy_from_slice(&f32::NAN.to_le_bytes());
     std::fs::write(&path, bytes).expect("written");
 
-    let engine = Engine::new(open_folder(copy.path()).expect("it is whole"));
+    let engine =
+        Engine::start(serving(copy.path()).expect("it is whole"), Limits::default()).expect("a thread");
     let request = GenerateRequest {
         messages: vec![Message::text(Role::User, "Which flag?")],
         sampling: Sampling::Greedy,

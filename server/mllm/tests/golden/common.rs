@@ -7,7 +7,7 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use loupe_mllm::checkpoint::Files;
 use loupe_mllm::engine::{Message, Part, Role};
-use loupe_mllm::{Error, Loaded};
+use loupe_mllm::{Engine, Error, Limits, Loaded, Served};
 use loupe_shared::pixels::Rgb8;
 use serde::Deserialize;
 
@@ -30,6 +30,21 @@ pub(crate) fn folder(name: &str) -> PathBuf {
 /// Opens a checkpoint.
 pub(crate) fn open(name: &str) -> Loaded {
     open_folder(&folder(name)).expect("a valid checkpoint")
+}
+
+/// An engine over a checkpoint.
+pub(crate) fn start(name: &str) -> Engine {
+    start_within(name, Limits::default())
+}
+
+/// An engine that may not use more than `limits`.
+pub(crate) fn start_within(name: &str, limits: Limits) -> Engine {
+    Engine::start(serving(&folder(name)).expect("a valid checkpoint"), limits).expect("a thread")
+}
+
+/// Opens whatever lies in a folder, for decoding.
+pub(crate) fn serving(path: &Path) -> Result<Loaded<Served>, Error> {
+    Loaded::open_for_serving(&Files::folder(path))
 }
 
 /// Opens whatever lies in a folder.

@@ -5,6 +5,7 @@
 //! - `gradients`: training's gradients against PyTorch.
 //! - `ops`: each operation and its gradient against PyTorch.
 //! - `broken`: broken checkpoints are refused.
+//! - `decoding`: the language model as it decodes against transformers.
 //! - `engine`: turns as callers see them.
 
 // Helpers outside test functions count as tests too.
@@ -12,6 +13,7 @@
 
 mod broken;
 mod common;
+mod decoding;
 mod engine;
 mod gradients;
 mod ops;

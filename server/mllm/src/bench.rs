@@ -1,0 +1,175 @@
+//! What the engine does per second, and what the machine's memory would allow: both are measured in the same run.
+
+use std::time::{Duration, Instant};
+
+use candle_core::{Result, Tensor};
+use half::bf16;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::config::TextConfig;
+use crate::lm::{BLOCK, Batch, BlockId, KvPool, LanguageModel, Matrix, Segment};
+use crate::weights::Weights;
+
+/// Bytes that are read to find how fast memory is: more than any cache holds.
+const READ_BYTES: usize = 1 << 30;
+/// How often; the fastest counts.
+const READS: usize = 5;
+
+/// Steps of a batch of sequences that each write a token.
+#[derive(Debug, Clone, Serialize)]
+pub struct DecodeFigure {
+    /// Sequences.
+    pub batch: usize,
+    /// Tokens that each had before the first step.
+    pub context: usize,
+    /// Median time of a step, in milliseconds.
+    pub step_ms: f64,
+    /// Tokens of all sequences per second.
+    pub tokens_per_second: f64,
+    /// Bytes of weights that a step reads over its time, as a part of what memory allows.
+    pub of_read_limit: f64,
+}
+
+/// A prompt run in one step.
+#[derive(Debug, Clone, Serialize)]
+pub struct PrefillFigure {
+    /// Its tokens.
+    pub tokens: usize,
+    /// Median time, in milliseconds.
+    pub step_ms: f64,
+    /// Tokens per second.
+    pub tokens_per_second: f64,
+}
+
+/// Bytes per second that all threads together read from memory.
+#[must_use]
+pub fn read_limit() -> f64 {
+    let data = vec![1u64; READ_BYTES / size_of::<u64>()];
+    let part = data.len().div_ceil(8 * rayon::current_num_threads());
+    let seconds = (0..READS).map(|_| {
+        let started = Instant::now();
+        let sum: u64 = data.par_chunks(part).map(|part| part.iter().fold(0, |sum, n| sum ^ n)).sum();
+        std::hint::black_box(sum);
+        started.elapsed().as_secs_f64()
+    });
+    READ_BYTES as f64 / seconds.fold(f64::INFINITY, f64::min)
+}
+
+/// Measures `steps` steps of `batch` sequences of `context` tokens; `limit` is what [`read_limit`] gave.
+///
+/// # Errors
+/// When the model refuses the batch.
+pub fn decode(
+    model: &LanguageModel,
+    batch: usize,
+    context: usize,
+    steps: usize,
+    limit: f64,
+) -> Result<DecodeFigure> {
+    let blocks = (context + steps).div_ceil(BLOCK);
+    let mut pool = model.new_pool(blocks * batch);
+    let mut times = Vec::with_capacity(steps);
+    for step in 0..steps {
+        let segments = (0..batch).map(|n| Segment {
+            tokens: 1,
+            before: context + step,
+            blocks: (n * blocks..(n + 1) * blocks).map(|block| BlockId::new(block as u32)).collect(),
+        });
+        let batch = random_batch(model.config(), segments.collect());
+        times.push(timed(model, &batch, &mut pool)?);
+    }
+    let step = median(times);
+    Ok(DecodeFigure {
+        batch,
+        context,
+        step_ms: step.as_secs_f64() * 1e3,
+        tokens_per_second: batch as f64 / step.as_secs_f64(),
+        of_read_limit: model.step_bytes() as f64 / step.as_secs_f64() / limit,
+    })
+}
+
+/// Measures a prompt of `tokens`, `runs` times.
+///
+/// # Errors
+/// When the model refuses it.
+pub fn prefill(model: &LanguageModel, tokens: usize, runs: usize) -> Result<PrefillFigure> {
+    let blocks = tokens.div_ceil(BLOCK);
+    let mut pool = model.new_pool(blocks);
+    let blocks = (0..blocks as u32).map(BlockId::new).collect();
+    let batch = random_batch(model.config(), vec![Segment { tokens, before: 0, blocks }]);
+    let times: Result<Vec<Duration>> = (0..runs).map(|_| timed(model, &batch, &mut pool)).collect();
+    let step = median(times?).as_secs_f64();
+    Ok(PrefillFigure { tokens, step_ms: step * 1e3, tokens_per_second: tokens as f64 / step })
+}
+
+fn timed(model: &LanguageModel, batch: &Batch, pool: &mut KvPool) -> Result<Duration> {
+    let started = Instant::now();
+    std::hint::black_box(model.step(batch, pool)?);
+    Ok(started.elapsed())
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+/// Any tokens at the right places, each segment's last one scored.
+fn random_batch(config: &TextConfig, segments: Vec<Segment>) -> Batch {
+    let mut batch = Batch::default();
+    for segment in segments {
+        batch.positions.extend((segment.before..segment.total()).map(|place| [place as u32; 3]));
+        batch.wanted.push(batch.positions.len() - 1);
+        batch.segments.push(segment);
+    }
+    batch.embeds = noise(batch.len() * config.hidden_size, 1.0);
+    batch
+}
+
+/// Numbers around 0.
+fn noise(count: usize, size: f32) -> Vec<f32> {
+    let number = |i: usize| {
+        let bits = (i as u32).wrapping_mul(2_654_435_761).rotate_left(13).wrapping_mul(0x85eb_ca6b);
+        (bits >> 8) as f32 / (1 << 24) as f32 - 0.5
+    };
+    (0..count).into_par_iter().map(|i| number(i) * size).collect()
+}
+
+/// Weights of no meaning for any shape: what is measured does not depend on what they are.
+#[derive(Debug, Clone, Copy)]
+pub struct RandomWeights;
+
+impl Weights for RandomWeights {
+    fn get(&self, name: &str, shape: &[usize]) -> crate::Result<Tensor> {
+        let values = match shape.len() {
+            1 if name.ends_with("norm.weight") => vec![1.0; shape.iter().product()],
+            _ => noise(shape.iter().product(), 0.04),
+        };
+        Ok(Tensor::from_vec(values, shape, &candle_core::Device::Cpu)?)
+    }
+
+    fn matrix(&self, _name: &str, shape: [usize; 2]) -> crate::Result<Matrix> {
+        let values = noise(shape[0] * shape[1], 0.04).into_par_iter().map(bf16::from_f32).collect();
+        Ok(Matrix::bf16(values, shape)?)
+    }
+}
+
+/// The language model of Qwen2.5-VL 3B with random weights.
+///
+/// # Errors
+/// When memory does not suffice.
+pub fn shape_3b() -> crate::Result<LanguageModel> {
+    let text = TextConfig {
+        vocab_size: 151_936,
+        hidden_size: 2048,
+        intermediate_size: 11_008,
+        layers: 36,
+        heads: 16,
+        kv_heads: 2,
+        rms_norm_eps: 1e-6,
+        rope_theta: 1e6,
+        mrope_section: vec![16, 24, 24],
+        max_positions: 128_000,
+    };
+    LanguageModel::load(&text, true, &RandomWeights)
+}

@@ -1,0 +1,192 @@
+//! One turn while it is decoded.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
+
+use super::blocks::BlockKey;
+use super::draft::Lookup;
+use super::pictures::{Embedding, PictureHash, hash};
+use super::sampler::Sampler;
+use super::stream::TextStream;
+use crate::chat::Encoded;
+use crate::engine::{Completion, EngineError, Finish, GenerateRequest, Sampling};
+use crate::lm::{BLOCK, BlockId};
+use crate::model::Positions;
+use crate::tokenizer::Tokenizer;
+
+/// A turn that somebody waits for.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) request: GenerateRequest,
+    /// The request's conversation.
+    pub(super) encoded: Encoded,
+    pub(super) positions: Positions,
+    /// Tokens that may be written.
+    pub(super) room: usize,
+    pub(super) deltas: UnboundedSender<String>,
+    pub(super) reply: oneshot::Sender<Result<Completion, EngineError>>,
+    pub(super) started: Instant,
+}
+
+/// A job with what has been computed of it.
+pub(super) struct Sequence<'a> {
+    pub(super) job: Job,
+    /// Hashes of the conversation's pictures.
+    pub(super) hashes: Vec<PictureHash>,
+    /// Embeddings of those that were wanted so far.
+    pub(super) seen: Vec<Option<Embedding>>,
+    /// The prompt, then what was written.
+    pub(super) ids: Vec<u32>,
+    /// Keys of the full blocks of `ids`.
+    pub(super) keys: Vec<BlockKey>,
+    pub(super) blocks: Vec<BlockId>,
+    /// Tokens whose keys and values are in the blocks.
+    pub(super) cached: usize,
+    /// Of these, how many were there when the turn first started.
+    pub(super) reused: Option<usize>,
+    /// Tokens that are run with the one that is due, because they may come next.
+    pub(super) draft: Vec<u32>,
+    lookup: Lookup,
+    sampler: Sampler,
+    stream: TextStream<'a>,
+    first_token: Option<Instant>,
+}
+
+impl<'a> Sequence<'a> {
+    pub(super) fn new(mut job: Job, tokenizer: &'a Tokenizer) -> Self {
+        let hashes: Vec<PictureHash> =
+            job.encoded.pictures.iter().map(|picture| hash(&picture.pixels)).collect();
+        let ids = job.encoded.ids.clone();
+        Self {
+            keys: BlockKey::of(&ids, &job.encoded, &hashes),
+            seen: vec![None; hashes.len()],
+            hashes,
+            ids,
+            blocks: Vec::new(),
+            cached: 0,
+            reused: None,
+            draft: Vec::new(),
+            lookup: Lookup::new(),
+            sampler: Sampler::new(job.request.sampling),
+            stream: TextStream::new(tokenizer, std::mem::take(&mut job.request.stop)),
+            first_token: None,
+            job,
+        }
+    }
+
+    /// Tokens that have to be run before the next one can be chosen.
+    pub(super) fn lacking(&self) -> usize {
+        self.ids.len() - self.cached
+    }
+
+    /// Blocks that `tokens` in all take.
+    pub(super) fn blocks_for(tokens: usize) -> usize {
+        tokens.div_ceil(BLOCK)
+    }
+
+    /// Time, row and column of a token.
+    pub(super) fn position(&self, token: usize) -> [u32; 3] {
+        let positions = &self.job.positions;
+        match token.checked_sub(positions.len()) {
+            Some(written) => [positions.next() + written as u32; 3],
+            None => positions.rows().each_ref().map(|row| row[token]),
+        }
+    }
+
+    /// The picture that a token is part of, and which part of it.
+    pub(super) fn picture(&self, token: usize) -> Option<(usize, usize)> {
+        let pictures = self.job.encoded.pictures.iter();
+        let mut parts = pictures.enumerate().filter(|(_, picture)| picture.tokens.contains(&token));
+        parts.next().map(|(index, picture)| (index, token - picture.tokens.start))
+    }
+
+    /// Guesses up to `most` tokens after the one that is due. Draws are not guessed: each takes a new random number.
+    pub(super) fn guess(&mut self, most: usize) {
+        let writes = self.lacking() == 1 && self.job.request.sampling == Sampling::Greedy;
+        let most = most.min(self.job.room - self.written() - 1);
+        self.draft = if writes { self.lookup.propose(&self.ids, most) } else { Vec::new() };
+    }
+
+    /// A token of the sequence or of the draft after it.
+    pub(super) fn token(&self, place: usize) -> u32 {
+        match place.checked_sub(self.ids.len()) {
+            Some(drafted) => self.draft[drafted],
+            None => self.ids[place],
+        }
+    }
+
+    /// Takes the scores after the token that was due and after each of the draft, as far as the draft was right; says
+    /// why the turn ends, if it does.
+    pub(super) fn take<'s>(
+        &mut self,
+        mut scores: impl Iterator<Item = &'s [f32]>,
+        end_ids: &[u32],
+    ) -> Result<Option<Finish>, EngineError> {
+        let draft = std::mem::take(&mut self.draft);
+        let before = self.ids.len();
+        let mut end = None;
+        for place in 0..=draft.len() {
+            let Some(scores) = scores.next() else { break };
+            end = self.write(scores, end_ids)?;
+            if end.is_some() || self.ids.last() != draft.get(place) {
+                break;
+            }
+        }
+        let kept = self.ids.len() - before;
+        // What is written last has not been run yet.
+        self.cached += kept.saturating_sub(1).min(draft.len());
+        self.lookup.learn(draft.len(), kept.saturating_sub(1), self.ids.len());
+        Ok(end)
+    }
+
+    /// Takes the scores of the next token; says why the turn ends with it, if it does.
+    fn write(&mut self, scores: &[f32], end_ids: &[u32]) -> Result<Option<Finish>, EngineError> {
+        let id = self.sampler.choose(scores).ok_or(EngineError::NotFinite)?;
+        self.first_token.get_or_insert_with(Instant::now);
+        if end_ids.contains(&id) {
+            return Ok(Some(Finish::EndOfTurn));
+        }
+        self.ids.push(id);
+        BlockKey::extend(&mut self.keys, &self.ids, &self.job.encoded, &self.hashes);
+        let step = self.stream.push(id)?;
+        if !step.delta.is_empty() {
+            // Nobody has to listen.
+            self.job.deltas.send(step.delta).ok();
+        }
+        if step.stopped {
+            return Ok(Some(Finish::Stop));
+        }
+        Ok((self.written() >= self.job.room).then_some(Finish::Length))
+    }
+
+    fn written(&self) -> usize {
+        self.ids.len() - self.job.encoded.ids.len()
+    }
+
+    /// Tells whoever waits how it ended; a receiver that is gone is ignored.
+    pub(super) fn end(self, result: Result<Finish, EngineError>) {
+        let generated_tokens = self.written() as u32;
+        let completion = result.map(|finish| Completion {
+            finish,
+            prompt_tokens: self.job.encoded.ids.len() as u32,
+            reused_tokens: self.reused.unwrap_or(0) as u32,
+            generated_tokens,
+            first_token: self.first_token.map_or(Duration::ZERO, |first| first - self.job.started),
+            decoding: self.first_token.map_or(Duration::ZERO, |first| first.elapsed()),
+            text: self.stream.into_text(),
+        });
+        if let Ok(completion) = &completion {
+            tracing::debug!(
+                prompt = completion.prompt_tokens,
+                reused = completion.reused_tokens,
+                generated = completion.generated_tokens,
+                first_token = ?completion.first_token,
+                finish = ?completion.finish,
+                "decoded a turn"
+            );
+        }
+        self.job.reply.send(completion).ok();
+    }
+}

@@ -1,0 +1,260 @@
+//! The thread that decodes: who may start, what runs in a step, what comes of it.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::mpsc::{Receiver, TryRecvError};
+
+use super::blocks::{BlockKey, Blocks};
+use super::draft::STEP;
+use super::engine::Limits;
+use super::pictures::Pictures;
+use super::plan;
+use super::sequence::{Job, Sequence};
+use crate::engine::{EngineError, Finish};
+use crate::lm::{BLOCK, Batch, KvPool, Segment};
+use crate::loaded::{Loaded, Served};
+
+/// Everything that is being decoded or waits for it.
+pub(super) struct Worker<'a> {
+    loaded: &'a Loaded<Served>,
+    limits: Limits,
+    pool: KvPool,
+    blocks: Blocks,
+    pictures: Pictures,
+    /// In the order in which they were asked for.
+    waiting: VecDeque<Sequence<'a>>,
+    /// In the order in which they were admitted.
+    running: Vec<Sequence<'a>>,
+}
+
+/// What a step runs: places in `running` with the number of their tokens.
+type Plan = Vec<(usize, usize)>;
+
+impl<'a> Worker<'a> {
+    pub(super) fn new(loaded: &'a Loaded<Served>, limits: Limits) -> Self {
+        let language = &loaded.model.language;
+        let count = limits.kv_blocks(language.config());
+        Self {
+            loaded,
+            limits,
+            pool: language.new_pool(count),
+            blocks: Blocks::new(count),
+            pictures: Pictures::new(limits.picture_bytes),
+            waiting: VecDeque::new(),
+            running: Vec::new(),
+        }
+    }
+
+    /// Decodes what comes until nobody can ask any more and everything is done.
+    pub(super) fn run(&mut self, jobs: &Receiver<Job>) {
+        loop {
+            if self.waiting.is_empty() && self.running.is_empty() {
+                match jobs.recv() {
+                    Ok(job) => self.accept(job),
+                    Err(_closed) => return,
+                }
+            }
+            loop {
+                match jobs.try_recv() {
+                    Ok(job) => self.accept(job),
+                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+                }
+            }
+            self.drop_cancelled();
+            self.admit();
+            self.guess();
+            self.step();
+        }
+    }
+
+    fn accept(&mut self, job: Job) {
+        let sequence = Sequence::new(job, &self.loaded.chat.tokenizer);
+        self.waiting.push_back(sequence);
+    }
+
+    /// Ends what nobody wants any more and takes back its memory.
+    fn drop_cancelled(&mut self) {
+        let cancelled = |sequence: &Sequence| sequence.job.request.cancel.is_cancelled();
+        while let Some(at) = self.running.iter().position(cancelled) {
+            self.end(at, Ok(Finish::Cancelled));
+        }
+        while let Some(at) = self.waiting.iter().position(cancelled) {
+            if let Some(sequence) = self.waiting.remove(at) {
+                sequence.end(Ok(Finish::Cancelled));
+            }
+        }
+    }
+
+    /// Lets those who wait start, in their order, while there is room.
+    fn admit(&mut self) {
+        while self.running.len() < self.limits.sequences {
+            let coming = self.coming();
+            let Some(next) = self.waiting.front_mut() else { return };
+            // The last token has to be run to give scores.
+            let reusable = &next.keys[..(next.ids.len() - 1) / BLOCK];
+            let shared = self.blocks.share(reusable);
+            let lacking = Sequence::blocks_for(next.ids.len()) - shared.len();
+            // Somebody is computing the very block that this one lacks: it costs less to wait for it.
+            let soon = reusable.get(shared.len()).is_some_and(|key| coming.contains(key));
+            if soon || (lacking > self.blocks.available() && !self.running.is_empty()) {
+                self.blocks.release(&shared);
+                return;
+            }
+            next.cached = shared.len() * BLOCK;
+            next.reused.get_or_insert(next.cached);
+            next.blocks = shared;
+            self.running.extend(self.waiting.pop_front());
+        }
+    }
+
+    /// Keys of the blocks of prompts that are being computed.
+    fn coming(&self) -> HashSet<BlockKey> {
+        let keys = |sequence: &Sequence| {
+            let from = sequence.cached / BLOCK;
+            sequence.keys.get(from..).unwrap_or_default().to_vec()
+        };
+        self.running.iter().flat_map(keys).collect()
+    }
+
+    /// Lets those who write guess what comes, where everybody writes and the step stays small.
+    fn guess(&mut self) {
+        let all_write = self.running.iter().all(|sequence| sequence.lacking() == 1);
+        let each = if all_write { STEP / self.running.len().max(1) } else { 0 };
+        for sequence in &mut self.running {
+            sequence.guess(each.saturating_sub(1));
+        }
+    }
+
+    /// Runs one step for everything that is admitted.
+    fn step(&mut self) {
+        let Some(plan) = self.plan() else { return };
+        let mut batch = Batch::default();
+        let mut ran = Plan::new();
+        let mut failed = Vec::new();
+        for (at, tokens) in plan {
+            match self.gather(at, tokens, &mut batch) {
+                Ok(()) => ran.push((at, tokens)),
+                Err(error) => failed.push((at, error)),
+            }
+        }
+        if !ran.is_empty() {
+            self.decode(&batch, &ran, &mut failed);
+        }
+        // From the back, so that places stay good.
+        failed.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        for (at, result) in failed {
+            self.end(at, result);
+        }
+    }
+
+    /// Who runs how many tokens; makes room for them. Where memory is short, the last one admitted goes back to wait.
+    fn plan(&mut self) -> Option<Plan> {
+        loop {
+            let lacking: Vec<usize> = self.running.iter().map(Sequence::lacking).collect();
+            let shares = plan::share(&lacking).into_iter().enumerate().filter(|(_, tokens)| *tokens > 0);
+            let plan: Plan = shares.map(|(at, tokens)| (at, tokens + self.running[at].draft.len())).collect();
+            let wanted = |(at, tokens): &(usize, usize)| {
+                let sequence = &self.running[*at];
+                Sequence::blocks_for(sequence.cached + tokens).saturating_sub(sequence.blocks.len())
+            };
+            let wanted: usize = plan.iter().map(wanted).sum();
+            if wanted <= self.blocks.available() {
+                for (at, tokens) in &plan {
+                    let sequence = &mut self.running[*at];
+                    let count = Sequence::blocks_for(sequence.cached + tokens);
+                    while sequence.blocks.len() < count {
+                        sequence.blocks.push(self.blocks.take()?);
+                    }
+                }
+                return (!plan.is_empty()).then_some(plan);
+            }
+            if self.running.len() < 2 {
+                let tokens = self.blocks.count() * BLOCK;
+                let context =
+                    EngineError::TooLong { tokens: self.running.first()?.ids.len(), context: tokens };
+                self.end(0, Err(context));
+                return None;
+            }
+            let mut last = self.running.pop()?;
+            self.blocks.release(&last.blocks);
+            last.blocks.clear();
+            last.draft.clear();
+            last.cached = 0;
+            self.waiting.push_front(last);
+        }
+    }
+
+    /// Adds the next `tokens` of a sequence to the batch; nothing of them where a picture cannot be seen.
+    fn gather(
+        &mut self,
+        at: usize,
+        tokens: usize,
+        batch: &mut Batch,
+    ) -> Result<(), Result<Finish, EngineError>> {
+        let Self { loaded, pictures, running, .. } = self;
+        let sequence = &mut running[at];
+        let hidden = loaded.model.language.config().hidden_size;
+        let range = sequence.cached..sequence.cached + tokens;
+        let mut embeds = vec![0.0; tokens * hidden];
+        for (token, row) in range.clone().zip(embeds.chunks_exact_mut(hidden)) {
+            let Some((index, part)) = sequence.picture(token) else {
+                loaded.model.language.embed(sequence.token(token), row).map_err(|error| Err(error.into()))?;
+                continue;
+            };
+            if sequence.seen[index].is_none() {
+                let pixels = &sequence.job.encoded.pictures[index].pixels;
+                let seen = pictures.get(sequence.hashes[index], || loaded.see(pixels));
+                sequence.seen[index] = Some(seen.map_err(|error| Err(error.into()))?);
+            }
+            let seen =
+                sequence.seen[index].as_ref().and_then(|seen| seen.get(part * hidden..(part + 1) * hidden));
+            let seen =
+                seen.ok_or_else(|| Err(EngineError::Internal("a picture has too few tokens".into())))?;
+            row.copy_from_slice(seen);
+        }
+        batch.positions.extend(range.clone().map(|token| sequence.position(token)));
+        batch.embeds.extend(embeds);
+        batch.segments.push(Segment { tokens, before: range.start, blocks: sequence.blocks.clone() });
+        if range.end >= sequence.ids.len() {
+            let scored = range.end - sequence.ids.len() + 1;
+            batch.wanted.extend(batch.positions.len() - scored..batch.positions.len());
+        }
+        Ok(())
+    }
+
+    /// Runs a batch and takes what it gives; those who end are noted in `ended`.
+    fn decode(&mut self, batch: &Batch, ran: &Plan, ended: &mut Vec<(usize, Result<Finish, EngineError>)>) {
+        let scores = match self.loaded.model.language.step(batch, &mut self.pool) {
+            Ok(scores) => scores,
+            Err(error) => {
+                let error = error.to_string();
+                ended.extend(ran.iter().map(|(at, _)| (*at, Err(EngineError::Internal(error.clone())))));
+                return;
+            }
+        };
+        let vocab = self.loaded.model.language.config().vocab_size;
+        let mut scores = scores.chunks_exact(vocab);
+        for (at, tokens) in ran {
+            let sequence = &mut self.running[*at];
+            let (known, drafted) = (sequence.cached / BLOCK, sequence.draft.len());
+            sequence.cached += tokens - drafted;
+            if sequence.lacking() == 0 {
+                let own: Vec<&[f32]> = scores.by_ref().take(1 + drafted).collect();
+                match sequence.take(own.into_iter(), &self.loaded.end_ids) {
+                    Ok(None) => {}
+                    Ok(Some(finish)) => ended.push((*at, Ok(finish))),
+                    Err(error) => ended.push((*at, Err(error))),
+                }
+            }
+            for number in known..sequence.cached / BLOCK {
+                self.blocks.know(sequence.blocks[number], sequence.keys[number]);
+            }
+        }
+    }
+
+    /// Ends an admitted sequence. Its blocks stay known for those who go on from there.
+    fn end(&mut self, at: usize, result: Result<Finish, EngineError>) {
+        let sequence = self.running.remove(at);
+        self.blocks.release(&sequence.blocks);
+        sequence.end(result);
+    }
+}

@@ -1,0 +1,55 @@
+//! Operations over rows of plain numbers, for decoding.
+
+use rayon::prelude::*;
+
+use super::activation::sigmoid;
+
+/// Rows from which on several threads are worth their wake-up.
+const MANY: usize = 32;
+
+/// Sum of products, in lanes that the compiler can keep in vector registers.
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    super::norm::dot(a, b)
+}
+
+/// `x += y`
+pub(crate) fn add(x: &mut [f32], y: &[f32]) {
+    for (x, y) in x.iter_mut().zip(y) {
+        *x += y;
+    }
+}
+
+/// Each row of `x` over its root mean square, times `w`.
+pub(crate) fn rms_norm(x: &[f32], w: &[f32], eps: f32) -> Vec<f32> {
+    let mut y = vec![0.0; x.len()];
+    by_rows(&mut y, x, w.len(), w.len(), |y, x| {
+        let scale = 1.0 / (dot(x, x) / x.len() as f32 + eps).sqrt();
+        for ((y, x), w) in y.iter_mut().zip(x).zip(w) {
+            *y = x * scale * w;
+        }
+    });
+    y
+}
+
+/// `silu(gate) * up` of rows that hold `inner` numbers of gate and then as many of up.
+pub(crate) fn swiglu_in_halves(gate_up: &[f32], inner: usize) -> Vec<f32> {
+    let mut y = vec![0.0; gate_up.len() / 2];
+    by_rows(&mut y, gate_up, inner, 2 * inner, |y, row| {
+        let (gate, up) = row.split_at(inner);
+        for ((y, gate), up) in y.iter_mut().zip(gate).zip(up) {
+            *y = gate * sigmoid(*gate) * up;
+        }
+    });
+    y
+}
+
+/// Runs `f` over the rows of `y` and `x`, in threads where there are many.
+fn by_rows(y: &mut [f32], x: &[f32], to: usize, from: usize, f: impl Fn(&mut [f32], &[f32]) + Sync) {
+    if y.len() / to < MANY {
+        return y.chunks_exact_mut(to).zip(x.chunks_exact(from)).for_each(|(y, x)| f(y, x));
+    }
+    y.par_chunks_exact_mut(to)
+        .zip(x.par_chunks_exact(from))
+        .with_min_len(MANY / 2)
+        .for_each(|(y, x)| f(y, x));
+}
