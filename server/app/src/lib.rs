@@ -6,6 +6,7 @@
 //! - [`settings`]: file, environment and flags, checked once.
 //! - [`data`]: the data folder.
 //! - [`model`], [`search`]: what answers, and what is searched.
+//! - [`remote`]: decoding by other servers.
 //! - [`server`]: the server from start to stop; [`logging`]: its log.
 //! - [`http`]: the server's calls.
 //! - [`runs`]: queries being answered.
@@ -24,6 +25,7 @@ pub mod model;
 pub mod moment;
 pub mod narrator;
 pub mod random;
+pub mod remote;
 pub mod runs;
 pub mod search;
 pub mod server;

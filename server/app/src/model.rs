@@ -9,6 +9,8 @@ use loupe_mllm::engine::Decoder;
 use loupe_mllm::{Engine, Limits, Loaded};
 use rust_embed::Embed;
 
+use crate::remote::{KEY, Remote, RemoteSpec, SpecError};
+
 /// The checkpoint that this project trains and ships, when the program was built with it.
 #[derive(Embed)]
 #[folder = "$LOUPE_POCKET"]
@@ -25,6 +27,8 @@ pub enum ModelSpec {
     Pocket,
     /// A checkpoint in Hugging Face layout.
     Folder(PathBuf),
+    /// One that other servers decode.
+    Remote(RemoteSpec),
 }
 
 /// Why a model cannot be opened.
@@ -41,6 +45,12 @@ pub enum ModelError {
     /// The checkpoint cannot be used.
     #[error("the model cannot be used: {0}")]
     Checkpoint(#[from] loupe_mllm::Error),
+    /// Other servers decode it, so its files are not here.
+    #[error("a model that other servers decode has no files here; give --model the folder of a checkpoint")]
+    NoFiles,
+    /// The servers that decode cannot be used.
+    #[error("{0}")]
+    Remote(#[from] SpecError),
     /// There is no thread to decode on.
     #[error("the model cannot be started: {0}")]
     Thread(std::io::Error),
@@ -54,6 +64,8 @@ impl ModelError {
             Self::NoPocket => "model_no_pocket",
             Self::NoFolder(_) => "model_no_folder",
             Self::Checkpoint(_) => "model_unusable",
+            Self::NoFiles => "model_no_files",
+            Self::Remote(_) => "model_unreachable",
             Self::Thread(_) => "model_no_thread",
         }
     }
@@ -74,6 +86,7 @@ impl ModelSpec {
         match self {
             Self::Folder(path) if path.is_dir() => Ok(Files::folder(path)),
             Self::Folder(path) => Err(ModelError::NoFolder(path.clone())),
+            Self::Remote(_) => Err(ModelError::NoFiles),
             Self::Pocket => {
                 let files: BTreeMap<_, _> = Pocket::iter()
                     .filter_map(|name| Some((name.to_string(), Pocket::get(&name)?.data)))
@@ -83,11 +96,21 @@ impl ModelSpec {
         }
     }
 
-    /// Opens the model. Takes seconds.
+    /// Opens the model, or connects to the servers that have it. Takes seconds.
     ///
     /// # Errors
     /// [`ModelError`].
-    pub fn open(&self) -> Result<Arc<dyn Decoder>, ModelError> {
+    pub async fn open(&self) -> Result<Arc<dyn Decoder>, ModelError> {
+        if let Self::Remote(spec) = self {
+            let key = std::env::var(KEY).ok().filter(|key| !key.is_empty());
+            return Ok(Arc::new(Remote::connect(spec, key).await?));
+        }
+        let spec = self.clone();
+        let opened = tokio::task::spawn_blocking(move || spec.open_here()).await;
+        opened.map_err(|error| ModelError::Thread(std::io::Error::other(error)))?
+    }
+
+    fn open_here(&self) -> Result<Arc<dyn Decoder>, ModelError> {
         let loaded = Loaded::open_for_serving(&self.files()?)?;
         Ok(Arc::new(Engine::start(loaded, Limits::default()).map_err(ModelError::Thread)?))
     }

@@ -44,16 +44,15 @@ impl Server {
         if interrupted > 0 {
             tracing::warn!(runs = interrupted, "ended runs that the last stop interrupted");
         }
-        let (settings, agent, model, search) = tokio::task::spawn_blocking(move || {
+        let (settings, search) = tokio::task::spawn_blocking(move || {
             let search = search::open(&settings)?;
-            let decoder = settings.model.open()?;
-            let model = decoder.info().clone();
-            let agent =
-                Agent::new(decoder, search.text.clone(), search.image.clone(), AgentConfig::default())?;
-            anyhow::Ok((settings, agent, model, search))
+            anyhow::Ok((settings, search))
         })
         .await
-        .context("opening the model broke off")??;
+        .context("opening the index broke off")??;
+        let decoder = settings.model.open().await?;
+        let model = decoder.info().clone();
+        let agent = Agent::new(decoder, search.text.clone(), search.image.clone(), AgentConfig::default())?;
         let images = ImageFolder::new(data.images());
         let runs = Runs::new(agent.into(), store.clone(), images.clone());
         let state = App::new(parts(settings, store, images, runs, model, search));

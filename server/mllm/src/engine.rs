@@ -118,6 +118,57 @@ pub struct Completion {
     pub decoding: std::time::Duration,
 }
 
+/// Finds stop texts in a text as it grows.
+#[derive(Debug)]
+pub struct StopTexts {
+    stop: Vec<String>,
+    text: String,
+}
+
+/// What a piece of text added.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Added {
+    /// New text; may be empty.
+    pub delta: String,
+    /// Whether a stop text is complete; the text ends with it.
+    pub stopped: bool,
+}
+
+impl StopTexts {
+    /// Nothing written yet.
+    #[must_use]
+    pub fn new(stop: Vec<String>) -> Self {
+        Self { stop, text: String::new() }
+    }
+
+    /// Adds a piece, up to the end of the first stop text that it completes.
+    pub fn push(&mut self, piece: &str) -> Added {
+        let before = self.text.len();
+        self.text.push_str(piece);
+        let end = self.stop.iter().filter_map(|stop| self.end_of(stop, before)).min();
+        if let Some(end) = end {
+            self.text.truncate(end);
+        }
+        let delta = self.text.get(before..).unwrap_or_default().to_owned();
+        Added { delta, stopped: end.is_some() }
+    }
+
+    /// Everything so far.
+    #[must_use]
+    pub fn into_text(self) -> String {
+        self.text
+    }
+
+    /// Where a stop text ends that was not complete in the first `before` bytes.
+    fn end_of(&self, stop: &str, before: usize) -> Option<usize> {
+        if stop.is_empty() {
+            return None;
+        }
+        let from = self.text.floor_char_boundary(before.saturating_sub(stop.len() - 1));
+        self.text[from..].find(stop).map(|at| from + at + stop.len())
+    }
+}
+
 /// What a model is.
 #[derive(Debug, Clone)]
 pub struct ModelInfo {
@@ -169,6 +220,9 @@ pub enum EngineError {
         /// How many may wait.
         waiting: usize,
     },
+    /// The server that decodes cannot be reached, or broke off.
+    #[error("{0}")]
+    Unreachable(String),
     /// The model computed something that is not a number.
     #[error("the model's logits are not finite")]
     NotFinite,
@@ -187,6 +241,7 @@ impl EngineError {
         match self {
             Self::TooLong { .. } => "context_exceeded",
             Self::Busy { .. } => "engine_busy",
+            Self::Unreachable(_) => "engine_unreachable",
             Self::NotFinite => "model_not_finite",
             Self::Input(_) => "input_invalid",
             Self::Internal(_) => "engine_failed",
@@ -207,5 +262,18 @@ impl From<crate::Error> for EngineError {
 impl From<candle_core::Error> for EngineError {
     fn from(error: candle_core::Error) -> Self {
         Self::Internal(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_text_is_found_across_pieces_and_ends_the_text() {
+        let mut text = StopTexts::new(vec![String::new(), "</answer>".into()]);
+        assert_eq!(text.push("Ærø </ans"), Added { delta: "Ærø </ans".into(), stopped: false });
+        assert_eq!(text.push("wer> and more"), Added { delta: "wer>".into(), stopped: true });
+        assert_eq!(text.into_text(), "Ærø </answer>");
     }
 }

@@ -1,4 +1,4 @@
-//! The HTTP client of the providers: limits on time, size and redirects.
+//! The HTTP client of providers and model servers: limits on time, size and redirects.
 
 use std::sync::Once;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Client, Response};
+use reqwest::{Client, ClientBuilder, Response};
 use url::{Host, Url};
 
 use crate::provider::SearchError;
@@ -18,20 +18,32 @@ pub(crate) const LARGEST_BODY: usize = 4 << 20;
 /// Redirects that are followed, all on the same host.
 const MOST_REDIRECTS: usize = 3;
 
-/// A client for the provider at `base`.
+/// A client for the provider at `base`, with a limit on the whole of a call.
 ///
 /// # Errors
 /// [`SearchError::Settings`] when TLS cannot be set up.
 pub(crate) fn client(base: &Url, timeout: Duration) -> Result<Client, SearchError> {
+    build(builder(base).timeout(timeout))
+}
+
+/// A client for the server at `base` whose answers may go on for long: only the connection is limited.
+///
+/// # Errors
+/// [`SearchError::Settings`] when TLS cannot be set up.
+pub fn streaming_client(base: &Url) -> Result<Client, SearchError> {
+    build(builder(base))
+}
+
+fn builder(base: &Url) -> ClientBuilder {
     use_ring();
-    let mut builder = Client::builder()
+    let builder = Client::builder()
         .user_agent(concat!("Loupe/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(timeout)
         .redirect(Policy::custom(same_host));
-    if is_loopback(base) {
-        builder = builder.no_proxy();
-    }
+    if is_loopback(base) { builder.no_proxy() } else { builder }
+}
+
+fn build(builder: ClientBuilder) -> Result<Client, SearchError> {
     builder
         .build()
         .map_err(|error| SearchError::Settings(format!("no HTTP client can be made: {}", causes(&error))))
@@ -65,13 +77,19 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 /// Why a body could not be had.
-pub(crate) enum BodyError {
+#[derive(Debug)]
+pub enum BodyError {
+    /// It is larger than is read.
     TooLarge,
+    /// The connection broke; why.
     Broken(String),
 }
 
-/// Reads a body of at most [`LARGEST_BODY`].
-pub(crate) async fn body(response: Response) -> Result<Vec<u8>, BodyError> {
+/// Reads a body of at most 4 MiB.
+///
+/// # Errors
+/// [`BodyError`].
+pub async fn body(response: Response) -> Result<Vec<u8>, BodyError> {
     let mut bytes = Vec::new();
     let mut stream = response.bytes_stream();
     while let Some(chunk) = stream.next().await {
@@ -92,7 +110,8 @@ pub(crate) fn media_type(response: &Response) -> String {
 }
 
 /// An error with all its causes: reqwest's own message alone does not say that, for instance, a port is closed.
-pub(crate) fn causes(error: &reqwest::Error) -> String {
+#[must_use]
+pub fn causes(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
     }

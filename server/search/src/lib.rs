@@ -9,10 +9,10 @@
 //! - [`spec`]: providers as settings name them.
 //! - [`summary`]: extractive summaries and passages.
 //! - `words`, `sentences`: what these are, the same for index, query and summary.
-//! - `http`, `plain`: the client of live providers, and plain text out of what they answer.
+//! - [`http`], `plain`: the client of live providers and model servers, and plain text out of what they answer.
 
 pub mod cache;
-mod http;
+pub mod http;
 pub mod local;
 pub mod picture;
 mod plain;

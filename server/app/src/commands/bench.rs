@@ -117,7 +117,7 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
         }
         What::Serve { model, people, questions, tokens } => {
             for people in people {
-                let decoder = ModelSpec::parse(&model).open()?;
+                let decoder = ModelSpec::parse(&model).open().await?;
                 let figure = serve(decoder, people, questions, tokens).await?;
                 out.line(&serve_line(&figure), &figure)?;
             }

@@ -27,7 +27,7 @@ pub async fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(&args.settings)?;
     let mut findings = vec![
         Finding::of("data folder", data_folder(&settings)),
-        Finding::of("model", model(&settings)),
+        Finding::of("model", model(&settings).await),
         Finding::of("web client", web_client()),
     ];
     findings.extend(providers(&settings).await);
@@ -61,8 +61,8 @@ fn data_folder(settings: &Settings) -> anyhow::Result<String> {
     Ok(data.root().display().to_string())
 }
 
-fn model(settings: &Settings) -> anyhow::Result<String> {
-    let decoder = settings.model.open()?;
+async fn model(settings: &Settings) -> anyhow::Result<String> {
+    let decoder = settings.model.open().await?;
     let info = decoder.info();
     dialect::by_name(&info.dialect)?;
     Ok(format!("{}, dialect {}, {} tokens of context", info.name, info.dialect, info.context))

@@ -73,7 +73,7 @@ pub async fn run(args: EvalArgs) -> anyhow::Result<()> {
     logging::start("error")?;
     let mut records = file::read(&args.data)?;
     records.truncate(args.limit.unwrap_or(usize::MAX));
-    let decoder = ModelSpec::parse(&args.model).open()?;
+    let decoder = ModelSpec::parse(&args.model).open().await?;
     let name = decoder.info().name.clone();
     let index = Arc::new(Index::open(&args.index)?);
     let (text, image) = (Arc::new(LocalText::new(index.clone())), Arc::new(LocalImage::new(index)));

@@ -7,7 +7,7 @@ pub mod decode;
 pub mod folder;
 
 pub use decode::{Decoded, Format, ImageError, decode};
-pub use folder::{FolderError, ImageFolder};
+pub use folder::{FolderError, ImageFolder, encode_png};
 
 /// Largest file that is taken, in bytes.
 pub const MAX_BYTES: usize = 25 * 1024 * 1024;

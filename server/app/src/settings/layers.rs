@@ -20,6 +20,14 @@ pub struct Flags {
     #[arg(long, value_name = "MODEL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// Servers that decode instead: `openai:URL[,URL…][#model]`, as in openai:http://host:8000/v1
+    #[arg(long, value_name = "ENGINE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
+    /// What the model behind --engine was trained to write: `tool-call` or `deepmm` [default: tool-call]
+    #[arg(long, value_name = "DIALECT", requires = "engine")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dialect: Option<String>,
     /// Folder for queries and pictures [default: $XDG_DATA_HOME/loupe]
     #[arg(long, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,6 +56,10 @@ pub struct Flags {
 pub(super) struct Raw {
     pub(super) model: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) engine: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) dialect: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) data: Option<PathBuf>,
     pub(super) listen: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,13 +73,25 @@ pub(super) struct Raw {
 }
 
 /// The names that the environment may set, each as `LOUPE_NAME`. Other variables of that form belong to the build.
-const NAMES: [&str; 8] =
-    ["model", "data", "listen", "search", "image_search", "public_url", "embed_origins", "log"];
+const NAMES: [&str; 10] = [
+    "model",
+    "engine",
+    "dialect",
+    "data",
+    "listen",
+    "search",
+    "image_search",
+    "public_url",
+    "embed_origins",
+    "log",
+];
 
 impl Default for Raw {
     fn default() -> Self {
         Self {
             model: "pocket".to_owned(),
+            engine: None,
+            dialect: None,
             data: None,
             listen: "127.0.0.1:8787".to_owned(),
             search: None,

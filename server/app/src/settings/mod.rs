@@ -12,6 +12,7 @@ use layers::{Raw, invalid};
 use url::Url;
 
 use crate::model::ModelSpec;
+use crate::remote::RemoteSpec;
 
 /// Where providers are searched, as written: `local:DIR` or `searxng:URL`.
 pub type ProviderText = String;
@@ -58,7 +59,7 @@ impl Settings {
         let image_default = if search.starts_with("local:") { search.clone() } else { atlas };
         let image_search = raw.image_search.clone().unwrap_or(image_default);
         Ok(Self {
-            model: ModelSpec::parse(&raw.model),
+            model: model(&raw)?,
             data,
             listen: listen_address(&raw.listen)?,
             search,
@@ -103,6 +104,14 @@ fn without_secrets(provider: &str) -> String {
         return format!("{kind}:…");
     }
     format!("{kind}:{url}")
+}
+
+fn model(raw: &Raw) -> Result<ModelSpec, SettingsError> {
+    let Some(engine) = &raw.engine else { return Ok(ModelSpec::parse(&raw.model)) };
+    let spec = RemoteSpec::parse(engine, raw.dialect.as_deref());
+    Ok(ModelSpec::Remote(
+        spec.map_err(|error| invalid("engine", &without_secrets(engine), error.to_string()))?,
+    ))
 }
 
 fn default_data() -> Result<PathBuf, SettingsError> {

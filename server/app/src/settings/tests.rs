@@ -39,6 +39,18 @@ fn nothing_has_to_be_set() {
 }
 
 #[test]
+fn an_engine_decodes_instead_of_the_model() {
+    let engine = |text: &str| Settings::check(Raw { engine: Some(text.into()), ..raw() });
+    let settings = engine("openai:http://a:8000/v1,http://b:8000/v1#qwen").unwrap();
+    let ModelSpec::Remote(spec) = settings.model else { panic!("servers were named") };
+    assert_eq!(
+        (spec.urls.len(), spec.model.as_deref(), spec.dialect.as_str()),
+        (2, Some("qwen"), "tool-call")
+    );
+    assert_eq!(engine("vllm:http://a").unwrap_err().code(), "settings_invalid");
+}
+
+#[test]
 fn a_misspelt_name_in_the_file_is_an_error_that_names_it() {
     figment::Jail::expect_with(|jail| {
         jail.create_file("loupe.toml", "modle = \"pocket\"")?;

@@ -9,7 +9,7 @@
 //! - `blocks`: which blocks of keys and values are whose, and what they hold.
 //! - `pictures`: the embeddings of recent pictures.
 //! - `sampler`: how the next token is chosen.
-//! - `stream`: tokens to text as they come, and stop texts.
+//! - `stream`: tokens to text as they come.
 
 mod blocks;
 mod draft;

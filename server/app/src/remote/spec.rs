@@ -1,0 +1,89 @@
+//! `openai:URL[,URL…][#model]`.
+
+use loupe_mllm::engine::ModelInfo;
+use url::Url;
+
+use super::wire::Models;
+use super::{CONTEXT, PIXELS};
+
+/// The dialect of a model that was not trained for another.
+const DIALECT: &str = "tool-call";
+/// How it begins.
+const PREFIX: &str = "openai:";
+
+/// Servers with one model between them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteSpec {
+    /// Base addresses, as in `http://host:8000/v1`; at least one.
+    pub urls: Vec<Url>,
+    /// The model's name there; the only one where none is named.
+    pub model: Option<String>,
+    /// The dialect that the model writes.
+    pub dialect: String,
+}
+
+/// Why servers cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SpecError {
+    /// It is not written as it should be.
+    #[error(
+        "{0:?} names no model server; write openai:http://host:8000/v1, with #model where it has several"
+    )]
+    Form(String),
+    /// No HTTP client can be made.
+    #[error("{0}")]
+    Client(String),
+    /// No server answers.
+    #[error("no model server answers ({0}); check the address and that the server runs")]
+    Unreachable(String),
+    /// The model is not there, or has to be named.
+    #[error("{server} has the models {models}; name one as in openai:{server}#MODEL")]
+    Model {
+        /// Its address.
+        server: Url,
+        /// Their names.
+        models: String,
+    },
+}
+
+impl RemoteSpec {
+    /// Reads `openai:URL[,URL…][#model]`; the dialect is `tool-call` where none is given.
+    ///
+    /// # Errors
+    /// [`SpecError::Form`].
+    pub fn parse(text: &str, dialect: Option<&str>) -> Result<Self, SpecError> {
+        let wrong = || SpecError::Form(text.to_owned());
+        let rest = text.strip_prefix(PREFIX).ok_or_else(wrong)?;
+        let (addresses, model) = match rest.split_once('#') {
+            Some((addresses, model)) if !model.is_empty() => (addresses, Some(model.to_owned())),
+            Some(_) => return Err(wrong()),
+            None => (rest, None),
+        };
+        let url = |address: &str| {
+            let url = Url::parse(address.trim()).ok()?;
+            let plain = matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.has_host();
+            plain.then_some(url)
+        };
+        let urls = addresses.split(',').map(url).collect::<Option<Vec<_>>>().ok_or_else(wrong)?;
+        Ok(Self { urls, model, dialect: dialect.unwrap_or(DIALECT).to_owned() })
+    }
+
+    /// What is known of the model that is meant.
+    pub(super) fn choose(&self, models: &Models, server: &Url) -> Result<ModelInfo, SpecError> {
+        let named =
+            models.data.iter().find(|model| self.model.as_ref().is_some_and(|name| *name == model.id));
+        let only = || models.data.first().filter(|_| self.model.is_none() && models.data.len() == 1);
+        let Some(model) = named.or_else(only) else {
+            let names: Vec<&str> = models.data.iter().map(|model| model.id.as_str()).collect();
+            return Err(SpecError::Model { server: server.clone(), models: names.join(", ") });
+        };
+        Ok(ModelInfo {
+            name: model.id.clone(),
+            dialect: self.dialect.clone(),
+            about: format!("A model served by {}.", server.host_str().unwrap_or("another server")),
+            min_pixels: PIXELS[0],
+            max_pixels: PIXELS[1],
+            context: model.max_model_len.unwrap_or(CONTEXT),
+        })
+    }
+}

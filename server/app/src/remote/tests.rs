@@ -1,0 +1,194 @@
+//! Against a server that answers as OpenAI, vLLM and llama.cpp document it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::body::{Body as AxumBody, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, Response as AxumResponse};
+use axum::routing::{get, post};
+use futures::StreamExt;
+use loupe_mllm::engine::{Decoder, EngineError, Finish, GenerateRequest, Message, Part, Role, Sampling};
+use loupe_shared::pixels::Rgb8;
+use serde_json::{Value, json};
+use tokio::sync::mpsc::unbounded_channel;
+use tokio_util::sync::CancellationToken;
+
+use super::{Remote, RemoteSpec, SpecError};
+
+/// What the double answers, in order; the last one again and again.
+#[derive(Clone)]
+struct Double {
+    answers: Arc<Vec<(u16, Vec<String>)>>,
+    asked: Arc<AtomicUsize>,
+    seen: Arc<std::sync::Mutex<Vec<(HeaderMap, Value)>>>,
+    /// Whether the last piece is followed by silence instead of the end.
+    hangs: bool,
+}
+
+async fn complete(State(double): State<Double>, headers: HeaderMap, bytes: Bytes) -> AxumResponse<AxumBody> {
+    let nth = double.asked.fetch_add(1, Ordering::SeqCst);
+    double.seen.lock().unwrap().push((headers, serde_json::from_slice(&bytes).unwrap()));
+    let (status, pieces) = double.answers[nth.min(double.answers.len() - 1)].clone();
+    let pieces = futures::stream::iter(pieces).map(Ok::<_, std::io::Error>);
+    let response = AxumResponse::builder().status(status).header("retry-after", "0");
+    let body = match double.hangs {
+        true => AxumBody::from_stream(pieces.chain(futures::stream::pending())),
+        false => AxumBody::from_stream(pieces),
+    };
+    response.body(body).unwrap()
+}
+
+async fn start(answers: Vec<(u16, Vec<String>)>, hangs: bool) -> (String, Double) {
+    let double = Double { answers: answers.into(), asked: Arc::default(), seen: Arc::default(), hangs };
+    let models = json!({ "object": "list", "data": [{ "id": "qwen", "max_model_len": 9000 }] });
+    let app = Router::new()
+        .route("/v1/models", get(move || async move { axum::Json(models) }))
+        .route("/v1/chat/completions", post(complete))
+        .with_state(double.clone());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    (format!("http://{address}/v1"), double)
+}
+
+fn event(content: &str, finish: Option<&str>) -> String {
+    let chunk =
+        json!({ "choices": [{ "index": 0, "delta": { "content": content }, "finish_reason": finish }] });
+    format!("data: {chunk}\n\n")
+}
+
+fn whole() -> Vec<String> {
+    let usage = json!({ "choices": [], "usage": { "prompt_tokens": 30, "completion_tokens": 4,
+        "prompt_tokens_details": { "cached_tokens": 16 } } });
+    // One event ends in the middle of a chunk of bytes, as the network has it.
+    let (head, tail) = (event("<answer>", None), event("Oslo", None));
+    let (one, two) = tail.split_at(9);
+    vec![
+        ": a comment\n\n".into(),
+        format!("{head}{one}"),
+        two.into(),
+        event("</answer>", Some("stop")),
+        format!("data: {usage}\n\n"),
+        "data: [DONE]\n\n".into(),
+    ]
+}
+
+async fn connect(urls: &[&str]) -> Remote {
+    let spec = RemoteSpec::parse(&format!("openai:{}", urls.join(",")), None).unwrap();
+    Remote::connect(&spec, Some("secret".into())).await.unwrap()
+}
+
+fn request() -> GenerateRequest {
+    let picture = Arc::new(Rgb8::new(1, 1, vec![1, 2, 3]).unwrap());
+    let parts = vec![Part::Image(picture), Part::Text("Whose flag?".into())];
+    GenerateRequest {
+        messages: vec![Message::text(Role::System, "Be brief."), Message { role: Role::User, parts }],
+        sampling: Sampling::Random { temperature: 0.5, top_p: 0.9, seed: 7 },
+        max_tokens: 20,
+        stop: Vec::new(),
+        cancel: CancellationToken::new(),
+    }
+}
+
+#[tokio::test]
+async fn an_answer_streams_with_its_usage_and_the_request_is_as_documented() {
+    let (url, double) = start(vec![(200, whole())], false).await;
+    let remote = connect(&[&url]).await;
+    assert_eq!((remote.info().name.as_str(), remote.info().context), ("qwen", 9000));
+    let (sender, mut deltas) = unbounded_channel();
+    let completion = remote.generate(request(), sender).await.unwrap();
+    assert_eq!((completion.text.as_str(), completion.finish), ("<answer>Oslo</answer>", Finish::EndOfTurn));
+    assert_eq!(
+        (completion.prompt_tokens, completion.reused_tokens, completion.generated_tokens),
+        (30, 16, 4)
+    );
+    let mut streamed = String::new();
+    while let Ok(delta) = deltas.try_recv() {
+        streamed.push_str(&delta);
+    }
+    assert_eq!(streamed, completion.text);
+    let (headers, body) = double.seen.lock().unwrap().remove(0);
+    assert_eq!(headers["authorization"], "Bearer secret");
+    assert_eq!(body["messages"][0], json!({ "role": "system", "content": "Be brief." }));
+    let picture = body["messages"][1]["content"][0]["image_url"]["url"].as_str().unwrap();
+    assert!(picture.starts_with("data:image/png;base64,iVBOR"), "{picture}");
+    assert_eq!(body["messages"][1]["content"][1], json!({ "type": "text", "text": "Whose flag?" }));
+    assert_eq!((&body["stream"], &body["seed"], &body["max_tokens"]), (&json!(true), &json!(7), &json!(20)));
+}
+
+#[tokio::test]
+async fn a_stop_text_ends_the_answer_and_is_kept() {
+    let (url, _) = start(vec![(200, whole())], true).await;
+    let stopping = GenerateRequest { stop: vec!["Osl".into()], ..request() };
+    let completion = connect(&[&url]).await.generate(stopping, unbounded_channel().0).await.unwrap();
+    assert_eq!((completion.text.as_str(), completion.finish), ("<answer>Osl", Finish::Stop));
+}
+
+#[tokio::test]
+async fn a_server_that_is_overloaded_is_asked_again_and_another_takes_over() {
+    let (busy, double) = start(vec![(503, vec!["{\"error\":{\"message\":\"busy\"}}".into()])], false).await;
+    let (good, _) = start(vec![(200, whole())], false).await;
+    let completion = connect(&[&busy, &good]).await.generate(request(), unbounded_channel().0).await.unwrap();
+    assert_eq!(completion.finish, Finish::EndOfTurn);
+    assert_eq!(double.asked.load(Ordering::SeqCst), 1);
+
+    let (url, double) = start(vec![(429, Vec::new()), (200, whole())], false).await;
+    let completion = connect(&[&url]).await.generate(request(), unbounded_channel().0).await.unwrap();
+    assert_eq!((completion.finish, double.asked.load(Ordering::SeqCst)), (Finish::EndOfTurn, 2));
+}
+
+#[tokio::test]
+async fn what_cannot_be_mended_is_told_at_once() {
+    let said = vec!["{\"error\":{\"message\":\"the prompt is too long\"}}".to_owned()];
+    let (url, double) = start(vec![(400, said)], false).await;
+    let error = connect(&[&url]).await.generate(request(), unbounded_channel().0).await.unwrap_err();
+    assert!(matches!(&error, EngineError::Input(reason) if reason.contains("too long")), "{error}");
+    assert_eq!(double.asked.load(Ordering::SeqCst), 1);
+    let (url, _) = start(vec![(401, Vec::new())], false).await;
+    let error = connect(&[&url]).await.generate(request(), unbounded_channel().0).await.unwrap_err();
+    assert!(error.to_string().contains("LOUPE_ENGINE_KEY"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_dies_in_the_middle_is_an_error_and_not_an_answer() {
+    let cut = vec![(200, vec![event("<answer>Os", None)])];
+    let error_event = vec![(200, vec!["data: {\"error\": {\"message\": \"out of memory\"}}\n\n".to_owned()])];
+    let nonsense = vec![(200, vec!["data: <html>\n\n".to_owned()])];
+    for (answers, expected) in [(cut, "ended before"), (error_event, "out of memory"), (nonsense, "no chunk")]
+    {
+        let (url, _) = start(answers, false).await;
+        let error = connect(&[&url]).await.generate(request(), unbounded_channel().0).await.unwrap_err();
+        assert_eq!(error.code(), "engine_unreachable");
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn cancelling_ends_the_answer_where_it_is() {
+    let (url, _) = start(vec![(200, vec![event("<rea", None)])], true).await;
+    let remote = connect(&[&url]).await;
+    let cancelled = request();
+    let cancel = cancelled.cancel.clone();
+    let (sender, mut deltas) = unbounded_channel();
+    let (completion, ()) = tokio::join!(remote.generate(cancelled, sender), async {
+        deltas.recv().await.unwrap();
+        cancel.cancel();
+    });
+    let completion = completion.unwrap();
+    assert_eq!((completion.text.as_str(), completion.finish), ("<rea", Finish::Cancelled));
+}
+
+#[tokio::test]
+async fn servers_that_are_not_there_or_have_other_models_are_told_apart() {
+    for wrong in ["http://a/v1", "openai:", "openai:ftp://a", "openai:http://a/v1#", "openai:http://a,,"] {
+        assert!(matches!(RemoteSpec::parse(wrong, None), Err(SpecError::Form(_))), "{wrong}");
+    }
+    let nobody = RemoteSpec::parse("openai:http://127.0.0.1:9/v1", None).unwrap();
+    assert!(matches!(Remote::connect(&nobody, None).await, Err(SpecError::Unreachable(_))));
+    let (url, _) = start(vec![(200, whole())], false).await;
+    let other = RemoteSpec::parse(&format!("openai:{url}#llama"), Some("deepmm")).unwrap();
+    let error = Remote::connect(&other, None).await.unwrap_err();
+    assert!(error.to_string().contains("qwen"), "{error}");
+}
