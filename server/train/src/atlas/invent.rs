@@ -1,5 +1,7 @@
 //! Made-up countries. Training on names that exist nowhere else teaches copying from what was found instead of
-//! remembering.
+//! remembering. Half of the words are syllables; half begin as one real word and end as another, so that the beginning of
+//! a name never tells its end: a model that had seen only syllables and the real names read "Thailand" and wrote
+//! "Macedailand".
 
 use super::countries::Country;
 use super::rng::Rng;
@@ -45,22 +47,138 @@ const REGIONS: [&str; 22] = [
     "Polynesia",
 ];
 
-/// A name of one to three words, sometimes with letters that English lacks.
-pub fn name(rng: &mut Rng) -> String {
-    let mut name = word(rng);
-    match rng.weighted(&[0.66, 0.1, 0.08, 0.08, 0.05, 0.03]) {
-        1 => name = format!("{} {name}", rng.one_of(BEFORE)),
-        2 => name = format!("{name} {}", rng.one_of(AFTER)),
-        3 => name = format!("{name} {}", word(rng)),
-        4 => name = format!("{name} and {}", word(rng)),
-        5 => name = format!("{name}-{}", word(rng)),
-        _ => {}
+/// How many of the words are made of real ones.
+const BLENDED: f64 = 0.5;
+
+/// Makes names and countries.
+#[derive(Debug, Clone, Default)]
+pub struct Inventor {
+    /// Real words that new ones are made of.
+    words: Vec<String>,
+    /// Names that must not come out by chance.
+    forbidden: Vec<String>,
+}
+
+impl Inventor {
+    /// One that blends `words` and never makes a name that contains one of `forbidden`.
+    #[must_use]
+    pub fn new(words: Vec<String>, forbidden: Vec<String>) -> Self {
+        Self { words, forbidden }
     }
-    if rng.chance(0.12) { accented(&name, rng) } else { name }
+
+    /// A name of one to three words, sometimes with letters that English lacks.
+    pub fn name(&self, rng: &mut Rng) -> String {
+        loop {
+            let name = self.any_name(rng);
+            if !self.forbidden.iter().any(|forbidden| name.contains(forbidden.as_str())) {
+                return name;
+            }
+        }
+    }
+
+    fn any_name(&self, rng: &mut Rng) -> String {
+        let mut name = self.word(rng);
+        match rng.weighted(&[0.66, 0.1, 0.08, 0.08, 0.05, 0.03]) {
+            1 => name = format!("{} {name}", rng.one_of(BEFORE)),
+            2 => name = format!("{name} {}", rng.one_of(AFTER)),
+            3 => name = format!("{name} {}", self.word(rng)),
+            4 => name = format!("{name} and {}", self.word(rng)),
+            5 => name = format!("{name}-{}", self.word(rng)),
+            _ => {}
+        }
+        if rng.chance(0.12) { accented(&name, rng) } else { name }
+    }
+
+    fn word(&self, rng: &mut Rng) -> String {
+        if self.words.is_empty() || !rng.chance(BLENDED) {
+            return syllables(rng);
+        }
+        let (first, second) = (rng.pick(&self.words), rng.pick(&self.words));
+        let (Some(first), Some(second)) = (first, second) else { return syllables(rng) };
+        let (head, _) = cut(first, rng);
+        let (_, tail) = cut(second, rng);
+        capital(&format!("{head}{}", tail.to_lowercase()))
+    }
+
+    /// A country with a name and facts of its own; `neighbours` are the names it borders, the largest first.
+    fn country(&self, name: String, neighbours: Vec<String>, rng: &mut Rng) -> Country {
+        let people = self.demonym(&name, rng);
+        let letters = b"abcdefghijklmnopqrstuvwxyz";
+        let code: String = (0..2).map(|_| char::from(letters[rng.below(letters.len())])).collect();
+        Country {
+            continent: String::new(),
+            region: rng.one_of(REGIONS).to_owned(),
+            capital: self.name(rng),
+            currencies: several(rng, 0.1, |rng| self.currency(&people, rng)),
+            languages: several(rng, 0.35, |rng| self.language(rng)),
+            neighbours,
+            area: area(rng),
+            calling_code: calling_code(rng),
+            domains: vec![format!(".{code}")],
+            demonym: people,
+            independent: true,
+            code,
+            name,
+        }
+    }
+
+    fn currency(&self, people: &str, rng: &mut Rng) -> String {
+        let whose = if rng.chance(0.6) { people.to_owned() } else { self.word(rng) };
+        if rng.chance(0.1) {
+            return whose;
+        }
+        let unit =
+            if rng.chance(0.75) { rng.one_of(UNITS).to_owned() } else { self.word(rng).to_lowercase() };
+        format!("{whose} {unit}")
+    }
+
+    fn language(&self, rng: &mut Rng) -> String {
+        let name = self.word(rng);
+        if rng.chance(0.5) { self.demonym(&name, rng) } else { name }
+    }
+
+    fn demonym(&self, name: &str, rng: &mut Rng) -> String {
+        if rng.chance(0.25) {
+            return self.word(rng);
+        }
+        let last = name.split(' ').next_back().unwrap_or(name);
+        let stem = last.trim_end_matches(['a', 'e', 'i', 'o', 'u']);
+        if stem.len() < 2 { format!("{last}n") } else { format!("{stem}{}", rng.one_of(PEOPLE)) }
+    }
+
+    /// A small world of countries that border each other, so that chains can be followed.
+    pub fn continent(&self, size: usize, rng: &mut Rng) -> Vec<Country> {
+        let mut names: Vec<String> = Vec::new();
+        while names.len() < size {
+            let name = self.name(rng);
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        (0..size)
+            .map(|index| {
+                let mut others: Vec<String> =
+                    names.iter().enumerate().filter(|(i, _)| *i != index).map(|(_, n)| n.clone()).collect();
+                rng.shuffle(&mut others);
+                others.truncate(1 + rng.below(3));
+                self.country(names[index].clone(), others, rng)
+            })
+            .collect()
+    }
+}
+
+/// A word in two parts of at least two letters each, where it is long enough.
+fn cut<'a>(word: &'a str, rng: &mut Rng) -> (&'a str, &'a str) {
+    let places: Vec<usize> = word.char_indices().map(|(at, _)| at).skip(2).collect();
+    let inner = places.len().saturating_sub(1);
+    match places.get(rng.below(inner.max(1))) {
+        Some(&at) if inner > 0 => word.split_at(at),
+        _ => (word, word),
+    }
 }
 
 /// One word of one to four syllables.
-fn word(rng: &mut Rng) -> String {
+fn syllables(rng: &mut Rng) -> String {
     let syllables = 1 + rng.weighted(&[0.12, 0.5, 0.3, 0.08]);
     let mut word: String = (0..syllables)
         .map(|place| {
@@ -92,57 +210,12 @@ fn accented(name: &str, rng: &mut Rng) -> String {
     format!("{}{letter}{}", &name[..at], &name[at + 1..])
 }
 
-/// A country with a name and facts of its own; `neighbours` are the names it borders, the largest first.
-pub fn country(name: String, neighbours: Vec<String>, rng: &mut Rng) -> Country {
-    let people = demonym(&name, rng);
-    let letters = b"abcdefghijklmnopqrstuvwxyz";
-    let code: String = (0..2).map(|_| char::from(letters[rng.below(letters.len())])).collect();
-    Country {
-        continent: String::new(),
-        region: rng.one_of(REGIONS).to_owned(),
-        capital: self::name(rng),
-        currencies: several(rng, 0.1, |rng| currency(&people, rng)),
-        languages: several(rng, 0.35, language),
-        neighbours,
-        area: area(rng),
-        calling_code: calling_code(rng),
-        domains: vec![format!(".{code}")],
-        demonym: people,
-        independent: true,
-        code,
-        name,
-    }
-}
-
 fn several(rng: &mut Rng, more: f64, one: impl Fn(&mut Rng) -> String) -> Vec<String> {
     let mut all = vec![one(rng)];
     while all.len() < 3 && rng.chance(more) {
         all.push(one(rng));
     }
     all
-}
-
-fn currency(people: &str, rng: &mut Rng) -> String {
-    let whose = if rng.chance(0.6) { people.to_owned() } else { word(rng) };
-    if rng.chance(0.1) {
-        return whose;
-    }
-    let unit = if rng.chance(0.75) { rng.one_of(UNITS).to_owned() } else { word(rng).to_lowercase() };
-    format!("{whose} {unit}")
-}
-
-fn language(rng: &mut Rng) -> String {
-    let name = word(rng);
-    if rng.chance(0.5) { demonym(&name, rng) } else { name }
-}
-
-fn demonym(name: &str, rng: &mut Rng) -> String {
-    if rng.chance(0.25) {
-        return word(rng);
-    }
-    let last = name.split(' ').next_back().unwrap_or(name);
-    let stem = last.trim_end_matches(['a', 'e', 'i', 'o', 'u']);
-    if stem.len() < 2 { format!("{last}n") } else { format!("{stem}{}", rng.one_of(PEOPLE)) }
 }
 
 /// From a few to several million square kilometres, every magnitude as often.
@@ -160,26 +233,6 @@ fn calling_code(rng: &mut Rng) -> String {
     }
 }
 
-/// A small world of countries that border each other, so that chains can be followed.
-pub fn continent(size: usize, rng: &mut Rng) -> Vec<Country> {
-    let mut names: Vec<String> = Vec::new();
-    while names.len() < size {
-        let name = name(rng);
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    (0..size)
-        .map(|index| {
-            let mut others: Vec<String> =
-                names.iter().enumerate().filter(|(i, _)| *i != index).map(|(_, n)| n.clone()).collect();
-            rng.shuffle(&mut others);
-            others.truncate(1 + rng.below(3));
-            country(names[index].clone(), others, rng)
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,7 +240,8 @@ mod tests {
     #[test]
     fn names_are_many_and_some_are_foreign() {
         let mut rng = Rng::new(1);
-        let names: Vec<String> = (0..2_000).map(|_| name(&mut rng)).collect();
+        let inventor = Inventor::default();
+        let names: Vec<String> = (0..2_000).map(|_| inventor.name(&mut rng)).collect();
         let different: std::collections::BTreeSet<&String> = names.iter().collect();
         assert!(different.len() > 1_900, "{}", different.len());
         assert!(names.iter().any(|n| !n.is_ascii()));
@@ -196,9 +250,20 @@ mod tests {
     }
 
     #[test]
+    fn real_words_are_blended_and_forbidden_names_never_made() {
+        let words = ["Norway", "Iceland", "Peru"].map(str::to_owned).to_vec();
+        let inventor = Inventor::new(words, vec!["Norland".into()]);
+        let mut rng = Rng::new(3);
+        let names: Vec<String> = (0..3_000).map(|_| inventor.name(&mut rng)).collect();
+        assert!(names.iter().any(|name| name.contains("Iceway")));
+        assert!(names.iter().all(|name| !name.contains("Norland")));
+        assert!(names.iter().all(|name| name.chars().count() > 1));
+    }
+
+    #[test]
     fn a_continent_is_closed_under_neighbours() {
         let mut rng = Rng::new(2);
-        let countries = continent(6, &mut rng);
+        let countries = Inventor::default().continent(6, &mut rng);
         for country in &countries {
             assert!(!country.neighbours.is_empty() && !country.neighbours.contains(&country.name));
             assert!(country.neighbours.iter().all(|name| countries.iter().any(|c| &c.name == name)));

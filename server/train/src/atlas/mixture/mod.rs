@@ -18,6 +18,7 @@ use loupe_mllm::engine::{Message, Role};
 use serde::{Deserialize, Serialize};
 
 use self::real::RealCountries;
+use super::invent::Inventor;
 use super::objects::Look;
 use super::rng::Rng;
 use super::scene::Scene;
@@ -97,6 +98,7 @@ const FIRST_OBJECT_CLASS: u16 = 2;
 pub struct Mixture {
     world: Arc<World>,
     real: RealCountries,
+    inventor: Inventor,
     dialect: Box<dyn Dialect>,
     config: MixtureConfig,
 }
@@ -106,7 +108,8 @@ impl Mixture {
     #[must_use]
     pub fn new(world: Arc<World>, dialect: Box<dyn Dialect>, config: MixtureConfig) -> Self {
         let real = RealCountries::new(&world);
-        Self { world, real, dialect, config }
+        let inventor = real.inventor();
+        Self { world, real, inventor, dialect, config }
     }
 
     fn draw(&self, kind: usize, rng: &mut Rng) -> Example {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::atlas::countries::Country;
 use crate::atlas::facts::Fact;
+use crate::atlas::invent::Inventor;
 use crate::atlas::pages::{Page, pages};
 use crate::atlas::split::Split;
 use crate::atlas::world::World;
@@ -78,6 +79,16 @@ impl RealCountries {
     #[must_use]
     pub fn names_held_out(&self, text: &str) -> bool {
         self.held_out.iter().any(|name| mentions(text, name))
+    }
+
+    /// Makes names out of the words of those that may be seen, and never one that is held out.
+    #[must_use]
+    pub fn inventor(&self) -> Inventor {
+        let texts =
+            self.countries.iter().flat_map(|country| [&country.name, &country.capital, &country.demonym]);
+        let words: BTreeSet<&str> = texts.flat_map(|text| text.split([' ', '-'])).collect();
+        let words = words.into_iter().filter(|word| word.chars().count() >= 4 && !self.names_held_out(word));
+        Inventor::new(words.map(str::to_owned).collect(), self.held_out.clone())
     }
 
     /// Countries whose flags may be shown, as indices into the world.

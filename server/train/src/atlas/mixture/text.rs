@@ -9,7 +9,7 @@ use crate::atlas::facts::Fact;
 use crate::atlas::pages::{Page, pages};
 use crate::atlas::questions::Lookup;
 use crate::atlas::rng::Rng;
-use crate::atlas::{Split, invent, wording};
+use crate::atlas::{Split, wording};
 use crate::example::{Example, Turn};
 
 impl Mixture {
@@ -27,13 +27,13 @@ impl Mixture {
         let real = if rng.chance(self.config.invented) { None } else { rng.pick(self.real.countries()) };
         match real {
             Some(country) => self.real.pages(country),
-            None => pages(&invent::continent(3, rng)[0]),
+            None => pages(&self.inventor.continent(3, rng)[0]),
         }
     }
 
     /// A few made-up words, a bar, the words again.
     pub(super) fn repeat(&self, rng: &mut Rng) -> Example {
-        let words: Vec<String> = (0..2 + rng.below(8)).map(|_| invent::name(rng)).collect();
+        let words: Vec<String> = (0..2 + rng.below(8)).map(|_| self.inventor.name(rng)).collect();
         let line = words.join(", ");
         if rng.chance(0.5) {
             let text = format!("{line} | {line}");
@@ -53,7 +53,7 @@ impl Mixture {
 
     /// What a search found, and a question that one of its lines answers.
     pub(super) fn recall(&self, rng: &mut Rng) -> Example {
-        let invented = invent::continent(6, rng);
+        let invented = self.inventor.continent(6, rng);
         let world: Vec<&Country> = invented.iter().collect();
         let country = world[0];
         if rng.chance(0.3) {

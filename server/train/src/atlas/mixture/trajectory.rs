@@ -12,7 +12,7 @@ use crate::atlas::countries::Country;
 use crate::atlas::crop::{cut, loose_frame};
 use crate::atlas::episode::{Episode, known_at_end, known_before};
 use crate::atlas::facts::Fact;
-use crate::atlas::invent;
+use crate::atlas::invent::Inventor;
 use crate::atlas::questions::{Chain, plan, subjects};
 use crate::atlas::refer::{Phrase, Pointer};
 use crate::atlas::rng::Rng;
@@ -141,12 +141,13 @@ impl Mixture {
         let hops = rng.weighted(&HOPS);
         let real = !rng.chance(self.config.invented);
         for hops in (0..=hops).rev() {
-            let story = if real { self.real_story(hops, rng) } else { invented_story(hops, rng) };
+            let story =
+                if real { self.real_story(hops, rng) } else { invented_story(&self.inventor, hops, rng) };
             if let Some(story) = story {
                 return story;
             }
         }
-        let country = invent::continent(INVENTED, rng).swap_remove(0);
+        let country = self.inventor.continent(INVENTED, rng).swap_remove(0);
         let chain = Chain { country: country.name.clone(), lookups: Vec::new() };
         Story { chain, countries: vec![Cow::Owned(country)], real: false }
     }
@@ -165,9 +166,9 @@ impl Mixture {
     }
 }
 
-fn invented_story<'a>(hops: usize, rng: &mut Rng) -> Option<Story<'a>> {
+fn invented_story<'a>(inventor: &Inventor, hops: usize, rng: &mut Rng) -> Option<Story<'a>> {
     for _ in 0..20 {
-        let world = invent::continent(INVENTED, rng);
+        let world = inventor.continent(INVENTED, rng);
         let known = |name: &str| world.iter().find(|c| c.name == name).map(Cow::Borrowed);
         if let Some(chain) = plan(&world[0], hops, known, rng) {
             return Some(Story {
