@@ -1,6 +1,6 @@
 //! Decoding by servers that speak OpenAI's chat completions: vLLM, SGLang, llama.cpp, `transformers serve`.
 //!
-//! - [`spec`]: `openai:URL[,URL…][#model]`.
+//! - [`spec`]: how servers are named, as in `openai:URL#model`.
 //! - `servers`: which of several servers is asked next.
 //! - `wire`: what is sent and what comes back.
 //! - `stream`: an answer while it arrives.

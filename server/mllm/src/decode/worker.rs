@@ -1,7 +1,7 @@
 //! The thread that decodes: who may start, what runs in a step, what comes of it.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::Receiver;
 
 use super::blocks::{BlockKey, Blocks};
 use super::draft::STEP;
@@ -53,11 +53,8 @@ impl<'a> Worker<'a> {
                     Err(_closed) => return,
                 }
             }
-            loop {
-                match jobs.try_recv() {
-                    Ok(job) => self.accept(job),
-                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-                }
+            while let Ok(job) = jobs.try_recv() {
+                self.accept(job);
             }
             self.drop_cancelled();
             self.admit();
