@@ -169,6 +169,22 @@ impl StopTexts {
     }
 }
 
+impl Completion {
+    /// A turn that ended before its first token.
+    #[must_use]
+    pub fn nothing(finish: Finish, prompt_tokens: u32) -> Self {
+        Self {
+            text: String::new(),
+            finish,
+            prompt_tokens,
+            reused_tokens: 0,
+            generated_tokens: 0,
+            first_token: std::time::Duration::ZERO,
+            decoding: std::time::Duration::ZERO,
+        }
+    }
+}
+
 /// What a model is.
 #[derive(Debug, Clone)]
 pub struct ModelInfo {

@@ -132,8 +132,9 @@ async fn refusal(response: Response) -> Failed {
     };
     let reason = format!("the model server answered {status}: {said}");
     match status {
-        StatusCode::TOO_MANY_REQUESTS => Failed::Passing { error: EngineError::Unreachable(reason), wait },
-        _ if status.is_server_error() => Failed::Passing { error: EngineError::Unreachable(reason), wait },
+        _ if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() => {
+            Failed::Passing { error: EngineError::Unreachable(reason), wait }
+        }
         StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {
             Failed::Lasting(EngineError::Input(reason))
         }
@@ -174,7 +175,7 @@ impl Decoder for Remote {
         let body = wire::body(&self.info.name, &request)?;
         let asked = tokio::select! {
             asked = self.ask(&body) => asked,
-            () = request.cancel.cancelled() => return Ok(stream::nothing(Finish::Cancelled)),
+            () = request.cancel.cancelled() => return Ok(Completion::nothing(Finish::Cancelled, 0)),
         };
         let (server, response) = asked?;
         let result = stream::read(response, &request, &deltas, started).await;

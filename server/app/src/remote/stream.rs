@@ -15,19 +15,6 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// The longest line that is taken for an event.
 const LONGEST_LINE: usize = 1 << 20;
 
-/// A turn of which nothing was written.
-pub(super) fn nothing(finish: Finish) -> Completion {
-    Completion {
-        text: String::new(),
-        finish,
-        prompt_tokens: 0,
-        reused_tokens: 0,
-        generated_tokens: 0,
-        first_token: Duration::ZERO,
-        decoding: Duration::ZERO,
-    }
-}
-
 /// Lines out of chunks that end anywhere.
 #[derive(Default)]
 struct Lines {

@@ -4,10 +4,12 @@
 
 use std::collections::HashMap;
 
+use crate::lm::{FEW_QUERIES, FEW_ROWS};
+
 /// Tokens of a step up to which a token's scores do not depend on how many there are, so that drafts change nothing.
-pub(super) const STEP: usize = 16;
+pub(super) const STEP: usize = FEW_ROWS;
 /// Most tokens of a draft; with the token that is due, what attention computes query by query.
-const LONGEST: usize = 7;
+const LONGEST: usize = FEW_QUERIES - 1;
 /// Part of the drafted tokens that has to be right for drafts to go on.
 const WORTH: f32 = 0.25;
 /// How much the last draft counts in that part.

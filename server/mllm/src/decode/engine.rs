@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc::UnboundedSender;
@@ -112,7 +112,7 @@ impl Decoder for Engine {
         let room = self.room(encoded.ids.len(), request.max_tokens)?;
         if room == 0 || request.cancel.is_cancelled() {
             let finish = if room == 0 { Finish::Length } else { Finish::Cancelled };
-            return Ok(nothing_written(finish, encoded.ids.len()));
+            return Ok(Completion::nothing(finish, encoded.ids.len() as u32));
         }
         let (reply, answer) = oneshot::channel();
         self.jobs.send(Job { request, encoded, positions, room, deltas, reply, started }).map_err(ended)?;
@@ -122,16 +122,4 @@ impl Decoder for Engine {
 
 fn ended(error: impl std::fmt::Display) -> EngineError {
     EngineError::Internal(format!("decoding ended unexpectedly: {error}"))
-}
-
-fn nothing_written(finish: Finish, prompt: usize) -> Completion {
-    Completion {
-        text: String::new(),
-        finish,
-        prompt_tokens: prompt as u32,
-        reused_tokens: 0,
-        generated_tokens: 0,
-        first_token: Duration::ZERO,
-        decoding: Duration::ZERO,
-    }
 }

@@ -83,7 +83,7 @@ impl<'a> Worker<'a> {
 
     /// Lets those who wait start, in their order, while there is room.
     fn admit(&mut self) {
-        while self.running.len() < self.limits.sequences {
+        while self.running.len() < self.limits.sequences && !self.waiting.is_empty() {
             let coming = self.coming();
             let Some(next) = self.waiting.front_mut() else { return };
             // The last token has to be run to give scores.
@@ -105,11 +105,11 @@ impl<'a> Worker<'a> {
 
     /// Keys of the blocks of prompts that are being computed.
     fn coming(&self) -> HashSet<BlockKey> {
-        let keys = |sequence: &Sequence| {
-            let from = sequence.cached / BLOCK;
-            sequence.keys.get(from..).unwrap_or_default().to_vec()
-        };
-        self.running.iter().flat_map(keys).collect()
+        self.running
+            .iter()
+            .flat_map(|sequence| sequence.keys.iter().skip(sequence.cached / BLOCK))
+            .copied()
+            .collect()
     }
 
     /// Lets those who write guess what comes, where everybody writes and the step stays small.

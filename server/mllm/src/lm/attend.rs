@@ -11,7 +11,7 @@ use crate::ops::softmax;
 
 /// Queries of a segment up to which each is computed by itself: few queries would leave a matrix product idle, and a
 /// token's result does not depend on how many come with it.
-const FEW: usize = 8;
+pub(crate) const FEW: usize = 8;
 /// Queries whose scores are held at once.
 const QUERIES: usize = 64;
 

@@ -9,7 +9,7 @@ use crate::ops::rows::dot;
 
 /// Rows of x up to which each weight is read once and used for all of them, every row by itself: what comes out does
 /// not depend on how many rows there are.
-const FEW: usize = 16;
+pub(crate) const FEW: usize = 16;
 /// Weight rows that a thread takes at a time.
 const ROWS: usize = 32;
 /// Weight rows that are widened at a time for a matrix product.

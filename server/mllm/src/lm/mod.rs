@@ -19,8 +19,10 @@ mod rotary;
 
 use candle_core::Result;
 
+pub(crate) use attend::FEW as FEW_QUERIES;
 pub use batch::{Batch, Segment};
 pub use kv::{BLOCK, BlockId, KvPool};
+pub(crate) use matrix::FEW as FEW_ROWS;
 pub use matrix::Matrix;
 
 use self::layer::Layer;

@@ -30,9 +30,16 @@ pub fn gelu_erf(x: &Tensor) -> Result<Tensor> {
 
 struct SwiGlu;
 
+/// Writes `silu(gate) * up` into `y`.
+pub(super) fn swiglu_row(y: &mut [f32], gate: &[f32], up: &[f32]) {
+    for ((y, gate), up) in y.iter_mut().zip(gate).zip(up) {
+        *y = gate * sigmoid(*gate) * up;
+    }
+}
+
 /// `1 / (1 + e^-x)`
 #[inline(always)]
-pub(super) fn sigmoid(x: f32) -> f32 {
+fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
@@ -52,9 +59,7 @@ impl CustomOp2 for SwiGlu {
         let mut y = vec![0.0; gate.len()];
         y.par_chunks_mut(CHUNK).zip(gate.par_chunks(CHUNK)).zip(up.par_chunks(CHUNK)).for_each(
             |((y, gate), up)| {
-                for ((y, gate), up) in y.iter_mut().zip(gate).zip(up) {
-                    *y = gate * sigmoid(*gate) * up;
-                }
+                swiglu_row(y, gate, up);
             },
         );
         Ok((CpuStorage::F32(y), gl.shape().clone()))

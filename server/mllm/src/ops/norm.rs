@@ -33,14 +33,9 @@ struct RmsNorm {
 }
 
 impl RmsNorm {
-    /// One over the root mean square of a row.
-    fn scale(&self, row: &[f32]) -> f32 {
-        1.0 / (dot(row, row) / row.len() as f32 + self.eps).sqrt()
-    }
-
     /// Writes the gradient of one row into `dx` and adds that of the weight to `dw`.
     fn row_backward(&self, x: &[f32], w: &[f32], grad: &[f32], dx: &mut [f32], dw: &mut [f32]) {
-        let scale = self.scale(x);
+        let scale = scale(x, self.eps);
         let mut product = 0.0;
         for (((d, w), x), g) in dx.iter_mut().zip(w).zip(x).zip(grad) {
             *d = g * w;
@@ -54,8 +49,21 @@ impl RmsNorm {
     }
 }
 
+/// One over the root mean square of a row.
+fn scale(row: &[f32], eps: f32) -> f32 {
+    1.0 / (dot(row, row) / row.len() as f32 + eps).sqrt()
+}
+
+/// Writes the norm of a row `x` into `y`.
+pub(super) fn norm_row(y: &mut [f32], x: &[f32], w: &[f32], eps: f32) {
+    let scale = scale(x, eps);
+    for ((y, x), w) in y.iter_mut().zip(x).zip(w) {
+        *y = x * scale * w;
+    }
+}
+
 /// Sum of products, in lanes that the compiler can keep in vector registers.
-pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     const LANES: usize = 16;
     let mut sums = [0f32; LANES];
     let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
@@ -85,10 +93,7 @@ impl CustomOp2 for RmsNorm {
         let block = ROWS * w.len();
         y.par_chunks_mut(block).zip(x.par_chunks(block)).for_each(|(y, x)| {
             for (y, x) in y.chunks_mut(w.len()).zip(x.chunks(w.len())) {
-                let scale = self.scale(x);
-                for ((y, x), w) in y.iter_mut().zip(x).zip(w) {
-                    *y = x * scale * w;
-                }
+                norm_row(y, x, w, self.eps);
             }
         });
         Ok((CpuStorage::F32(y), xl.shape().clone()))

@@ -2,15 +2,12 @@
 
 use rayon::prelude::*;
 
-use super::activation::sigmoid;
+use super::activation::swiglu_row;
+pub(crate) use super::norm::dot;
+use super::norm::norm_row;
 
 /// Rows from which on several threads are worth their wake-up.
 const MANY: usize = 32;
-
-/// Sum of products, in lanes that the compiler can keep in vector registers.
-pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    super::norm::dot(a, b)
-}
 
 /// `x += y`
 pub(crate) fn add(x: &mut [f32], y: &[f32]) {
@@ -22,12 +19,7 @@ pub(crate) fn add(x: &mut [f32], y: &[f32]) {
 /// Each row of `x` over its root mean square, times `w`.
 pub(crate) fn rms_norm(x: &[f32], w: &[f32], eps: f32) -> Vec<f32> {
     let mut y = vec![0.0; x.len()];
-    by_rows(&mut y, x, w.len(), w.len(), |y, x| {
-        let scale = 1.0 / (dot(x, x) / x.len() as f32 + eps).sqrt();
-        for ((y, x), w) in y.iter_mut().zip(x).zip(w) {
-            *y = x * scale * w;
-        }
-    });
+    by_rows(&mut y, x, w.len(), w.len(), |y, x| norm_row(y, x, w, eps));
     y
 }
 
@@ -36,9 +28,7 @@ pub(crate) fn swiglu_in_halves(gate_up: &[f32], inner: usize) -> Vec<f32> {
     let mut y = vec![0.0; gate_up.len() / 2];
     by_rows(&mut y, gate_up, inner, 2 * inner, |y, row| {
         let (gate, up) = row.split_at(inner);
-        for ((y, gate), up) in y.iter_mut().zip(gate).zip(up) {
-            *y = gate * sigmoid(*gate) * up;
-        }
+        swiglu_row(y, gate, up);
     });
     y
 }
