@@ -1,11 +1,21 @@
 //! Weight matrices as they are kept, and products with them.
+//!
+//! - `rows`: rows as products read them, in f32 and bf16.
+//! - `q8`: eight bits a number.
+
+mod q8;
+mod rows;
+
+use std::borrow::Cow;
+use std::ops::Range;
 
 use candle_core::{Result, bail};
 use half::bf16;
 use rayon::prelude::*;
 
+use self::q8::Q8;
+use self::rows::{Dense, Rows};
 use crate::ops::gemm::{Into, Mat, Threads, gemm};
-use crate::ops::rows::dot;
 
 /// Rows of x up to which each weight is read once and used for all of them, every row by itself: what comes out does
 /// not depend on how many rows there are.
@@ -27,39 +37,7 @@ pub struct Matrix {
 enum Values {
     F32(Vec<f32>),
     Bf16(Vec<bf16>),
-}
-
-/// A number as it is kept.
-trait Number: Copy + Send + Sync {
-    /// The sum of products with numbers.
-    fn dot(weights: &[Self], x: &[f32]) -> f32;
-}
-
-impl Number for f32 {
-    fn dot(weights: &[Self], x: &[f32]) -> f32 {
-        dot(weights, x)
-    }
-}
-
-impl Number for bf16 {
-    fn dot(weights: &[Self], x: &[f32]) -> f32 {
-        const LANES: usize = 32;
-        let mut sums = [0f32; LANES];
-        let (w, x) = (weights.chunks_exact(LANES), x.chunks_exact(LANES));
-        let rest: f32 = w.remainder().iter().zip(x.remainder()).map(|(w, x)| widen(*w) * x).sum();
-        for (w, x) in w.zip(x) {
-            for ((sum, w), x) in sums.iter_mut().zip(w).zip(x) {
-                *sum += widen(*w) * x;
-            }
-        }
-        sums.iter().sum::<f32>() + rest
-    }
-}
-
-/// A bf16 is the upper half of an f32.
-#[inline(always)]
-fn widen(value: bf16) -> f32 {
-    f32::from_bits(u32::from(value.to_bits()) << 16)
+    Q8(Q8),
 }
 
 impl Matrix {
@@ -86,7 +64,18 @@ impl Matrix {
         Ok(Self { rows, columns, values })
     }
 
-    /// Matrices of as many columns, one below the other.
+    /// The matrix rounded to eight bits a number with a scale for every 32 (Q8_0); one whose rows are no multiple of
+    /// 32 stays as it is.
+    #[must_use]
+    pub fn in_eight_bits(self) -> Self {
+        if matches!(self.values, Values::Q8(_)) || !Q8::fits(self.columns) {
+            return self;
+        }
+        let rounded = Q8::round(self.rows, self.columns, |rows| self.widened(rows));
+        Self { values: Values::Q8(rounded), ..self }
+    }
+
+    /// Matrices of as many columns, one below the other. They keep their numbers where all are kept alike.
     ///
     /// # Errors
     /// When their columns differ.
@@ -95,23 +84,23 @@ impl Matrix {
         if parts.iter().any(|part| part.columns != columns) {
             bail!("matrices of different widths cannot be stacked");
         }
-        let rows = parts.iter().map(|part| part.rows).sum();
-        let all_bf16 = parts.iter().all(|part| matches!(part.values, Values::Bf16(_)));
-        let values = if all_bf16 {
-            let narrow = |part: Self| match part.values {
-                Values::Bf16(values) => values,
-                Values::F32(_) => Vec::new(),
-            };
-            Values::Bf16(parts.into_iter().flat_map(narrow).collect())
-        } else {
-            let wide = |part: Self| match part.values {
-                Values::F32(values) => values,
-                Values::Bf16(values) => values.into_iter().map(widen).collect(),
-            };
-            Values::F32(parts.into_iter().flat_map(wide).collect())
-        };
-        let len = rows * columns;
-        Self::new(len, [rows, columns], values)
+        let mut parts = parts.into_iter();
+        let Some(mut stack) = parts.next() else { bail!("there are no matrices to stack") };
+        for part in parts {
+            match (&mut stack.values, part.values) {
+                (Values::F32(stack), Values::F32(part)) => stack.extend(part),
+                (Values::Bf16(stack), Values::Bf16(part)) => stack.extend(part),
+                (Values::Q8(stack), Values::Q8(part)) => stack.extend(part),
+                (_, values) => {
+                    let part = Self { values, ..part };
+                    let mut both = stack.widened(0..stack.rows).into_owned();
+                    both.extend_from_slice(&part.widened(0..part.rows));
+                    stack.values = Values::F32(both);
+                }
+            }
+            stack.rows += part.rows;
+        }
+        Ok(stack)
     }
 
     /// Rows.
@@ -126,19 +115,21 @@ impl Matrix {
         match &self.values {
             Values::F32(values) => size_of_val(values.as_slice()),
             Values::Bf16(values) => size_of_val(values.as_slice()),
+            Values::Q8(values) => values.bytes(),
         }
     }
 
     /// Writes a row, widened.
     pub(super) fn copy_row(&self, row: usize, out: &mut [f32]) {
-        let range = row * self.columns..(row + 1) * self.columns;
+        out.copy_from_slice(&self.widened(row..row + 1));
+    }
+
+    fn widened(&self, rows: Range<usize>) -> Cow<'_, [f32]> {
+        let columns = self.columns;
         match &self.values {
-            Values::F32(values) => out.copy_from_slice(&values[range]),
-            Values::Bf16(values) => {
-                for (out, value) in out.iter_mut().zip(&values[range]) {
-                    *out = widen(*value);
-                }
-            }
+            Values::F32(values) => Cow::Borrowed(&values[rows.start * columns..rows.end * columns]),
+            Values::Bf16(values) => Cow::Owned(Dense { values, columns }.widened(rows).into_owned()),
+            Values::Q8(values) => values.widened(rows),
         }
     }
 
@@ -150,17 +141,18 @@ impl Matrix {
         if !x.len().is_multiple_of(self.columns) || bias.is_some_and(|bias| bias.len() != self.rows) {
             bail!("a map from {} to {} was given {} numbers", self.columns, self.rows, x.len());
         }
-        let count = x.len() / self.columns;
+        let (count, columns) = (x.len() / self.columns, self.columns);
         let mut y = match (&self.values, count) {
-            (Values::F32(w), 0..=FEW) => self.few(w, x, count),
-            (Values::Bf16(w), 0..=FEW) => self.few(w, x, count),
+            (Values::F32(values), 0..=FEW) => self.few(&Dense { values, columns }, x),
+            (Values::Bf16(values), 0..=FEW) => self.few(&Dense { values, columns }, x),
+            (Values::Q8(values), 0..=FEW) => self.few(values, x),
             (Values::F32(w), _) => {
                 let mut y = vec![0.0; count * self.rows];
                 let (x, w) = (Mat::new(x, count, self.columns), Mat::new(w, self.rows, self.columns));
                 gemm(&mut y, self.rows, Into::Set, 1.0, x, w.t(), Threads::All)?;
                 y
             }
-            (Values::Bf16(w), _) => self.widened(w, x, count)?,
+            _ => self.by_panels(x, count)?,
         };
         if let Some(bias) = bias {
             for y in y.chunks_exact_mut(self.rows) {
@@ -171,21 +163,21 @@ impl Matrix {
     }
 
     /// Row by row of the weights.
-    fn few<T: Number>(&self, weights: &[T], x: &[f32], count: usize) -> Vec<f32> {
+    fn few<R: Rows>(&self, weights: &R, x: &[f32]) -> Vec<f32> {
+        let x: Vec<R::X<'_>> = x.chunks_exact(self.columns).map(|x| weights.prepare(x)).collect();
+        let count = x.len();
         if count == 0 {
             return Vec::new();
         }
         // [rows, count]: a thread's results lie side by side.
         let mut by_weight = vec![0.0; self.rows * count];
-        by_weight.par_chunks_mut(ROWS * count).zip(weights.par_chunks(ROWS * self.columns)).for_each(
-            |(y, weights)| {
-                for (y, row) in y.chunks_exact_mut(count).zip(weights.chunks_exact(self.columns)) {
-                    for (y, x) in y.iter_mut().zip(x.chunks_exact(self.columns)) {
-                        *y = T::dot(row, x);
-                    }
+        by_weight.par_chunks_mut(ROWS * count).enumerate().for_each(|(part, y)| {
+            for (row, y) in y.chunks_exact_mut(count).enumerate() {
+                for (y, x) in y.iter_mut().zip(&x) {
+                    *y = weights.dot(part * ROWS + row, x);
                 }
-            },
-        );
+            }
+        });
         if count == 1 {
             return by_weight;
         }
@@ -199,14 +191,14 @@ impl Matrix {
     }
 
     /// A panel of weights at a time, widened and multiplied by one thread.
-    fn widened(&self, weights: &[bf16], x: &[f32], count: usize) -> Result<Vec<f32>> {
+    fn by_panels(&self, x: &[f32], count: usize) -> Result<Vec<f32>> {
         let x = Mat::new(x, count, self.columns);
-        let panels = weights.par_chunks(PANEL * self.columns).map(|panel| {
-            let wide: Vec<f32> = panel.iter().copied().map(widen).collect();
-            let rows = panel.len() / self.columns;
-            let mut y = vec![0.0; count * rows];
-            let panel = Mat::new(&wide, rows, self.columns);
-            gemm(&mut y, rows, Into::Set, 1.0, x, panel.t(), Threads::One)?;
+        let panels = (0..self.rows.div_ceil(PANEL)).into_par_iter().map(|panel| {
+            let rows = panel * PANEL..self.rows.min((panel + 1) * PANEL);
+            let wide = self.widened(rows.clone());
+            let mut y = vec![0.0; count * rows.len()];
+            let panel = Mat::new(&wide, rows.len(), self.columns);
+            gemm(&mut y, rows.len(), Into::Set, 1.0, x, panel.t(), Threads::One)?;
             Ok(y)
         });
         let panels: Vec<Vec<f32>> = panels.collect::<Result<_>>()?;
@@ -272,6 +264,36 @@ mod tests {
         let together = matrix.product(&x, None).unwrap();
         for (x, together) in x.chunks(100).zip(together.chunks(40)) {
             assert_eq!(matrix.product(x, None).unwrap(), together);
+        }
+    }
+
+    #[test]
+    fn eight_bits_give_the_product_up_to_their_rounding() {
+        let (rows, columns) = (300, 96);
+        let wide = numbers(rows * columns, 1);
+        let matrix = Matrix::f32(wide.clone(), [rows, columns]).unwrap().in_eight_bits();
+        assert_eq!(matrix.bytes(), rows * columns * 34 / 32);
+        for count in [1, FEW, FEW + 1] {
+            let x = numbers(count * columns, 2);
+            let y = matrix.product(&x, None).unwrap();
+            for (y, plain) in y.iter().zip(expected(&wide, &x, rows, columns)) {
+                assert!((y - plain).abs() < 0.05, "{count} rows: {y}, {plain}");
+            }
+        }
+    }
+
+    #[test]
+    fn rows_that_eight_bits_cannot_hold_and_mixed_stacks_stay_right() {
+        let odd = Matrix::f32(numbers(2 * 33, 1), [2, 33]).unwrap();
+        assert_eq!(odd.clone().in_eight_bits().bytes(), odd.bytes());
+        let first = Matrix::f32(numbers(2 * 64, 1), [2, 64]).unwrap();
+        let second = Matrix::f32(numbers(3 * 64, 2), [3, 64]).unwrap();
+        let stack = |parts| Matrix::stack(parts).unwrap().product(&numbers(64, 3), None).unwrap();
+        let plain = stack(vec![first.clone(), second.clone()]);
+        let mixed = stack(vec![first.clone().in_eight_bits(), second.clone()]);
+        let eight = stack(vec![first.in_eight_bits(), second.in_eight_bits()]);
+        for ((plain, mixed), eight) in plain.iter().zip(mixed).zip(eight) {
+            assert!((plain - mixed).abs() < 0.05 && (plain - eight).abs() < 0.05);
         }
     }
 

@@ -1,0 +1,263 @@
+//! Weights of eight bits: Q8_0 of ggml. 32 numbers of a row share a scale `d = max|w| / 127` kept as f16, and each is
+//! kept as `round(w / d)`. Scales and numbers lie apart, so that numbers stay aligned. x is brought into the same form
+//! before it is multiplied, with scales of f32.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use half::f16;
+use rayon::prelude::*;
+
+use super::rows::Rows;
+
+/// Numbers that share a scale.
+pub(super) const GROUP: usize = 32;
+const GREATEST: f32 = 127.0;
+
+/// Weights `[rows, columns]`; `columns` is a multiple of [`GROUP`].
+#[derive(Debug, Clone)]
+pub(super) struct Q8 {
+    columns: usize,
+    /// `[rows, columns / GROUP]`
+    scales: Vec<f16>,
+    /// `[rows, columns]`
+    numbers: Vec<i8>,
+}
+
+/// A row of x: scales and sums `[columns / GROUP]`, numbers `[columns]`.
+pub(super) struct Row {
+    scales: Vec<f32>,
+    sums: Vec<i32>,
+    numbers: Vec<i8>,
+}
+
+impl Q8 {
+    /// Whether rows of so many numbers can be kept so.
+    pub(super) fn fits(columns: usize) -> bool {
+        columns.is_multiple_of(GROUP)
+    }
+
+    /// Rounds rows of `columns` numbers, given as f32 by range.
+    pub(super) fn round<'a>(
+        rows: usize,
+        columns: usize,
+        widened: impl Fn(Range<usize>) -> Cow<'a, [f32]> + Sync,
+    ) -> Self {
+        let mut scales = vec![f16::ZERO; rows * columns / GROUP];
+        let mut numbers = vec![0; rows * columns];
+        let by_row = scales.par_chunks_mut(columns / GROUP).zip(numbers.par_chunks_mut(columns));
+        by_row.enumerate().for_each(|(row, (scales, numbers))| {
+            let values = widened(row..row + 1);
+            let groups = values.chunks_exact(GROUP).zip(numbers.chunks_exact_mut(GROUP));
+            for (scale, (values, numbers)) in scales.iter_mut().zip(groups) {
+                *scale = f16::from_f32(round(values, numbers));
+            }
+        });
+        Self { columns, scales, numbers }
+    }
+
+    /// Appends the rows of another of as many columns.
+    pub(super) fn extend(&mut self, other: Self) {
+        self.scales.extend(other.scales);
+        self.numbers.extend(other.numbers);
+    }
+
+    /// Bytes that a product reads.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(self.scales.as_slice()) + self.numbers.len()
+    }
+
+    fn row(&self, row: usize) -> (&[f16], &[i8]) {
+        let groups = self.columns / GROUP;
+        let numbers = &self.numbers[row * self.columns..(row + 1) * self.columns];
+        (&self.scales[row * groups..(row + 1) * groups], numbers)
+    }
+}
+
+/// Rounds a group; gives its scale.
+fn round(values: &[f32], numbers: &mut [i8]) -> f32 {
+    let greatest = values.iter().fold(0f32, |greatest, value| greatest.max(value.abs()));
+    let scale = greatest / GREATEST;
+    let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+    for (number, value) in numbers.iter_mut().zip(values) {
+        *number = (value * inverse).round() as i8;
+    }
+    // What is not a number has to stay visible in the product.
+    if values.iter().all(|value| value.is_finite()) { scale } else { f32::NAN }
+}
+
+impl Rows for Q8 {
+    type X<'x> = Row;
+
+    fn prepare(&self, x: &[f32]) -> Row {
+        let mut numbers = vec![0; x.len()];
+        let groups = x.chunks_exact(GROUP).zip(numbers.chunks_exact_mut(GROUP));
+        let scales = groups.map(|(x, numbers)| round(x, numbers)).collect();
+        let sum = |numbers: &[i8]| numbers.iter().copied().map(i32::from).sum();
+        let sums = numbers.chunks_exact(GROUP).map(sum).collect();
+        Row { scales, sums, numbers }
+    }
+
+    fn dot(&self, row: usize, x: &Row) -> f32 {
+        let (scales, numbers) = self.row(row);
+        #[cfg(target_arch = "x86_64")]
+        if vnni::available() {
+            return vnni::dot(scales, numbers, x);
+        }
+        plain(scales, numbers, x)
+    }
+
+    fn widened(&self, rows: Range<usize>) -> Cow<'_, [f32]> {
+        let mut values = Vec::with_capacity(rows.len() * self.columns);
+        for row in rows {
+            let (scales, numbers) = self.row(row);
+            for (scale, numbers) in scales.iter().zip(numbers.chunks_exact(GROUP)) {
+                let scale = scale.to_f32();
+                values.extend(numbers.iter().map(|number| scale * f32::from(*number)));
+            }
+        }
+        Cow::Owned(values)
+    }
+}
+
+/// The definition.
+fn plain(scales: &[f16], numbers: &[i8], x: &Row) -> f32 {
+    let groups = numbers.chunks_exact(GROUP).zip(x.numbers.chunks_exact(GROUP));
+    let scales = scales.iter().zip(&x.scales);
+    let group = |((w, x), (w_scale, x_scale)): ((&[i8], &[i8]), (&f16, &f32))| {
+        let sum: i32 = w.iter().zip(x).map(|(w, x)| i32::from(*w) * i32::from(*x)).sum();
+        sum as f32 * w_scale.to_f32() * x_scale
+    };
+    groups.zip(scales).map(group).sum()
+}
+
+/// The same with the byte products of AVX-512.
+#[cfg(target_arch = "x86_64")]
+mod vnni {
+    use std::arch::x86_64::*;
+
+    use half::f16;
+
+    use super::{GROUP, Row};
+
+    /// Groups whose scales fill a register.
+    const SCALES: usize = 16;
+    /// Numbers that fill a register: two groups.
+    const NUMBERS: usize = 2 * GROUP;
+
+    pub(super) fn available() -> bool {
+        is_x86_feature_detected!("avx512vnni")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512f")
+    }
+
+    /// Scales `[groups]` and numbers `[groups * GROUP]` of a row of weights with a row of x as long.
+    pub(super) fn dot(scales: &[f16], numbers: &[i8], x: &Row) -> f32 {
+        let groups = scales.len();
+        assert!(numbers.len() == groups * GROUP && x.numbers.len() == numbers.len());
+        assert!(x.scales.len() == groups && x.sums.len() == groups);
+        // SAFETY: the caller asked `available`; all slices hold the same number of groups, as was just checked, and
+        // `sum` reads nothing beyond them.
+        #[allow(unsafe_code)]
+        unsafe {
+            sum(scales, numbers, x)
+        }
+    }
+
+    #[allow(unsafe_code)]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    unsafe fn sum(scales: &[f16], numbers: &[i8], x: &Row) -> f32 {
+        let groups = scales.len();
+        let mut total = _mm512_setzero_ps();
+        // Lanes 0..8 belong to a register's first group, 8..16 to its second.
+        let halves = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
+        let (two, sign) = (_mm512_set1_epi32(2), _mm512_set1_epi8(i8::MIN));
+        for first in (0..groups).step_by(SCALES) {
+            let count = SCALES.min(groups - first);
+            let mask = u16::MAX >> (SCALES - count);
+            // SAFETY: masked loads read `count` groups from `first` on; numbers are read up to the last group.
+            let (w_scales, x_scales, sums) = unsafe {
+                (
+                    _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, scales.as_ptr().add(first).cast())),
+                    _mm512_maskz_loadu_ps(mask, x.scales.as_ptr().add(first)),
+                    _mm512_maskz_loadu_epi32(mask, x.sums.as_ptr().add(first)),
+                )
+            };
+            let scale = _mm512_mul_ps(w_scales, x_scales);
+            // Bytes of w are read as w + 128: 128 times the sum of x comes off, an eighth of it in each lane.
+            let excess = _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32::<4>(sums));
+            let mut lanes = halves;
+            for group in (first..first + count).step_by(2) {
+                let at = group * GROUP;
+                let (w, x) = unsafe {
+                    let (w, x) = (numbers.as_ptr().add(at), x.numbers.as_ptr().add(at));
+                    if group + 1 < groups {
+                        (_mm512_loadu_si512(w.cast()), _mm512_loadu_si512(x.cast()))
+                    } else {
+                        let mask = u64::MAX >> (NUMBERS - GROUP);
+                        (_mm512_maskz_loadu_epi8(mask, w), _mm512_maskz_loadu_epi8(mask, x))
+                    }
+                };
+                let sum = _mm512_dpbusd_epi32(
+                    _mm512_permutexvar_epi32(lanes, excess),
+                    _mm512_xor_si512(w, sign),
+                    x,
+                );
+                total = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_permutexvar_ps(lanes, scale), total);
+                lanes = _mm512_add_epi32(lanes, two);
+            }
+        }
+        _mm512_reduce_add_ps(total)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(count: usize, seed: u32) -> Vec<f32> {
+        let step = |i: u32| (i.wrapping_mul(2_654_435_761).wrapping_add(seed) >> 16) as f32 / 65_536.0 - 0.5;
+        (0..count as u32).map(step).collect()
+    }
+
+    fn rounded(values: &[f32], columns: usize) -> Q8 {
+        let row = |rows: Range<usize>| Cow::Borrowed(&values[rows.start * columns..rows.end * columns]);
+        Q8::round(values.len() / columns, columns, row)
+    }
+
+    #[test]
+    fn rounding_stays_within_half_a_step() {
+        let values = numbers(4 * 96, 3);
+        let q8 = rounded(&values, 96);
+        assert_eq!(q8.bytes(), 4 * 96 + 4 * 3 * 2);
+        for (value, kept) in values.iter().zip(q8.widened(0..4).iter()) {
+            assert!((value - kept).abs() <= 0.5 / 127.0 * 0.501 + 5e-4 * value.abs());
+        }
+    }
+
+    #[test]
+    fn every_length_gives_the_definition() {
+        for groups in [1, 2, 3, 15, 16, 17, 32, 43] {
+            let columns = groups * GROUP;
+            let (w, x) = (rounded(&numbers(2 * columns, 1), columns), numbers(columns, 2));
+            let x = w.prepare(&x);
+            for row in 0..2 {
+                let (scales, numbers) = w.row(row);
+                let expected = plain(scales, numbers, &x);
+                assert!((w.dot(row, &x) - expected).abs() < 1e-4, "{groups} groups");
+            }
+        }
+    }
+
+    #[test]
+    fn zeros_and_what_is_not_a_number_stay_what_they_are() {
+        let w = rounded(&numbers(64, 1), 64);
+        assert_eq!(w.dot(0, &w.prepare(&[0.0; 64])), 0.0);
+        let mut x = numbers(64, 2);
+        x[40] = f32::NAN;
+        assert!(w.dot(0, &w.prepare(&x)).is_nan());
+        x[40] = f32::INFINITY;
+        assert!(!w.dot(0, &w.prepare(&x)).is_finite());
+    }
+}
