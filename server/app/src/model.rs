@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use loupe_mllm::checkpoint::Files;
 use loupe_mllm::engine::Decoder;
-use loupe_mllm::{Engine, Limits, Loaded};
+use loupe_mllm::{Engine, Limits, Loaded, WeightFormat};
 use rust_embed::Embed;
 
 use crate::remote::{KEY, Remote, RemoteSpec, SpecError};
@@ -71,6 +71,14 @@ impl ModelError {
     }
 }
 
+/// Reads a weight format from the command line.
+///
+/// # Errors
+/// Names the formats when it is none.
+pub fn weight_format(name: &str) -> Result<WeightFormat, String> {
+    WeightFormat::named(name).ok_or_else(|| format!("write {}", WeightFormat::NAMES))
+}
+
 impl ModelSpec {
     /// Reads `pocket` or a folder.
     #[must_use]
@@ -96,22 +104,22 @@ impl ModelSpec {
         }
     }
 
-    /// Opens the model, or connects to the servers that have it. Takes seconds.
+    /// Opens the model with its weights in `format`, or connects to the servers that have it. Takes seconds.
     ///
     /// # Errors
     /// [`ModelError`].
-    pub async fn open(&self) -> Result<Arc<dyn Decoder>, ModelError> {
+    pub async fn open(&self, format: WeightFormat) -> Result<Arc<dyn Decoder>, ModelError> {
         if let Self::Remote(spec) = self {
             let key = std::env::var(KEY).ok().filter(|key| !key.is_empty());
             return Ok(Arc::new(Remote::connect(spec, key).await?));
         }
         let spec = self.clone();
-        let opened = tokio::task::spawn_blocking(move || spec.open_here()).await;
+        let opened = tokio::task::spawn_blocking(move || spec.open_here(format)).await;
         opened.map_err(|error| ModelError::Thread(std::io::Error::other(error)))?
     }
 
-    fn open_here(&self) -> Result<Arc<dyn Decoder>, ModelError> {
-        let loaded = Loaded::open_for_serving(&self.files()?)?;
+    fn open_here(&self, format: WeightFormat) -> Result<Arc<dyn Decoder>, ModelError> {
+        let loaded = Loaded::open_for_serving(&self.files()?, format)?;
         Ok(Arc::new(Engine::start(loaded, Limits::default()).map_err(ModelError::Thread)?))
     }
 }

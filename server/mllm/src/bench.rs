@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::config::TextConfig;
 use crate::lm::{BLOCK, Batch, BlockId, KvPool, LanguageModel, Matrix, Segment};
-use crate::weights::Weights;
+use crate::weights::{Formatted, WeightFormat, Weights};
 
 /// Bytes that are read to find how fast memory is: more than any cache holds.
 const READ_BYTES: usize = 1 << 30;
@@ -154,11 +154,11 @@ impl Weights for RandomWeights {
     }
 }
 
-/// The language model of Qwen2.5-VL 3B with random weights.
+/// The language model of Qwen2.5-VL 3B with random weights in `format`; stored are bf16.
 ///
 /// # Errors
 /// When memory does not suffice.
-pub fn shape_3b() -> crate::Result<LanguageModel> {
+pub fn shape_3b(format: WeightFormat) -> crate::Result<LanguageModel> {
     let text = TextConfig {
         vocab_size: 151_936,
         hidden_size: 2048,
@@ -171,5 +171,5 @@ pub fn shape_3b() -> crate::Result<LanguageModel> {
         mrope_section: vec![16, 24, 24],
         max_positions: 128_000,
     };
-    LanguageModel::load(&text, true, &RandomWeights)
+    LanguageModel::load(&text, true, &Formatted { weights: &RandomWeights, format })
 }

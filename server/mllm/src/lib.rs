@@ -37,3 +37,4 @@ pub use candle_core::Device;
 pub use decode::{Engine, Limits};
 pub use error::{Error, Result};
 pub use loaded::{Loaded, Served};
+pub use weights::WeightFormat;

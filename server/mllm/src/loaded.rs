@@ -12,6 +12,7 @@ use crate::lm::LanguageModel;
 use crate::model::{Qwen2_5Vl, Vision};
 use crate::picture::Preprocessor;
 use crate::tokenizer::{MESSAGE_END, Tokenizer};
+use crate::weights::{Formatted, WeightFormat};
 
 /// Everything a checkpoint holds, checked against each other.
 #[derive(Debug, Clone)]
@@ -48,14 +49,15 @@ impl Loaded {
 }
 
 impl Loaded<Served> {
-    /// Opens a checkpoint for decoding, as [`Loaded::open`] does.
+    /// Opens a checkpoint for decoding, as [`Loaded::open`] does; the language model's matrices are kept in `format`.
     ///
     /// # Errors
     /// As for [`Loaded::open`].
-    pub fn open_for_serving(files: &Files) -> Result<Self> {
+    pub fn open_for_serving(files: &Files, format: WeightFormat) -> Result<Self> {
         Self::with(files, |config| {
             let store = Store::open(files, &Device::Cpu)?;
-            let language = LanguageModel::load(&config.text, config.tied, &store)?;
+            let language =
+                LanguageModel::load(&config.text, config.tied, &Formatted { weights: &store, format })?;
             Ok(Served { language, vision: Vision::load(&config.vision, &store)? })
         })
     }

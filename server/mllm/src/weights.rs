@@ -26,6 +26,51 @@ pub trait Weights {
     }
 }
 
+/// In which numbers a model's matrices are kept while it decodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WeightFormat {
+    /// As the checkpoint stores them: bf16 or f32.
+    #[default]
+    Stored,
+    /// Eight bits a number, rounded when the model is opened: half the memory of bf16, and nearly twice the speed.
+    Q8_0,
+}
+
+impl WeightFormat {
+    /// How formats are written.
+    pub const NAMES: &'static str = "`stored` or `q8_0`";
+
+    /// The format of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "stored" => Some(Self::Stored),
+            "q8_0" => Some(Self::Q8_0),
+            _ => None,
+        }
+    }
+}
+
+/// Weights whose matrices are brought into a format.
+pub(crate) struct Formatted<'a> {
+    pub(crate) weights: &'a dyn Weights,
+    pub(crate) format: WeightFormat,
+}
+
+impl Weights for Formatted<'_> {
+    fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        self.weights.get(name, shape)
+    }
+
+    fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Matrix> {
+        let matrix = self.weights.matrix(name, shape)?;
+        Ok(match self.format {
+            WeightFormat::Stored => matrix,
+            WeightFormat::Q8_0 => matrix.in_eight_bits(),
+        })
+    }
+}
+
 /// Weights below a prefix: `visual.blocks.3`, then `attn.qkv.weight`.
 #[derive(Clone)]
 pub(crate) struct Scope<'a> {

@@ -64,7 +64,12 @@ pub async fn run(args: AskArgs) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(&flags)?;
     logging::start(&settings.log)?;
     let search = search::open(&settings)?;
-    let agent = Agent::new(settings.model.open().await?, search.text, search.image, AgentConfig::default())?;
+    let agent = Agent::new(
+        settings.model.open(settings.weights).await?,
+        search.text,
+        search.image,
+        AgentConfig::default(),
+    )?;
     let host = TerminalHost::new(args.json);
     let cancel = CancellationToken::new();
     let on_interrupt = cancel.clone();

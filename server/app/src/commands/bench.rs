@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use clap::Subcommand;
 use futures::StreamExt;
-use loupe_mllm::Loaded;
 use loupe_mllm::bench::{self, DecodeFigure, PrefillFigure};
 use loupe_mllm::engine::{Completion, Decoder, GenerateRequest, Message, Role, Sampling};
 use loupe_mllm::lm::LanguageModel;
+use loupe_mllm::{Loaded, WeightFormat};
 use serde::Serialize;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::sync::CancellationToken;
 
 use crate::logging;
-use crate::model::ModelSpec;
+use crate::model::{ModelSpec, weight_format};
 
 /// The random model that can be measured instead of a checkpoint.
 const RANDOM_3B: &str = "random:3b";
@@ -29,6 +29,9 @@ pub struct BenchArgs {
     /// Write one line of JSON per figure
     #[arg(long, global = true)]
     json: bool,
+    /// Numbers that the weights are kept in: `stored` or `q8_0`; several are measured one after the other
+    #[arg(long, global = true, value_delimiter = ',', default_value = "stored", value_parser = weight_format)]
+    weights: Vec<WeightFormat>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -98,27 +101,34 @@ struct ServeFigure {
 pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
     logging::start("error")?;
     let out = Out { json: args.json };
-    match args.what {
+    for format in args.weights {
+        measure(&args.what, format, &out).await?;
+    }
+    Ok(())
+}
+
+async fn measure(what: &What, format: WeightFormat, out: &Out) -> anyhow::Result<()> {
+    match what {
         What::Decode { model, batch, context, steps } => {
-            let model = language(&model)?;
+            let model = language(model, format)?;
             let limit = bench::read_limit();
             out.line(&limit_line(limit), &serde_json::json!({ "read_limit_bytes_per_second": limit }))?;
             for batch in batch {
-                let figure = bench::decode(&model, batch, context, steps, limit)?;
+                let figure = bench::decode(&model, *batch, *context, *steps, limit)?;
                 out.line(&decode_line(&figure), &figure)?;
             }
         }
         What::Prefill { model, tokens, runs } => {
-            let model = language(&model)?;
+            let model = language(model, format)?;
             for tokens in tokens {
-                let figure = bench::prefill(&model, tokens, runs)?;
+                let figure = bench::prefill(&model, *tokens, *runs)?;
                 out.line(&prefill_line(&figure), &figure)?;
             }
         }
         What::Serve { model, people, questions, tokens } => {
             for people in people {
-                let decoder = ModelSpec::parse(&model).open().await?;
-                let figure = serve(decoder, people, questions, tokens).await?;
+                let decoder = ModelSpec::parse(model).open(format).await?;
+                let figure = serve(decoder, *people, *questions, *tokens).await?;
                 out.line(&serve_line(&figure), &figure)?;
             }
         }
@@ -126,11 +136,11 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn language(model: &str) -> anyhow::Result<LanguageModel> {
+fn language(model: &str, format: WeightFormat) -> anyhow::Result<LanguageModel> {
     if model == RANDOM_3B {
-        return Ok(bench::shape_3b()?);
+        return Ok(bench::shape_3b(format)?);
     }
-    Ok(Loaded::open_for_serving(&ModelSpec::parse(model).files()?)?.model.language)
+    Ok(Loaded::open_for_serving(&ModelSpec::parse(model).files()?, format)?.model.language)
 }
 
 /// Where figures go.

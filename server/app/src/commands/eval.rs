@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use loupe_mllm::WeightFormat;
 use loupe_search::local::{Index, LocalImage, LocalText};
 use loupe_shared::protocol::Workflow;
 use loupe_train::dataset::file;
@@ -12,7 +13,7 @@ use loupe_train::eval::report::Report;
 use loupe_train::eval::run::{Evaluation, Scored};
 
 use crate::logging;
-use crate::model::ModelSpec;
+use crate::model::{ModelSpec, weight_format};
 
 /// Arguments of `loupe eval`.
 #[derive(Debug, clap::Args)]
@@ -29,6 +30,9 @@ pub struct EvalArgs {
     /// Checkpoint folder or `pocket`
     #[arg(long, default_value = "pocket")]
     model: String,
+    /// Numbers that the weights are kept in: `stored` or `q8_0`
+    #[arg(long, default_value = "stored", value_parser = weight_format)]
+    weights: WeightFormat,
     /// Folder of the local index to search
     #[arg(long, value_name = "DIR")]
     index: PathBuf,
@@ -73,7 +77,7 @@ pub async fn run(args: EvalArgs) -> anyhow::Result<()> {
     logging::start("error")?;
     let mut records = file::read(&args.data)?;
     records.truncate(args.limit.unwrap_or(usize::MAX));
-    let decoder = ModelSpec::parse(&args.model).open().await?;
+    let decoder = ModelSpec::parse(&args.model).open(args.weights).await?;
     let name = decoder.info().name.clone();
     let index = Arc::new(Index::open(&args.index)?);
     let (text, image) = (Arc::new(LocalText::new(index.clone())), Arc::new(LocalImage::new(index)));

@@ -20,6 +20,10 @@ pub struct Flags {
     #[arg(long, value_name = "MODEL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// Numbers that the model's weights are kept in: `stored`, or `q8_0` for half of bf16's memory [default: stored]
+    #[arg(long, value_name = "FORMAT", conflicts_with = "engine")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weights: Option<String>,
     /// Servers that decode instead: `openai:URL[,URL…][#model]`, as in openai:http://host:8000/v1
     #[arg(long, value_name = "ENGINE")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,6 +59,7 @@ pub struct Flags {
 #[serde(deny_unknown_fields)]
 pub(super) struct Raw {
     pub(super) model: String,
+    pub(super) weights: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) engine: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,8 +78,9 @@ pub(super) struct Raw {
 }
 
 /// The names that the environment may set, each as `LOUPE_NAME`. Other variables of that form belong to the build.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 11] = [
     "model",
+    "weights",
     "engine",
     "dialect",
     "data",
@@ -90,6 +96,7 @@ impl Default for Raw {
     fn default() -> Self {
         Self {
             model: "pocket".to_owned(),
+            weights: "stored".to_owned(),
             engine: None,
             dialect: None,
             data: None,

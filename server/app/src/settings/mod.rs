@@ -9,9 +9,10 @@ use std::path::PathBuf;
 
 pub use layers::{Flags, SettingsError};
 use layers::{Raw, invalid};
+use loupe_mllm::WeightFormat;
 use url::Url;
 
-use crate::model::ModelSpec;
+use crate::model::{ModelSpec, weight_format};
 use crate::remote::RemoteSpec;
 
 /// Where providers are searched, as written: `local:DIR` or `searxng:URL`.
@@ -22,6 +23,8 @@ pub type ProviderText = String;
 pub struct Settings {
     /// The model.
     pub model: ModelSpec,
+    /// In which numbers its weights are kept.
+    pub weights: WeightFormat,
     /// The data folder.
     pub data: PathBuf,
     /// Where to listen.
@@ -60,6 +63,8 @@ impl Settings {
         let image_search = raw.image_search.clone().unwrap_or(image_default);
         Ok(Self {
             model: model(&raw)?,
+            weights: weight_format(&raw.weights)
+                .map_err(|advice| invalid("weights", &raw.weights, advice))?,
             data,
             listen: listen_address(&raw.listen)?,
             search,

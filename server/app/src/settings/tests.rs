@@ -39,6 +39,14 @@ fn nothing_has_to_be_set() {
 }
 
 #[test]
+fn weights_are_kept_in_a_known_format() {
+    let weights = |name: &str| Settings::check(Raw { weights: name.into(), ..raw() });
+    assert_eq!(weights("q8_0").unwrap().weights, WeightFormat::Q8_0);
+    let error = weights("q9").unwrap_err().to_string();
+    assert!(error.contains("`stored` or `q8_0`"), "{error}");
+}
+
+#[test]
 fn an_engine_decodes_instead_of_the_model() {
     let engine = |text: &str| Settings::check(Raw { engine: Some(text.into()), ..raw() });
     let settings = engine("openai:http://a:8000/v1,http://b:8000/v1#qwen").unwrap();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use loupe_mllm::checkpoint::Files;
 use loupe_mllm::engine::{Message, Part, Role};
-use loupe_mllm::{Engine, Error, Limits, Loaded, Served};
+use loupe_mllm::{Engine, Error, Limits, Loaded, Served, WeightFormat};
 use loupe_shared::pixels::Rgb8;
 use serde::Deserialize;
 
@@ -44,7 +44,12 @@ pub(crate) fn start_within(name: &str, limits: Limits) -> Engine {
 
 /// Opens whatever lies in a folder, for decoding.
 pub(crate) fn serving(path: &Path) -> Result<Loaded<Served>, Error> {
-    Loaded::open_for_serving(&Files::folder(path))
+    serving_in(path, WeightFormat::Stored)
+}
+
+/// Opens whatever lies in a folder, for decoding with weights in a format.
+pub(crate) fn serving_in(path: &Path, format: WeightFormat) -> Result<Loaded<Served>, Error> {
+    Loaded::open_for_serving(&Files::folder(path), format)
 }
 
 /// Opens whatever lies in a folder.

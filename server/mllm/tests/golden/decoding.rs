@@ -3,9 +3,9 @@
 use candle_core::{Device, Tensor};
 use loupe_mllm::engine::Message;
 use loupe_mllm::lm::{BLOCK, Batch, BlockId, KvPool, Segment};
-use loupe_mllm::{Loaded, Served};
+use loupe_mllm::{Loaded, Served, WeightFormat};
 
-use crate::common::{CHECKPOINTS, conversations, expected, folder, relative_difference, serving};
+use crate::common::{CHECKPOINTS, conversations, expected, folder, relative_difference, serving, serving_in};
 
 const GENERATED: usize = 40;
 
@@ -56,6 +56,38 @@ fn greatest(scores: &[f32]) -> u32 {
     best.0 as u32
 }
 
+/// A pool for a conversation and what it is going to say.
+fn run(loaded: &Loaded<Served>, tokens: usize) -> Run<'_> {
+    let blocks = (tokens + GENERATED).div_ceil(BLOCK);
+    let pool = loaded.model.language.new_pool(blocks);
+    Run { loaded, pool, blocks: (0..blocks as u32).rev().map(BlockId::new).collect(), cached: 0 }
+}
+
+#[test]
+fn eight_bits_change_scores_by_their_rounding_only() {
+    for checkpoint in CHECKPOINTS {
+        let loaded = serving_in(&folder(checkpoint), WeightFormat::Q8_0).expect("a valid checkpoint");
+        let stored = serving(&folder(checkpoint)).expect("a valid checkpoint").model.language.step_bytes();
+        assert!(
+            loaded.model.language.step_bytes() < stored * 3 / 5,
+            "{checkpoint}: weights were not rounded"
+        );
+        let vocab = loaded.model.language.config().vocab_size;
+        for (case, messages) in conversations(checkpoint) {
+            let (embeds, positions, _) = prompt(&loaded, &messages);
+            let (hidden, tokens) = (loaded.model.language.config().hidden_size, positions.len());
+            let mut run = run(&loaded, tokens);
+            // Token by token, so that x is rounded too.
+            let steps = embeds.chunks_exact(hidden).zip(&positions);
+            let scores: Vec<f32> =
+                steps.flat_map(|(embed, position)| run.step(embed.to_vec(), vec![*position])).collect();
+            let got = Tensor::from_vec(scores, (tokens, vocab), &Device::Cpu).expect("scores");
+            let apart = relative_difference(&got, &expected(checkpoint)[&format!("{case}.logits")]);
+            assert!(apart < 0.1, "{checkpoint}/{case}: {apart}");
+        }
+    }
+}
+
 #[test]
 fn scores_and_forty_tokens_are_those_of_transformers() {
     for checkpoint in CHECKPOINTS {
@@ -64,10 +96,8 @@ fn scores_and_forty_tokens_are_those_of_transformers() {
         for (case, messages) in conversations(checkpoint) {
             let (embeds, positions, next) = prompt(&loaded, &messages);
             let vocab = loaded.model.language.config().vocab_size;
-            let (tokens, blocks) = (positions.len(), (positions.len() + GENERATED).div_ceil(BLOCK));
-            let pool = loaded.model.language.new_pool(blocks);
-            let blocks = (0..blocks as u32).rev().map(BlockId::new).collect();
-            let mut run = Run { loaded: &loaded, pool, blocks, cached: 0 };
+            let tokens = positions.len();
+            let mut run = run(&loaded, tokens);
             let mut scores = run.step(embeds, positions);
             let got = Tensor::from_vec(scores.clone(), (tokens, vocab), &Device::Cpu).expect("scores");
             let apart = relative_difference(&got, &expected[&format!("{case}.logits")]);

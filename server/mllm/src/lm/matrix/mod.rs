@@ -14,7 +14,7 @@ use half::bf16;
 use rayon::prelude::*;
 
 use self::q8::Q8;
-use self::rows::{Dense, Rows};
+use self::rows::{Dense, Rows, TOGETHER};
 use crate::ops::gemm::{Into, Mat, Threads, gemm};
 
 /// Rows of x up to which each weight is read once and used for all of them, every row by itself: what comes out does
@@ -172,9 +172,20 @@ impl Matrix {
         // [rows, count]: a thread's results lie side by side.
         let mut by_weight = vec![0.0; self.rows * count];
         by_weight.par_chunks_mut(ROWS * count).enumerate().for_each(|(part, y)| {
-            for (row, y) in y.chunks_exact_mut(count).enumerate() {
+            let first = part * ROWS;
+            let mut together = y.chunks_exact_mut(TOGETHER * count);
+            for (nth, y) in together.by_ref().enumerate() {
+                for (at, x) in x.iter().enumerate() {
+                    for (row, sum) in weights.dots(first + nth * TOGETHER, x).into_iter().enumerate() {
+                        y[row * count + at] = sum;
+                    }
+                }
+            }
+            let rest = together.into_remainder();
+            let last = (first + ROWS).min(self.rows) - rest.len() / count;
+            for (nth, y) in rest.chunks_exact_mut(count).enumerate() {
                 for (y, x) in y.iter_mut().zip(&x) {
-                    *y = weights.dot(part * ROWS + row, x);
+                    *y = weights.dot(last + nth, x);
                 }
             }
         });
@@ -236,7 +247,7 @@ mod tests {
 
     #[test]
     fn few_rows_and_many_give_the_product_in_both_number_formats() {
-        let (rows, columns) = (300, 70);
+        let (rows, columns) = (303, 70);
         let narrow: Vec<bf16> = numbers(rows * columns, 1).into_iter().map(bf16::from_f32).collect();
         let wide: Vec<f32> = narrow.iter().map(|w| w.to_f32()).collect();
         let matrices = [

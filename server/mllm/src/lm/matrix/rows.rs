@@ -7,6 +7,9 @@ use half::bf16;
 
 use crate::ops::rows::dot;
 
+/// Rows that may be multiplied together: x is longer than its weights in bytes, and is then read once for all of them.
+pub(super) const TOGETHER: usize = 4;
+
 /// Weights `[rows, columns]`.
 pub(super) trait Rows: Sync {
     /// A row of x, brought into the form in which it is multiplied.
@@ -17,6 +20,11 @@ pub(super) trait Rows: Sync {
 
     /// The sum of products of a row with a row of x.
     fn dot(&self, row: usize, x: &Self::X<'_>) -> f32;
+
+    /// The same for [`TOGETHER`] rows from `row` on.
+    fn dots(&self, row: usize, x: &Self::X<'_>) -> [f32; TOGETHER] {
+        std::array::from_fn(|nth| self.dot(row + nth, x))
+    }
 
     /// Rows as f32, `[rows, columns]`.
     fn widened(&self, rows: Range<usize>) -> Cow<'_, [f32]>;
@@ -58,21 +66,37 @@ impl Rows for Dense<'_, bf16> {
     }
 
     fn dot(&self, row: usize, x: &&[f32]) -> f32 {
-        const LANES: usize = 64;
-        let mut sums = [0f32; LANES];
-        let (w, x) = (self.of(row..row + 1).chunks_exact(LANES), x.chunks_exact(LANES));
-        let rest: f32 = w.remainder().iter().zip(x.remainder()).map(|(w, x)| widen(*w) * x).sum();
-        for (w, x) in w.zip(x) {
-            for ((sum, w), x) in sums.iter_mut().zip(w).zip(x) {
-                *sum += widen(*w) * x;
-            }
-        }
-        sums.iter().sum::<f32>() + rest
+        let [sum] = sums([self.of(row..row + 1)], x);
+        sum
+    }
+
+    fn dots(&self, row: usize, x: &&[f32]) -> [f32; TOGETHER] {
+        sums(std::array::from_fn(|nth| self.of(row + nth..row + nth + 1)), x)
     }
 
     fn widened(&self, rows: Range<usize>) -> Cow<'_, [f32]> {
         Cow::Owned(self.of(rows).iter().copied().map(widen).collect())
     }
+}
+
+/// Sums of products of rows as long as x with x; each is what it would be alone.
+fn sums<const N: usize>(rows: [&[bf16]; N], x: &[f32]) -> [f32; N] {
+    const LANES: usize = 32;
+    let mut sums = [[0f32; LANES]; N];
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    let rows = rows.map(|row| row.as_chunks::<LANES>());
+    for (at, x) in chunks.iter().enumerate() {
+        for (sums, (chunks, _)) in sums.iter_mut().zip(&rows) {
+            let Some(w) = chunks.get(at) else { break };
+            for ((sum, w), x) in sums.iter_mut().zip(w).zip(x) {
+                *sum += widen(*w) * x;
+            }
+        }
+    }
+    std::array::from_fn(|nth| {
+        let rest: f32 = rows[nth].1.iter().zip(rest).map(|(w, x)| widen(*w) * x).sum();
+        sums[nth].iter().sum::<f32>() + rest
+    })
 }
 
 /// A bf16 is the upper half of an f32.
