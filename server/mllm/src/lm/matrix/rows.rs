@@ -83,11 +83,13 @@ impl Rows for Dense<'_, bf16> {
 fn sums<const N: usize>(rows: [&[bf16]; N], x: &[f32]) -> [f32; N] {
     const LANES: usize = 32;
     let mut sums = [[0f32; LANES]; N];
+    let x_len = x.len();
     let (chunks, rest) = x.as_chunks::<LANES>();
     let rows = rows.map(|row| row.as_chunks::<LANES>());
     for (at, x) in chunks.iter().enumerate() {
         for (sums, (chunks, _)) in sums.iter_mut().zip(&rows) {
             let Some(w) = chunks.get(at) else { break };
+            prefetch(w, N * x_len);
             for ((sum, w), x) in sums.iter_mut().zip(w).zip(x) {
                 *sum += widen(*w) * x;
             }
@@ -97,6 +99,21 @@ fn sums<const N: usize>(rows: [&[bf16]; N], x: &[f32]) -> [f32; N] {
         let rest: f32 = rows[nth].1.iter().zip(rest).map(|(w, x)| widen(*w) * x).sum();
         sums[nth].iter().sum::<f32>() + rest
     })
+}
+
+/// Asks for what lies `ahead` weights further on: the processor itself does not look beyond a page.
+#[inline(always)]
+fn prefetch(weights: &[bf16], ahead: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        let place = weights.as_ptr().wrapping_add(ahead);
+        // SAFETY: a prefetch of any address, mapped or not, reads nothing that the program could see.
+        #[allow(unsafe_code)]
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T1>(place.cast());
+        }
+    }
 }
 
 /// A bf16 is the upper half of an f32.
