@@ -65,26 +65,26 @@ fn run(loaded: &Loaded<Served>, tokens: usize) -> Run<'_> {
 
 #[test]
 fn eight_bits_change_scores_by_their_rounding_only() {
-    for checkpoint in CHECKPOINTS {
-        let loaded = serving_in(&folder(checkpoint), WeightFormat::Q8_0).expect("a valid checkpoint");
-        let stored = serving(&folder(checkpoint)).expect("a valid checkpoint").model.language.step_bytes();
-        assert!(
-            loaded.model.language.step_bytes() < stored * 3 / 5,
-            "{checkpoint}: weights were not rounded"
-        );
-        let vocab = loaded.model.language.config().vocab_size;
-        for (case, messages) in conversations(checkpoint) {
-            let (embeds, positions, _) = prompt(&loaded, &messages);
-            let (hidden, tokens) = (loaded.model.language.config().hidden_size, positions.len());
-            let mut run = run(&loaded, tokens);
-            // Token by token, so that x is rounded too.
-            let steps = embeds.chunks_exact(hidden).zip(&positions);
-            let scores: Vec<f32> =
-                steps.flat_map(|(embed, position)| run.step(embed.to_vec(), vec![*position])).collect();
-            let got = Tensor::from_vec(scores, (tokens, vocab), &Device::Cpu).expect("scores");
-            let apart = relative_difference(&got, &expected(checkpoint)[&format!("{case}.logits")]);
-            assert!(apart < 0.1, "{checkpoint}/{case}: {apart}");
-        }
+    // The other checkpoint's rows are no multiple of 32 numbers.
+    let checkpoint = "tied";
+    let loaded = serving_in(&folder(checkpoint), WeightFormat::Q8_0).expect("a valid checkpoint");
+    let stored = serving(&folder(checkpoint)).expect("a valid checkpoint").model.language.step_bytes();
+    assert!(loaded.model.language.step_bytes() < stored / 2, "weights were not rounded");
+    let (vocab, hidden) = {
+        let config = loaded.model.language.config();
+        (config.vocab_size, config.hidden_size)
+    };
+    for (case, messages) in conversations(checkpoint) {
+        let (embeds, positions, _) = prompt(&loaded, &messages);
+        let tokens = positions.len();
+        let mut run = run(&loaded, tokens);
+        // Token by token, so that x is rounded too.
+        let steps = embeds.chunks_exact(hidden).zip(&positions);
+        let scores: Vec<f32> =
+            steps.flat_map(|(embed, position)| run.step(embed.to_vec(), vec![*position])).collect();
+        let got = Tensor::from_vec(scores, (tokens, vocab), &Device::Cpu).expect("scores");
+        let apart = relative_difference(&got, &expected(checkpoint)[&format!("{case}.logits")]);
+        assert!(apart < 0.1, "{checkpoint}/{case}: {apart}");
     }
 }
 

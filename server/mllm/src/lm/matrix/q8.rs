@@ -123,12 +123,9 @@ impl Rows for Q8 {
 /// The definition.
 fn plain(scales: &[f16], numbers: &[i8], x: &Row) -> f32 {
     let groups = numbers.chunks_exact(GROUP).zip(x.numbers.chunks_exact(GROUP));
-    let scales = scales.iter().zip(&x.scales);
-    let group = |((w, x), (w_scale, x_scale)): ((&[i8], &[i8]), (&f16, &f32))| {
-        let sum: i32 = w.iter().zip(x).map(|(w, x)| i32::from(*w) * i32::from(*x)).sum();
-        sum as f32 * w_scale.to_f32() * x_scale
-    };
-    groups.zip(scales).map(group).sum()
+    let sums = groups.map(|(w, x)| w.iter().zip(x).map(|(w, x)| i32::from(*w) * i32::from(*x)).sum::<i32>());
+    let scales = scales.iter().zip(&x.scales).map(|(w, x)| w.to_f32() * x);
+    sums.zip(scales).map(|(sum, scale)| sum as f32 * scale).sum()
 }
 
 /// The same with the byte products of AVX-512.
