@@ -13,6 +13,7 @@
 //! - [`decode`]: turns of conversations; the [`Engine`] that serves them.
 //! - [`tokenizer`]: text to ids and back.
 //! - [`picture`]: pictures as the vision tower reads them.
+//! - [`threads`]: the threads that compute: how many, and on which cores.
 //! - [`bench`]: what the engine does per second, beside what the machine allows.
 //! - [`probe`]: every intermediate value of a turn, to be held against another implementation.
 //! - [`error`]: why a checkpoint, a conversation or a picture is refused.
@@ -30,6 +31,7 @@ pub mod model;
 pub mod ops;
 pub mod picture;
 pub mod probe;
+pub mod threads;
 pub mod tokenizer;
 pub mod weights;
 

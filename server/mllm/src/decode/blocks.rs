@@ -84,6 +84,11 @@ impl Blocks {
         self.free.len() + self.idle.len()
     }
 
+    /// Blocks whose content is known and that nobody uses.
+    pub(super) fn idle(&self) -> usize {
+        self.idle.len()
+    }
+
     /// The known blocks of the longest beginning of `keys`, taken for one more user.
     pub(super) fn share(&mut self, keys: &[BlockKey]) -> Vec<BlockId> {
         let known: Vec<BlockId> = keys.iter().map_while(|key| self.known.get(key).copied()).collect();

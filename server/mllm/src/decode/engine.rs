@@ -1,15 +1,18 @@
 //! One model for many callers.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use super::eyes::Eyes;
 use super::sequence::Job;
-use super::worker::Worker;
+use super::stats;
+use super::worker::{Message, Worker};
 use crate::config::TextConfig;
 use crate::engine::{Completion, Decoder, EngineError, Finish, GenerateRequest, ModelInfo};
 use crate::lm::KvPool;
@@ -49,23 +52,25 @@ pub struct Engine {
     info: ModelInfo,
     places: Arc<Semaphore>,
     limits: Limits,
-    jobs: Sender<Job>,
+    messages: Sender<Message>,
 }
 
 impl Engine {
-    /// An engine with nothing decoded yet, and the thread that decodes. The thread ends with the engine.
+    /// An engine with nothing decoded yet, the thread that decodes and the one that looks at pictures. The threads end
+    /// with the engine.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// When the system gives no threads.
     pub fn start(loaded: Loaded<Served>, limits: Limits) -> std::io::Result<Self> {
         let info = loaded.info();
         let loaded = Arc::new(loaded);
-        let (jobs, received) = channel();
+        let (messages, received) = channel();
+        let eyes = Eyes::open(loaded.clone(), messages.clone())?;
         let served = loaded.clone();
         std::thread::Builder::new()
             .name("loupe-decode".to_owned())
-            .spawn(move || Worker::new(&served, limits).run(&received))?;
-        Ok(Self { loaded, info, places: Arc::new(Semaphore::new(limits.queue)), limits, jobs })
+            .spawn(move || decode(&served, &eyes, limits, &received))?;
+        Ok(Self { loaded, info, places: Arc::new(Semaphore::new(limits.queue)), limits, messages })
     }
 
     /// A place among those who are decoded or wait.
@@ -83,6 +88,27 @@ impl Engine {
             _ if tokens >= context => Err(EngineError::TooLong { tokens, context }),
             _ => Ok((context - tokens).min(wanted as usize)),
         }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // The eyes can send messages as well, so the channel does not close by itself. A thread that is gone need not
+        // be told.
+        self.messages.send(Message::Close).ok();
+    }
+}
+
+/// Decodes until the engine is dropped. A panic ends the turns that were being decoded, and nothing else: what was
+/// computed is forgotten, and decoding starts anew.
+pub(super) fn decode(loaded: &Loaded<Served>, eyes: &Eyes, limits: Limits, messages: &Receiver<Message>) {
+    loop {
+        let mut worker = Worker::new(loaded, eyes, limits);
+        if catch_unwind(AssertUnwindSafe(|| worker.run(messages))).is_ok() {
+            return;
+        }
+        stats::panicked();
+        tracing::error!("decoding broke off and starts anew");
     }
 }
 
@@ -115,11 +141,12 @@ impl Decoder for Engine {
             return Ok(Completion::nothing(finish, encoded.ids.len() as u32));
         }
         let (reply, answer) = oneshot::channel();
-        self.jobs.send(Job { request, encoded, positions, room, deltas, reply, started }).map_err(ended)?;
+        let job = Box::new(Job { request, encoded, positions, room, deltas, reply, started });
+        self.messages.send(Message::Turn(job)).map_err(ended)?;
         answer.await.map_err(ended)?
     }
 }
 
 fn ended(error: impl std::fmt::Display) -> EngineError {
-    EngineError::Internal(format!("decoding ended unexpectedly: {error}"))
+    EngineError::Internal(format!("decoding broke off and starts anew, ask again ({error})"))
 }

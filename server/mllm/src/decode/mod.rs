@@ -3,6 +3,8 @@
 //! - [`engine`]: one model for many callers.
 //! - [`greedy`]: the likeliest continuation of given ids, with the cache and without, for tests and the probe.
 //! - `worker`: the thread that decodes: who may start, what runs in a step, what comes of it.
+//! - `eyes`: the thread that looks at pictures.
+//! - [`stats`]: what the engine tells of itself.
 //! - `plan`: how a step's tokens are shared out.
 //! - `sequence`: one turn while it is decoded.
 //! - `draft`: what may come next, guessed from what was read.
@@ -14,11 +16,13 @@
 mod blocks;
 mod draft;
 pub mod engine;
+mod eyes;
 pub mod greedy;
 mod pictures;
 mod plan;
 mod sampler;
 mod sequence;
+pub mod stats;
 mod stream;
 mod worker;
 

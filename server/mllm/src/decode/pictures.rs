@@ -1,5 +1,6 @@
-//! The embeddings of recent pictures.
+//! The embeddings of recent pictures, and which are being made.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use loupe_shared::pixels::Rgb8;
@@ -23,27 +24,40 @@ pub(super) type Embedding = Arc<Vec<f32>>;
 #[derive(Debug)]
 pub(super) struct Pictures {
     kept: Vec<(PictureHash, Embedding)>,
+    /// Those that somebody is looking at.
+    coming: HashSet<PictureHash>,
     /// Bytes that they may have together, the latest one aside.
     budget: usize,
 }
 
 impl Pictures {
     pub(super) fn new(budget: usize) -> Self {
-        Self { kept: Vec::new(), budget }
+        Self { kept: Vec::new(), coming: HashSet::new(), budget }
     }
 
-    /// The embedding of a picture, from memory or computed now.
-    pub(super) fn get<E>(
-        &mut self,
-        hash: PictureHash,
-        compute: impl FnOnce() -> Result<Vec<f32>, E>,
-    ) -> Result<Embedding, E> {
-        let known = self.kept.iter().position(|(known, _)| *known == hash);
-        let embedding = match known {
-            Some(index) => self.kept.remove(index).1,
-            None => Arc::new(compute()?),
-        };
-        self.kept.push((hash, embedding.clone()));
+    /// The embedding of a picture where it is known; it is then the latest.
+    pub(super) fn get(&mut self, hash: PictureHash) -> Option<Embedding> {
+        let known = self.kept.iter().position(|(known, _)| *known == hash)?;
+        let picture = self.kept.remove(known);
+        let embedding = picture.1.clone();
+        self.kept.push(picture);
+        Some(embedding)
+    }
+
+    /// Notes that a picture is wanted; says whether nobody is looking at it yet.
+    pub(super) fn want(&mut self, hash: PictureHash) -> bool {
+        self.coming.insert(hash)
+    }
+
+    /// Notes that looking at a picture has ended.
+    pub(super) fn looked(&mut self, hash: PictureHash) {
+        self.coming.remove(&hash);
+    }
+
+    /// Keeps an embedding as the latest; the oldest are forgotten where they are too many.
+    pub(super) fn keep(&mut self, hash: PictureHash, embedding: Embedding) {
+        self.kept.retain(|(known, _)| *known != hash);
+        self.kept.push((hash, embedding));
         let mut bytes = 0;
         let fitting = self.kept.iter().rev().take_while(|(_, kept)| {
             let first = bytes == 0;
@@ -52,7 +66,6 @@ impl Pictures {
         });
         let forgotten = self.kept.len() - fitting.count();
         self.kept.drain(..forgotten);
-        Ok(embedding)
     }
 }
 
@@ -60,27 +73,38 @@ impl Pictures {
 mod tests {
     use super::*;
 
+    fn name(name: &str) -> PictureHash {
+        blake3::hash(name.as_bytes())
+    }
+
     #[test]
-    fn pictures_are_computed_once_and_the_oldest_forgotten() {
+    fn what_is_known_is_given_and_the_oldest_forgotten() {
         let mut pictures = Pictures::new(3000 * size_of::<f32>());
-        let mut computed = 0;
-        for (name, numbers) in [("a", 1000), ("b", 1500), ("a", 1000), ("c", 2000), ("b", 1500)] {
-            let seen: Result<Embedding, ()> = pictures.get(blake3::hash(name.as_bytes()), || {
-                computed += 1;
-                Ok(vec![0.0; numbers])
-            });
-            assert_eq!(seen.unwrap().len(), numbers);
+        let mut computed = Vec::new();
+        for (picture, numbers) in [("a", 1000), ("b", 1500), ("a", 1000), ("c", 2000), ("b", 1500)] {
+            if pictures.get(name(picture)).is_none() {
+                computed.push(picture);
+                pictures.keep(name(picture), Arc::new(vec![0.0; numbers]));
+            }
         }
         // b was the older one when c came.
-        assert_eq!((computed, pictures.kept.len()), (4, 1));
+        assert_eq!((computed, pictures.kept.len()), (vec!["a", "b", "c", "b"], 1));
     }
 
     #[test]
     fn a_picture_over_the_budget_is_kept_while_it_is_the_latest() {
         let mut pictures = Pictures::new(8);
-        let compute = || Ok::<_, ()>(vec![0.0; 100]);
-        pictures.get(blake3::hash(b"large"), compute).unwrap();
-        let again = pictures.get(blake3::hash(b"large"), || Err(()));
-        assert!(again.is_ok());
+        pictures.keep(name("large"), Arc::new(vec![0.0; 100]));
+        assert!(pictures.get(name("large")).is_some());
+        pictures.keep(name("small"), Arc::new(vec![0.0; 1]));
+        assert!(pictures.get(name("large")).is_none());
+    }
+
+    #[test]
+    fn nobody_looks_at_a_picture_twice_at_a_time() {
+        let mut pictures = Pictures::new(8);
+        assert!(pictures.want(name("a")) && !pictures.want(name("a")));
+        pictures.looked(name("a"));
+        assert!(pictures.want(name("a")));
     }
 }

@@ -9,6 +9,7 @@ use super::blocks::BlockKey;
 use super::draft::Lookup;
 use super::pictures::{Embedding, PictureHash, hash};
 use super::sampler::Sampler;
+use super::stats;
 use super::stream::TextStream;
 use crate::chat::Encoded;
 use crate::engine::{Completion, EngineError, Finish, GenerateRequest, Sampling};
@@ -52,6 +53,7 @@ pub(super) struct Sequence<'a> {
     sampler: Sampler,
     stream: TextStream<'a>,
     first_token: Option<Instant>,
+    last_token: Option<Instant>,
 }
 
 impl<'a> Sequence<'a> {
@@ -72,6 +74,7 @@ impl<'a> Sequence<'a> {
             sampler: Sampler::new(job.request.sampling),
             stream: TextStream::new(tokenizer, std::mem::take(&mut job.request.stop)),
             first_token: None,
+            last_token: None,
             job,
         }
     }
@@ -79,6 +82,21 @@ impl<'a> Sequence<'a> {
     /// Tokens that have to be run before the next one can be chosen.
     pub(super) fn lacking(&self) -> usize {
         self.ids.len() - self.cached
+    }
+
+    /// Of these, how many can be run now: those before the first picture that has not been seen yet.
+    pub(super) fn ready(&self) -> usize {
+        let mut pictures = self.job.encoded.pictures.iter().zip(&self.seen);
+        let unseen = pictures.find(|(picture, seen)| seen.is_none() && picture.tokens.end > self.cached);
+        unseen.map_or(self.lacking(), |(picture, _)| picture.tokens.start.saturating_sub(self.cached))
+    }
+
+    /// Pictures of which tokens lack and that have not been seen yet, by their place in the conversation.
+    pub(super) fn unseen(&self) -> Vec<usize> {
+        let pictures = self.job.encoded.pictures.iter().zip(&self.seen).enumerate();
+        let unseen =
+            pictures.filter(|(_, (picture, seen))| seen.is_none() && picture.tokens.end > self.cached);
+        unseen.map(|(index, _)| index).collect()
     }
 
     /// Blocks that `tokens` in all take.
@@ -138,13 +156,16 @@ impl<'a> Sequence<'a> {
         // What is written last has not been run yet.
         self.cached += kept.saturating_sub(1).min(draft.len());
         self.lookup.learn(draft.len(), kept.saturating_sub(1), self.ids.len());
+        if !draft.is_empty() {
+            stats::drafted(draft.len(), kept.saturating_sub(1));
+        }
         Ok(end)
     }
 
     /// Takes the scores of the next token; says why the turn ends with it, if it does.
     fn write(&mut self, scores: &[f32], end_ids: &[u32]) -> Result<Option<Finish>, EngineError> {
         let id = self.sampler.choose(scores).ok_or(EngineError::NotFinite)?;
-        self.first_token.get_or_insert_with(Instant::now);
+        self.note_time();
         if end_ids.contains(&id) {
             return Ok(Some(Finish::EndOfTurn));
         }
@@ -159,6 +180,17 @@ impl<'a> Sequence<'a> {
             return Ok(Some(Finish::Stop));
         }
         Ok((self.written() >= self.job.room).then_some(Finish::Length))
+    }
+
+    fn note_time(&mut self) {
+        let now = Instant::now();
+        match self.last_token.replace(now) {
+            Some(last) => stats::next_token(now - last),
+            None => {
+                self.first_token = Some(now);
+                stats::first_token(now - self.job.started);
+            }
+        }
     }
 
     fn written(&self) -> usize {
@@ -187,6 +219,7 @@ impl<'a> Sequence<'a> {
                 "decoded a turn"
             );
         }
+        stats::turn(&completion);
         self.job.reply.send(completion).ok();
     }
 }

@@ -1,21 +1,39 @@
 //! The thread that decodes: who may start, what runs in a step, what comes of it.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 use super::blocks::{BlockKey, Blocks};
 use super::draft::STEP;
 use super::engine::Limits;
-use super::pictures::Pictures;
+use super::eyes::Eyes;
+use super::pictures::{Embedding, PictureHash, Pictures};
 use super::plan;
 use super::sequence::{Job, Sequence};
+use super::stats;
 use crate::engine::{EngineError, Finish};
 use crate::lm::{BLOCK, Batch, KvPool, Segment};
 use crate::loaded::{Loaded, Served};
 
+/// How soon a cancellation is noticed while everybody waits for a picture to be seen.
+const LOOK_UP: Duration = Duration::from_millis(10);
+
+/// What the thread is told.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// Somebody wants a turn.
+    Turn(Box<Job>),
+    /// A picture has been seen, or cannot be.
+    Seen(PictureHash, Result<Embedding, String>),
+    /// Nobody will ask any more.
+    Close,
+}
+
 /// Everything that is being decoded or waits for it.
 pub(super) struct Worker<'a> {
     loaded: &'a Loaded<Served>,
+    eyes: &'a Eyes,
     limits: Limits,
     pool: KvPool,
     blocks: Blocks,
@@ -30,11 +48,12 @@ pub(super) struct Worker<'a> {
 type Plan = Vec<(usize, usize)>;
 
 impl<'a> Worker<'a> {
-    pub(super) fn new(loaded: &'a Loaded<Served>, limits: Limits) -> Self {
+    pub(super) fn new(loaded: &'a Loaded<Served>, eyes: &'a Eyes, limits: Limits) -> Self {
         let language = &loaded.model.language;
         let count = limits.kv_blocks(language.config());
         Self {
             loaded,
+            eyes,
             limits,
             pool: language.new_pool(count),
             blocks: Blocks::new(count),
@@ -45,27 +64,83 @@ impl<'a> Worker<'a> {
     }
 
     /// Decodes what comes until nobody can ask any more and everything is done.
-    pub(super) fn run(&mut self, jobs: &Receiver<Job>) {
-        loop {
-            if self.waiting.is_empty() && self.running.is_empty() {
-                match jobs.recv() {
-                    Ok(job) => self.accept(job),
-                    Err(_closed) => return,
-                }
+    pub(super) fn run(&mut self, messages: &Receiver<Message>) {
+        let (mut open, mut moved) = (true, false);
+        while open || !self.is_idle() {
+            if !moved {
+                open &= self.wait(messages);
             }
-            while let Ok(job) = jobs.try_recv() {
-                self.accept(job);
+            while let Ok(message) = messages.try_recv() {
+                open &= self.take(message);
             }
             self.drop_cancelled();
             self.admit();
             self.guess();
-            self.step();
+            moved = self.step();
+            stats::load(self.waiting.len(), self.running.len(), &self.blocks);
         }
     }
 
-    fn accept(&mut self, job: Job) {
-        let sequence = Sequence::new(job, &self.loaded.chat.tokenizer);
-        self.waiting.push_back(sequence);
+    fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.running.is_empty()
+    }
+
+    /// Waits for a message, or for the moment to look for cancellations; says whether there will be more messages.
+    fn wait(&mut self, messages: &Receiver<Message>) -> bool {
+        if self.is_idle() {
+            return messages.recv().is_ok_and(|message| self.take(message));
+        }
+        match messages.recv_timeout(LOOK_UP) {
+            Ok(message) => self.take(message),
+            Err(RecvTimeoutError::Timeout) => true,
+            Err(RecvTimeoutError::Disconnected) => false,
+        }
+    }
+
+    /// Says whether there will be more messages.
+    fn take(&mut self, message: Message) -> bool {
+        match message {
+            Message::Turn(job) => {
+                let sequence = Sequence::new(*job, &self.loaded.chat.tokenizer);
+                self.waiting.push_back(sequence);
+            }
+            Message::Seen(hash, seen) => self.seen(hash, seen),
+            Message::Close => return false,
+        }
+        true
+    }
+
+    /// Gives an embedding to those who wait for it, or ends them.
+    fn seen(&mut self, hash: PictureHash, seen: Result<Embedding, String>) {
+        self.pictures.looked(hash);
+        if let Ok(embedding) = &seen {
+            self.pictures.keep(hash, embedding.clone());
+        }
+        for at in (0..self.running.len()).rev() {
+            let sequence = &mut self.running[at];
+            let wanted = sequence.unseen().into_iter().filter(|index| sequence.hashes[*index] == hash);
+            let wanted: Vec<usize> = wanted.collect();
+            match &seen {
+                _ if wanted.is_empty() => {}
+                Ok(embedding) => {
+                    wanted.into_iter().for_each(|index| sequence.seen[index] = Some(embedding.clone()));
+                }
+                Err(problem) => self.end(at, Err(EngineError::Internal(problem.clone()))),
+            }
+        }
+    }
+
+    /// Has the pictures seen that an admitted sequence lacks.
+    fn look(&mut self, at: usize) {
+        let sequence = &mut self.running[at];
+        for index in sequence.unseen() {
+            let hash = sequence.hashes[index];
+            sequence.seen[index] = self.pictures.get(hash);
+            stats::picture(sequence.seen[index].is_some());
+            if sequence.seen[index].is_none() && self.pictures.want(hash) {
+                self.eyes.look_at(hash, sequence.job.encoded.pictures[index].pixels.clone());
+            }
+        }
     }
 
     /// Ends what nobody wants any more and takes back its memory.
@@ -100,6 +175,7 @@ impl<'a> Worker<'a> {
             next.reused.get_or_insert(next.cached);
             next.blocks = shared;
             self.running.extend(self.waiting.pop_front());
+            self.look(self.running.len() - 1);
         }
     }
 
@@ -114,16 +190,17 @@ impl<'a> Worker<'a> {
 
     /// Lets those who write guess what comes, where everybody writes and the step stays small.
     fn guess(&mut self) {
-        let all_write = self.running.iter().all(|sequence| sequence.lacking() == 1);
-        let each = if all_write { STEP / self.running.len().max(1) } else { 0 };
+        let ready = || self.running.iter().filter(|sequence| sequence.ready() > 0);
+        let all_write = ready().all(|sequence| sequence.lacking() == 1);
+        let each = if all_write { STEP / ready().count().max(1) } else { 0 };
         for sequence in &mut self.running {
             sequence.guess(each.saturating_sub(1));
         }
     }
 
-    /// Runs one step for everything that is admitted.
-    fn step(&mut self) {
-        let Some(plan) = self.plan() else { return };
+    /// Runs one step for everything that is admitted; says whether anything was done.
+    fn step(&mut self) -> bool {
+        let Some(plan) = self.plan() else { return false };
         let mut batch = Batch::default();
         let mut ran = Plan::new();
         let mut failed = Vec::new();
@@ -141,13 +218,14 @@ impl<'a> Worker<'a> {
         for (at, result) in failed {
             self.end(at, result);
         }
+        true
     }
 
     /// Who runs how many tokens; makes room for them. Where memory is short, the last one admitted goes back to wait.
     fn plan(&mut self) -> Option<Plan> {
         loop {
-            let lacking: Vec<usize> = self.running.iter().map(Sequence::lacking).collect();
-            let shares = plan::share(&lacking).into_iter().enumerate().filter(|(_, tokens)| *tokens > 0);
+            let ready: Vec<usize> = self.running.iter().map(Sequence::ready).collect();
+            let shares = plan::share(&ready).into_iter().enumerate().filter(|(_, tokens)| *tokens > 0);
             let plan: Plan = shares.map(|(at, tokens)| (at, tokens + self.running[at].draft.len())).collect();
             let wanted = |(at, tokens): &(usize, usize)| {
                 let sequence = &self.running[*at];
@@ -181,14 +259,9 @@ impl<'a> Worker<'a> {
     }
 
     /// Adds the next `tokens` of a sequence to the batch; nothing of them where a picture cannot be seen.
-    fn gather(
-        &mut self,
-        at: usize,
-        tokens: usize,
-        batch: &mut Batch,
-    ) -> Result<(), Result<Finish, EngineError>> {
-        let Self { loaded, pictures, running, .. } = self;
-        let sequence = &mut running[at];
+    fn gather(&self, at: usize, tokens: usize, batch: &mut Batch) -> Result<(), Result<Finish, EngineError>> {
+        let Self { loaded, running, .. } = self;
+        let sequence = &running[at];
         let hidden = loaded.model.language.config().hidden_size;
         let range = sequence.cached..sequence.cached + tokens;
         let mut embeds = vec![0.0; tokens * hidden];
@@ -197,11 +270,6 @@ impl<'a> Worker<'a> {
                 loaded.model.language.embed(sequence.token(token), row).map_err(|error| Err(error.into()))?;
                 continue;
             };
-            if sequence.seen[index].is_none() {
-                let pixels = &sequence.job.encoded.pictures[index].pixels;
-                let seen = pictures.get(sequence.hashes[index], || loaded.see(pixels));
-                sequence.seen[index] = Some(seen.map_err(|error| Err(error.into()))?);
-            }
             let seen =
                 sequence.seen[index].as_ref().and_then(|seen| seen.get(part * hidden..(part + 1) * hidden));
             let seen =
@@ -220,7 +288,10 @@ impl<'a> Worker<'a> {
 
     /// Runs a batch and takes what it gives; those who end are noted in `ended`.
     fn decode(&mut self, batch: &Batch, ran: &Plan, ended: &mut Vec<(usize, Result<Finish, EngineError>)>) {
-        let scores = match self.loaded.model.language.step(batch, &mut self.pool) {
+        let started = Instant::now();
+        let scores = self.loaded.model.language.step(batch, &mut self.pool);
+        stats::stepped(ran.len(), batch.len(), started.elapsed());
+        let scores = match scores {
             Ok(scores) => scores,
             Err(error) => {
                 let error = error.to_string();
@@ -255,3 +326,6 @@ impl<'a> Worker<'a> {
         sequence.end(result);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,240 @@
+//! The worker with nobody else's hands on its channels, on a golden checkpoint.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use loupe_shared::pixels::Rgb8;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::WeightFormat;
+use crate::checkpoint::Files;
+use crate::engine::{Completion, GenerateRequest, Message as Said, Part, Role, Sampling};
+
+fn loaded() -> Arc<Loaded<Served>> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/qwen2_5_vl/tied");
+    Arc::new(Loaded::open_for_serving(&Files::folder(&folder), WeightFormat::Stored).unwrap())
+}
+
+/// Words, with a picture of one colour before them where there is a shade.
+fn said(shade: Option<u8>, words: &str) -> Vec<Said> {
+    let picture = |shade| Part::Image(Arc::new(Rgb8::new(84, 56, vec![shade; 84 * 56 * 3]).unwrap()));
+    let parts = shade.map(picture).into_iter().chain([Part::Text(words.to_owned())]);
+    vec![Said { role: Role::User, parts: parts.collect() }]
+}
+
+/// A turn and its caller.
+struct Asked {
+    cancel: CancellationToken,
+    deltas: UnboundedReceiver<String>,
+    answer: oneshot::Receiver<Result<Completion, EngineError>>,
+}
+
+fn ask(loaded: &Loaded<Served>, messages: &[Said], room: usize) -> (Box<Job>, Asked) {
+    let encoded = loaded.chat.encode(messages, true).unwrap();
+    let positions = encoded.positions(loaded.chat.image_token).unwrap();
+    let cancel = CancellationToken::new();
+    let request = GenerateRequest {
+        messages: messages.to_vec(),
+        sampling: Sampling::Greedy,
+        max_tokens: room as u32,
+        stop: Vec::new(),
+        cancel: cancel.clone(),
+    };
+    let (reply, answer) = oneshot::channel();
+    let (sender, deltas) = unbounded_channel();
+    let job = Job { request, encoded, positions, room, deltas: sender, reply, started: Instant::now() };
+    (Box::new(job), Asked { cancel, deltas, answer })
+}
+
+/// Eyes that see nothing, and what they are asked to look at.
+fn blind() -> (Eyes, Receiver<(PictureHash, Arc<Rgb8>)>) {
+    let (orders, asked) = channel();
+    (Eyes { orders }, asked)
+}
+
+/// Steps until a turn has ended.
+fn until_answered(worker: &mut Worker, asked: &mut Asked) -> Result<Completion, EngineError> {
+    for _ in 0..1000 {
+        if let Ok(answer) = asked.answer.try_recv() {
+            return answer;
+        }
+        worker.drop_cancelled();
+        worker.admit();
+        worker.guess();
+        worker.step();
+    }
+    panic!("the turn does not end");
+}
+
+#[test]
+fn a_picture_that_is_not_seen_yet_keeps_nobody_else_waiting() {
+    let loaded = loaded();
+    let (eyes, orders) = blind();
+    let mut worker = Worker::new(&loaded, &eyes, Limits::default());
+    let (job, mut first) = ask(&loaded, &said(Some(80), "What is this?"), 6);
+    worker.take(Message::Turn(job));
+    let (job, mut same) = ask(&loaded, &said(Some(80), "Which colour?"), 6);
+    worker.take(Message::Turn(job));
+    let (job, mut words) = ask(&loaded, &said(None, "Hello"), 20);
+    worker.take(Message::Turn(job));
+
+    assert_eq!(until_answered(&mut worker, &mut words).unwrap().generated_tokens, 20);
+    assert!(first.answer.try_recv().is_err() && first.deltas.try_recv().is_err());
+    assert!(!worker.step(), "there is nothing to do until the picture is seen");
+
+    let (hash, picture) = orders.try_recv().unwrap();
+    assert!(orders.try_recv().is_err(), "one look serves both");
+    worker.take(Message::Seen(hash, Ok(Arc::new(loaded.see(&picture).unwrap()))));
+    assert_eq!(until_answered(&mut worker, &mut first).unwrap().generated_tokens, 6);
+    assert_eq!(until_answered(&mut worker, &mut same).unwrap().generated_tokens, 6);
+    let (job, mut again) = ask(&loaded, &said(Some(80), "What is that?"), 2);
+    worker.take(Message::Turn(job));
+    until_answered(&mut worker, &mut again).unwrap();
+    assert!(orders.try_recv().is_err(), "the picture is known by now");
+}
+
+#[test]
+fn a_picture_that_cannot_be_seen_or_is_not_wanted_any_more_ends_only_its_turn() {
+    let loaded = loaded();
+    let (eyes, orders) = blind();
+    let mut worker = Worker::new(&loaded, &eyes, Limits::default());
+    let mut turns = [(Some(1), 4), (Some(2), 4), (None, 40)].map(|(shade, room)| {
+        let (job, asked) = ask(&loaded, &said(shade, "What is this?"), room);
+        worker.take(Message::Turn(job));
+        asked
+    });
+    worker.admit();
+    worker.step();
+    let (hash, _) = orders.try_recv().unwrap();
+    worker.take(Message::Seen(hash, Err("it hurts".into())));
+    let error = until_answered(&mut worker, &mut turns[0]).unwrap_err();
+    assert!(matches!(&error, EngineError::Internal(problem) if problem == "it hurts"), "{error}");
+    turns[1].cancel.cancel();
+    assert_eq!(until_answered(&mut worker, &mut turns[1]).unwrap().finish, Finish::Cancelled);
+    assert_eq!(until_answered(&mut worker, &mut turns[2]).unwrap().generated_tokens, 40);
+    assert_eq!(worker.blocks.available(), worker.blocks.count());
+}
+
+#[tokio::test]
+async fn a_panic_ends_what_was_decoded_and_nothing_after_it() {
+    let loaded = loaded();
+    let (messages, received) = channel();
+    let eyes = Eyes::open(loaded.clone(), messages.clone()).unwrap();
+    let served = loaded.clone();
+    let thread = std::thread::spawn(move || {
+        super::super::engine::decode(&served, &eyes, Limits::default(), &received)
+    });
+    let (mut broken, asked) = ask(&loaded, &said(None, "Hello"), 4);
+    // Its positions end before its tokens do, which no caller can bring about.
+    broken.encoded.ids.extend([0; 64]);
+    messages.send(Message::Turn(broken)).unwrap();
+    assert!(asked.answer.await.is_err());
+    let (job, asked) = ask(&loaded, &said(Some(9), "Hello"), 4);
+    messages.send(Message::Turn(job)).unwrap();
+    assert_eq!(asked.answer.await.unwrap().unwrap().generated_tokens, 4);
+    messages.send(Message::Close).unwrap();
+    thread.join().unwrap();
+}
+
+/// A number below `below`, the `nth` of a fixed sequence.
+fn dice(nth: u64, below: u64) -> u64 {
+    let bits = nth.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    ((bits ^ (bits >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 33) % below
+}
+
+/// What the clients of the soak say, and the longest answer to each.
+fn scripts(
+    loaded: &Arc<Loaded<Served>>,
+    eyes: &Eyes,
+    received: &Receiver<Message>,
+) -> Vec<(Vec<Said>, String)> {
+    let long = "Neighbours, currency and region of a country. ".repeat(12);
+    let scripts = [
+        said(None, "Hello"),
+        said(Some(40), "What is this?"),
+        said(Some(200), "What is this?"),
+        said(None, &long),
+        said(Some(40), &long),
+        [said(Some(40), "What is this?"), said(None, "And that?")].concat(),
+    ];
+    let alone = |messages: Vec<Said>| {
+        let mut worker = Worker::new(loaded, eyes, Limits::default());
+        let (job, mut asked) = ask(loaded, &messages, 48);
+        worker.take(Message::Turn(job));
+        worker.admit();
+        if !worker.running[0].unseen().is_empty() {
+            worker.take(received.recv().unwrap());
+        }
+        let text = until_answered(&mut worker, &mut asked).unwrap().text;
+        (messages, text)
+    };
+    scripts.into_iter().map(alone).collect()
+}
+
+/// One caller: takes the whole answer, leaves in the middle, or cancels.
+async fn client(
+    loaded: &Loaded<Served>,
+    messages: &Sender<Message>,
+    (said, longest): &(Vec<Said>, String),
+    nth: u64,
+) {
+    let room = 1 + dice(nth * 3, 40) as usize;
+    let (job, mut asked) = ask(loaded, said, room);
+    messages.send(Message::Turn(job)).unwrap();
+    let patience = dice(nth * 3 + 1, 24);
+    let mut streamed = String::new();
+    match dice(nth * 3 + 2, 4) {
+        0 => {
+            for _ in 0..patience {
+                let Some(delta) = asked.deltas.recv().await else { break };
+                streamed.push_str(&delta);
+            }
+            asked.cancel.cancel();
+        }
+        1 => {
+            // The caller's guard cancels when its future is dropped, as in `Engine::generate`.
+            let _guard = asked.cancel.drop_guard();
+            asked.deltas.recv().await;
+            return;
+        }
+        _ => {}
+    }
+    let completion = asked.answer.await.unwrap().unwrap();
+    while let Some(delta) = asked.deltas.recv().await {
+        streamed.push_str(&delta);
+    }
+    assert_eq!(completion.text, streamed, "no token is lost or doubled");
+    assert!(longest.starts_with(&completion.text), "{:?} of {longest:?}", completion.text);
+    if completion.finish == Finish::Length {
+        assert_eq!(completion.generated_tokens as usize, room);
+    }
+}
+
+/// 1,000 mixed turns, half of them given up somewhere, in memory that does not suffice for all of them at once.
+#[test]
+fn soak() {
+    let loaded = loaded();
+    let (messages, received) = channel();
+    let eyes = Eyes::open(loaded.clone(), messages.clone()).unwrap();
+    let scripts = scripts(&loaded, &eyes, &received);
+    let kv_bytes = 120 * KvPool::block_bytes(loaded.model.language.config());
+    let mut worker = Worker::new(&loaded, &eyes, Limits { kv_bytes, sequences: 12, ..Limits::default() });
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let turns = (0..1000).map(|nth| client(&loaded, &messages, &scripts[nth as usize % 6], nth));
+            runtime.block_on(async {
+                use futures::StreamExt;
+                futures::stream::iter(turns).buffer_unordered(24).collect::<Vec<()>>().await;
+            });
+            messages.send(Message::Close).unwrap();
+        });
+        worker.run(&received);
+    });
+    assert!(worker.is_idle());
+    assert_eq!(worker.blocks.available(), worker.blocks.count(), "all memory is back");
+}
