@@ -14,7 +14,7 @@ use loupe_app::data::DataFolder;
 use loupe_app::http::state::Parts;
 use loupe_app::http::{App, app};
 use loupe_app::images::ImageFolder;
-use loupe_app::runs::{Runs, close_interrupted};
+use loupe_app::runs::{Runs, RunsConfig, close_interrupted};
 use loupe_app::search::{Search, samples, samples_dir};
 use loupe_app::store::Store;
 use loupe_mllm::engine::Decoder;
@@ -33,6 +33,11 @@ pub(crate) struct Server {
     pub(crate) model: Arc<ScriptedModel>,
     state: App,
     folder: tempfile::TempDir,
+}
+
+/// So that a second run has to wait.
+fn one_at_a_time() -> RunsConfig {
+    RunsConfig { slots: 1, constrain: Vec::new() }
 }
 
 impl Server {
@@ -63,7 +68,7 @@ impl Server {
                 .unwrap();
         let images = ImageFolder::new(data.images());
         let state = App::new(Parts {
-            runs: Runs::new(Arc::new(agent), store.clone(), images.clone()),
+            runs: Runs::new(Arc::new(agent), store.clone(), images.clone(), one_at_a_time()),
             store,
             images,
             model: model.info().clone(),

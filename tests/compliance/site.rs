@@ -132,3 +132,18 @@ async fn a_shared_link_shows_its_question_elsewhere() {
     assert!(!page.text().contains("og:image"));
     assert_eq!(unknown.status, StatusCode::NOT_FOUND);
 }
+
+#[tokio::test]
+async fn figures_are_told_in_prometheus_format() {
+    loupe_app::metrics::start().unwrap();
+    let server = Server::start().await;
+    let id = server.ask().await;
+    server.log(&id).await;
+    let figures = server.get("/metrics").await;
+    assert_eq!(figures.status, StatusCode::OK);
+    assert!(figures.header("content-type").starts_with("text/plain; version=0.0.4"));
+    let text = figures.text();
+    for line in ["# TYPE loupe_runs_working gauge", "loupe_runs_waited_seconds_bucket{le=\"0.001\"}"] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+}

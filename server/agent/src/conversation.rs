@@ -89,6 +89,7 @@ mod tests {
             earlier: Vec::new(),
             workflow: Workflow::Agent,
             lang: None,
+            constrain: false,
         }
     }
 

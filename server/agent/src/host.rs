@@ -42,6 +42,8 @@ pub struct Query {
     pub workflow: Workflow,
     /// BCP 47 tag of the language to answer in.
     pub lang: Option<String>,
+    /// Whether every turn is held to the dialect's grammar while it is decoded.
+    pub constrain: bool,
 }
 
 /// The crop that a search uses.

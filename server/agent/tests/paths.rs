@@ -11,7 +11,7 @@ mod common;
 
 use common::{Ran, Setting, framed, hit, query, text, words};
 use loupe_agent::dialect::GIVE_UP;
-use loupe_agent::host::EarlierTurn;
+use loupe_agent::host::{EarlierTurn, Query};
 use loupe_shared::protocol::{CropBy, Envelope, Event, ToolTarget, Workflow};
 
 const WHOLE: &str = "<reason>I look up the picture.</reason><img_search><img></img_search>";
@@ -188,4 +188,22 @@ async fn a_hit_of_another_language_is_cited_too() {
         common::Table::default().with("日本の首都", Ok(vec![hit(1, "日本", "日本の首都は東京である。")]));
     let ran = setting.run(query("日本の首都は？")).await;
     assert_eq!(ran.kinds().iter().filter(|kind| **kind == "citation").count(), 1);
+}
+
+#[tokio::test]
+async fn a_constrained_run_holds_each_turn_to_what_may_be_done_in_it() {
+    let script =
+        || vec![text("<reason>r</reason>\n<text_search>capital of Norway</text_search>"), text(OSLO)];
+    let asked = |constrain: bool, workflow: Workflow| async move {
+        let ran = Setting::norway(script()).run(Query { constrain, workflow, ..query("?") }).await;
+        let asked = ran.model.asked.lock().unwrap();
+        asked.iter().map(|request| request.grammar.clone()).collect::<Vec<_>>()
+    };
+    assert!(asked(false, Workflow::Agent).await.iter().all(Option::is_none));
+    let grammars = asked(true, Workflow::Agent).await;
+    let open = grammars[0].as_ref().unwrap().as_str();
+    assert!(open.contains("deed: image | text | answer"), "{open}");
+    let grammars = asked(true, Workflow::Direct).await;
+    let closed = grammars[0].as_ref().unwrap().as_str();
+    assert!(closed.contains("deed: answer"), "{closed}");
 }

@@ -13,6 +13,7 @@
 //! - [`store`]: queries, events and shares in SQLite.
 //! - [`images`]: pictures from outside, checked, decoded, kept by content.
 //! - [`narrator`]: a run as people read it in a terminal.
+//! - [`metrics`]: what the program tells of itself.
 //! - [`moment`], [`random`], [`text`]: the clock; identifiers and secrets; text for pages and addresses.
 
 pub mod cli;
@@ -21,6 +22,7 @@ pub mod data;
 pub mod http;
 pub mod images;
 pub mod logging;
+pub mod metrics;
 pub mod model;
 pub mod moment;
 pub mod narrator;

@@ -104,22 +104,22 @@ impl ModelSpec {
         }
     }
 
-    /// Opens the model with its weights in `format`, or connects to the servers that have it. Takes seconds.
+    /// Opens the model with its weights in `format` and an engine within `limits`, or connects to the servers that have it. Takes seconds.
     ///
     /// # Errors
     /// [`ModelError`].
-    pub async fn open(&self, format: WeightFormat) -> Result<Arc<dyn Decoder>, ModelError> {
+    pub async fn open(&self, format: WeightFormat, limits: Limits) -> Result<Arc<dyn Decoder>, ModelError> {
         if let Self::Remote(spec) = self {
             let key = std::env::var(KEY).ok().filter(|key| !key.is_empty());
             return Ok(Arc::new(Remote::connect(spec, key).await?));
         }
         let spec = self.clone();
-        let opened = tokio::task::spawn_blocking(move || spec.open_here(format)).await;
+        let opened = tokio::task::spawn_blocking(move || spec.open_here(format, limits)).await;
         opened.map_err(|error| ModelError::Thread(std::io::Error::other(error)))?
     }
 
-    fn open_here(&self, format: WeightFormat) -> Result<Arc<dyn Decoder>, ModelError> {
+    fn open_here(&self, format: WeightFormat, limits: Limits) -> Result<Arc<dyn Decoder>, ModelError> {
         let loaded = Loaded::open_for_serving(&self.files()?, format)?;
-        Ok(Arc::new(Engine::start(loaded, Limits::default()).map_err(ModelError::Thread)?))
+        Ok(Arc::new(Engine::start(loaded, limits).map_err(ModelError::Thread)?))
     }
 }

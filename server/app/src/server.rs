@@ -13,7 +13,7 @@ use crate::data::{DataFolder, DataLock};
 use crate::http::state::Parts;
 use crate::http::{App, app};
 use crate::images::ImageFolder;
-use crate::runs::{Runs, close_interrupted};
+use crate::runs::{Runs, RunsConfig, close_interrupted};
 use crate::search::{self, Search};
 use crate::settings::Settings;
 use crate::store::Store;
@@ -50,11 +50,12 @@ impl Server {
         })
         .await
         .context("opening the index broke off")??;
-        let decoder = settings.model.open(settings.weights).await?;
+        let decoder = settings.model.open(settings.weights, settings.limits).await?;
         let model = decoder.info().clone();
         let agent = Agent::new(decoder, search.text.clone(), search.image.clone(), AgentConfig::default())?;
         let images = ImageFolder::new(data.images());
-        let runs = Runs::new(agent.into(), store.clone(), images.clone());
+        let config = RunsConfig { slots: settings.runs, constrain: settings.constrain.clone() };
+        let runs = Runs::new(agent.into(), store.clone(), images.clone(), config);
         let state = App::new(parts(settings, store, images, runs, model, search));
         Ok(Self { listener, address, state, _lock: lock })
     }

@@ -7,8 +7,13 @@ use half::bf16;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::config::TextConfig;
+use crate::config::vision::{MERGE, PATCH_VALUES};
+use crate::config::{TextConfig, VisionConfig};
+use crate::engine::EngineError;
+use crate::grammar::{Grammar, Grammars};
 use crate::lm::{BLOCK, Batch, BlockId, KvPool, LanguageModel, Matrix, Segment};
+use crate::model::{Grid, Vision};
+use crate::tokenizer::Tokenizer;
 use crate::weights::{Formatted, WeightFormat, Weights};
 
 /// Bytes that are read to find how fast memory is: more than any cache holds.
@@ -103,6 +108,56 @@ pub fn prefill(model: &LanguageModel, tokens: usize, runs: usize) -> Result<Pref
     Ok(PrefillFigure { tokens, step_ms: step * 1e3, tokens_per_second: tokens as f64 / step })
 }
 
+/// Holding a turn to a grammar.
+#[derive(Debug, Clone, Serialize)]
+pub struct GrammarFigure {
+    /// Tokens of the vocabulary.
+    pub vocabulary: usize,
+    /// Tokens of the turn.
+    pub tokens: usize,
+    /// Mean time that a token takes longer, in microseconds.
+    pub token_us: f64,
+    /// The slowest token, in microseconds.
+    pub slowest_us: f64,
+}
+
+/// Measures what a turn's tokens cost more where they are held to `grammar`; `text` is a turn that it allows.
+///
+/// # Errors
+/// When the grammar cannot be read or does not allow the text.
+pub fn grammar(
+    tokenizer: &Tokenizer,
+    end_ids: &[u32],
+    grammar: &Grammar,
+    text: &str,
+    runs: usize,
+) -> std::result::Result<GrammarFigure, EngineError> {
+    let grammars = Grammars::new(tokenizer, end_ids)?;
+    let ids = tokenizer.encode(text)?.get_ids().to_vec();
+    let mut times = Vec::with_capacity(runs * ids.len());
+    for _ in 0..runs {
+        let mut mask = grammars.mask(grammar)?;
+        for id in &ids {
+            let started = Instant::now();
+            let allowed = mask.allowed()?;
+            let may = allowed.has(*id);
+            mask.push(*id)?;
+            times.push(started.elapsed().as_secs_f64() * 1e6);
+            if !may {
+                return Err(EngineError::Internal(format!(
+                    "the grammar does not allow token {id} of the turn"
+                )));
+            }
+        }
+    }
+    Ok(GrammarFigure {
+        vocabulary: tokenizer.inner().get_vocab_size(true),
+        tokens: ids.len(),
+        token_us: times.iter().sum::<f64>() / times.len().max(1) as f64,
+        slowest_us: times.into_iter().fold(0.0, f64::max),
+    })
+}
+
 fn timed(model: &LanguageModel, batch: &Batch, pool: &mut KvPool) -> Result<Duration> {
     let started = Instant::now();
     std::hint::black_box(model.step(batch, pool)?);
@@ -154,16 +209,64 @@ impl Weights for RandomWeights {
     }
 }
 
-/// The language model of Qwen2.5-VL 3B with random weights in `format`; stored are bf16.
+/// A picture seen by a vision tower.
+#[derive(Debug, Clone, Serialize)]
+pub struct VisionFigure {
+    /// Tokens that the language model sees of it.
+    pub tokens: usize,
+    /// Blocks of the tower.
+    pub blocks: usize,
+    /// Median time, in milliseconds.
+    pub look_ms: f64,
+}
+
+/// Measures a picture of `rows` and `columns` merged cells, `runs` times.
+///
+/// # Errors
+/// When the tower refuses it.
+pub fn vision(tower: &Vision, [rows, columns]: [usize; 2], runs: usize) -> Result<VisionFigure> {
+    let grid = Grid { rows: rows * MERGE, columns: columns * MERGE };
+    let shape = (grid.patches(), PATCH_VALUES);
+    let patches = Tensor::from_vec(noise(shape.0 * shape.1, 2.0), shape, &candle_core::Device::Cpu)?;
+    let look = |_| {
+        let started = Instant::now();
+        std::hint::black_box(tower.forward(&patches, &[grid])?);
+        Ok(started.elapsed())
+    };
+    let times: Result<Vec<Duration>> = (0..runs).map(look).collect();
+    let look_ms = median(times?).as_secs_f64() * 1e3;
+    Ok(VisionFigure { tokens: grid.tokens(), blocks: tower.config().depth, look_ms })
+}
+
+/// The vision tower of Qwen2.5-VL 3B with random weights, of which the first `blocks` blocks.
 ///
 /// # Errors
 /// When memory does not suffice.
-pub fn shape_3b(format: WeightFormat) -> crate::Result<LanguageModel> {
+pub fn tower_3b(blocks: usize) -> crate::Result<Vision> {
+    let config = VisionConfig {
+        depth: blocks,
+        hidden_size: 1280,
+        intermediate_size: 3420,
+        heads: 16,
+        window_size: 112,
+        full_attention_blocks: vec![7, 15, 23, 31],
+        out_hidden_size: 2048,
+        rope_theta: 1e4,
+    };
+    Vision::load(&config, &RandomWeights)
+}
+
+/// The language model of Qwen2.5-VL 3B with random weights in `format`, of which the first `layers` layers; stored are
+/// bf16.
+///
+/// # Errors
+/// When memory does not suffice.
+pub fn shape_3b(format: WeightFormat, layers: usize) -> crate::Result<LanguageModel> {
     let text = TextConfig {
         vocab_size: 151_936,
         hidden_size: 2048,
         intermediate_size: 11_008,
-        layers: 36,
+        layers,
         heads: 16,
         kv_heads: 2,
         rms_norm_eps: 1e-6,

@@ -7,6 +7,8 @@ use loupe_shared::pixels::Rgb8;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
+use crate::grammar::Grammar;
+
 /// Who says a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -82,6 +84,8 @@ pub struct GenerateRequest {
     pub max_tokens: u32,
     /// Decoding ends after the text contains one of these; it is kept in the text.
     pub stop: Vec<String>,
+    /// What the turn's text has to be; anything where there is none.
+    pub grammar: Option<Grammar>,
     /// Ends decoding at the next token.
     pub cancel: CancellationToken,
 }

@@ -11,6 +11,7 @@
 //! - [`ops`]: the arithmetic, every operation with its gradient.
 //! - [`chat`]: conversations as token ids, with the span of each message.
 //! - [`decode`]: turns of conversations; the [`Engine`] that serves them.
+//! - [`grammar`]: grammars that a turn is held to.
 //! - [`tokenizer`]: text to ids and back.
 //! - [`picture`]: pictures as the vision tower reads them.
 //! - [`threads`]: the threads that compute: how many, and on which cores.
@@ -25,6 +26,7 @@ pub mod config;
 pub mod decode;
 pub mod engine;
 pub mod error;
+pub mod grammar;
 pub mod lm;
 pub mod loaded;
 pub mod model;

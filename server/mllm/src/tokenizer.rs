@@ -33,14 +33,22 @@ impl Tokenizer {
     /// tokens other ids than `config.json`.
     pub fn open(files: &Files, config: &ModelConfig) -> Result<Self> {
         let bytes = files.read(FILE, "the tokenizer in the format of the tokenizers library")?;
-        let inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(|error| Error::BadFile {
-            file: files.path(FILE),
+        let tokenizer = Self::read(&bytes, files.path(FILE))?;
+        tokenizer.check(config)?;
+        Ok(tokenizer)
+    }
+
+    /// Reads a `tokenizer.json` that belongs to no model; `name` stands for it in messages.
+    ///
+    /// # Errors
+    /// [`Error::BadFile`] when it is invalid.
+    pub fn read(bytes: &[u8], name: PathBuf) -> Result<Self> {
+        let inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(|error| Error::BadFile {
+            file: name.clone(),
             problem: error.to_string(),
             expected: "a tokenizer.json of the tokenizers library".into(),
         })?;
-        let tokenizer = Self::new(inner, files.path(FILE));
-        tokenizer.check(config)?;
-        Ok(tokenizer)
+        Ok(Self::new(inner, name))
     }
 
     /// Wraps a tokenizer that is not in a file; `name` stands for it in messages.

@@ -74,6 +74,9 @@ pub struct QueryRequest {
     /// How to answer; the agent by default.
     #[serde(default)]
     pub workflow: Workflow,
+    /// Whether every turn is held to the grammar of the model's dialect; as the server is set by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub constrain: Option<bool>,
     /// BCP 47 tag of the language to answer in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lang: Option<String>,

@@ -1,5 +1,6 @@
 //! Boxes as Qwen2.5-VL writes them: `{"bbox_2d": [x0, y0, x1, y1]}` in pixels of the picture as the model sees it.
 
+use loupe_mllm::grammar::Grammar;
 use loupe_shared::pixels::Region;
 use serde_json::Value;
 
@@ -26,6 +27,14 @@ pub(super) fn prompt(expression: &str) -> String {
 pub(super) fn render(corners: [u32; 4]) -> String {
     let [x0, y0, x1, y1] = corners;
     format!("{{{KEY}: [{x0}, {y0}, {x1}, {y1}]}}")
+}
+
+/// What [`render`] writes.
+pub(super) fn grammar() -> Grammar {
+    Grammar::lark(
+        r#"start: "{\"bbox_2d\": [" NUMBER ", " NUMBER ", " NUMBER ", " NUMBER "]}"
+NUMBER: /0|[1-9][0-9]{0,4}/"#,
+    )
 }
 
 /// Reads the first box in a text, which may be fenced, inside a list, or after words.

@@ -4,20 +4,24 @@
 //! - [`parse`]: what a parser hands out, and what can be wrong with a turn.
 //! - [`deepmm`]: DeepMMSearch-R1's tags and turn templates.
 //! - [`tool_call`]: Qwen's JSON `<tool_call>` for instruct models that were not trained for this.
+//! - [`grammar`]: what a turn may be, for decoding that is held to it.
 //! - `bbox`: boxes as Qwen2.5-VL writes them.
 //! - `lexer`: tags and text out of a stream.
 
 pub mod action;
 mod bbox;
 pub mod deepmm;
+pub mod grammar;
 mod lexer;
 pub mod parse;
 pub mod tool_call;
 
+use loupe_mllm::grammar::Grammar;
 use loupe_shared::pixels::Region;
 
 pub use action::{Action, Deed, GIVE_UP, ImageTarget, Search};
 pub use bbox::BoxError;
+pub use grammar::Choices;
 pub use parse::{ParsedTurn, Parser, ParserEvent, Problem};
 
 /// A picture's size as the model sees it, after `smart_resize`, in pixels.
@@ -81,6 +85,14 @@ pub trait Dialect: Send + Sync {
 
     /// Texts after which a turn is over.
     fn stop(&self) -> Vec<String>;
+
+    /// What a turn with these choices may be.
+    fn grammar(&self, choices: Choices, context: &QueryContext) -> Grammar;
+
+    /// What the turn that says where something is may be.
+    fn box_grammar(&self) -> Grammar {
+        bbox::grammar()
+    }
 
     /// The user turn, after the picture, that asks where something is.
     fn grounding_prompt(&self, expression: &str) -> String {

@@ -31,6 +31,7 @@ impl Run<'_> {
                 sampling,
                 max_tokens: BOX_TOKENS,
                 stop: vec!["}".to_owned()],
+                grammar: self.query.constrain.then(|| self.dialect().box_grammar()),
                 cancel: self.cancel.child_token(),
             };
             let deadline = self.spent.deadline(false).into();

@@ -9,7 +9,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{Instant, sleep_until};
 
 use super::{Halt, Run};
-use crate::dialect::{ParsedTurn, Parser, ParserEvent};
+use crate::dialect::{Choices, ParsedTurn, Parser, ParserEvent};
 use crate::information::plain_within;
 
 /// How long a decoder may take to stop when the time is over.
@@ -32,8 +32,8 @@ pub(super) struct Reading {
 }
 
 impl Run<'_> {
-    /// Decodes the next turn and emits what it reasons and answers. A turn that runs out of time ends where it is.
-    pub(super) async fn decode(&mut self, last: bool) -> Result<Turn, Halt> {
+    /// Decodes the next turn, in which the model has these choices, and emits what it reasons and answers. A turn that runs out of time ends where it is.
+    pub(super) async fn decode(&mut self, choices: Choices, last: bool) -> Result<Turn, Halt> {
         let turn = Turn { parsed: ParsedTurn::default(), text: String::new() };
         let mut reading = Reading { parser: self.dialect().parser(&self.context), turn };
         let request = GenerateRequest {
@@ -41,6 +41,7 @@ impl Run<'_> {
             sampling: self.agent.config.sampling,
             max_tokens: self.spent.turn_tokens(last),
             stop: self.dialect().stop(),
+            grammar: self.query.constrain.then(|| self.dialect().grammar(choices, &self.context)),
             cancel: self.cancel.child_token(),
         };
         let deadline = self.spent.deadline(last).into();

@@ -7,7 +7,7 @@ use super::tools::Outcome;
 use super::turn::Turn;
 use super::{Halt, Run};
 use crate::budget::Limit;
-use crate::dialect::{Deed, ImageTarget, Problem, Search};
+use crate::dialect::{Choices, Deed, ImageTarget, Problem, Search};
 use crate::error::AgentError;
 
 /// How many turns in a row are answered with a correction.
@@ -86,7 +86,8 @@ impl Run<'_> {
 
     /// Decodes a turn. A conversation that has outgrown the model is started over once, with what was found last.
     async fn turn(&mut self, phase: &mut Phase) -> Result<Turn, Halt> {
-        match self.decode(matches!(phase, Phase::Last(_))).await {
+        let choices = self.choices(*phase);
+        match self.decode(choices, matches!(phase, Phase::Last(_))).await {
             Err(Halt::Failed(AgentError::Engine(EngineError::TooLong { .. })))
                 if *phase == Phase::Open && !self.latest.is_empty() =>
             {
@@ -94,10 +95,16 @@ impl Run<'_> {
                 self.open();
                 let only = self.dialect().answer_only(&self.query.question, &self.latest, &self.context);
                 self.say(only);
-                self.decode(true).await
+                self.decode(Choices::default(), true).await
             }
             other => other,
         }
+    }
+
+    fn choices(&self, phase: Phase) -> Choices {
+        let is_open = phase == Phase::Open;
+        let by_picture = !self.query.pictures.is_empty() && self.spent.image_search_left();
+        Choices { image_search: is_open && by_picture, text_search: is_open }
     }
 
     /// From now on there is only the answer.

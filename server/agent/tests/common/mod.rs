@@ -57,6 +57,7 @@ pub(crate) fn query(question: &str) -> Query {
         earlier: Vec::new(),
         workflow: Workflow::Agent,
         lang: None,
+        constrain: false,
     }
 }
 

@@ -9,11 +9,13 @@ use anyhow::Context;
 use async_trait::async_trait;
 use loupe_agent::host::{Crop, Host, HostError, Query, QueryPicture};
 use loupe_agent::{Agent, AgentConfig, RunEnd};
+use loupe_mllm::threads;
 use loupe_shared::ids::{CallId, ImageId};
 use loupe_shared::pixels::{Rect, Region, Rgb8, crop};
 use loupe_shared::protocol::{CropBy, Envelope, Event, ImageRole, Workflow};
 use tokio_util::sync::CancellationToken;
 
+use super::workflow::WorkflowArg;
 use crate::images::{MAX_BYTES, decode};
 use crate::moment::now_ms;
 use crate::narrator::Narrator;
@@ -36,36 +38,21 @@ pub struct AskArgs {
     json: bool,
 }
 
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum WorkflowArg {
-    Direct,
-    Rag,
-    Agent,
-}
-
-impl From<WorkflowArg> for Workflow {
-    fn from(arg: WorkflowArg) -> Self {
-        match arg {
-            WorkflowArg::Direct => Self::Direct,
-            WorkflowArg::Rag => Self::Rag,
-            WorkflowArg::Agent => Self::Agent,
-        }
-    }
-}
-
 /// Answers one question. Status 0 with an answer, 1 without.
 ///
 /// # Errors
 /// When a picture cannot be read, or the model or the index cannot be used.
 pub async fn run(args: AskArgs) -> anyhow::Result<ExitCode> {
-    let query = query(args.inputs, args.workflow.into())?;
+    let mut query = query(args.inputs, args.workflow.into())?;
     // The steps are told; only what is wrong is logged besides.
     let flags = Flags { log: args.settings.log.clone().or_else(|| Some("warn".to_owned())), ..args.settings };
     let settings = Settings::load(&flags)?;
     logging::start(&settings.log)?;
+    threads::use_cores(&settings.cores)?;
+    query.constrain = settings.constrain.contains(&query.workflow);
     let search = search::open(&settings)?;
     let agent = Agent::new(
-        settings.model.open(settings.weights).await?,
+        settings.model.open(settings.weights, settings.limits).await?,
         search.text,
         search.image,
         AgentConfig::default(),
@@ -90,7 +77,7 @@ fn query(mut inputs: Vec<String>, workflow: Workflow) -> anyhow::Result<Query> {
         anyhow::bail!("the question is missing; write it after the pictures, in quotes");
     }
     let pictures = inputs.iter().map(|path| picture(Path::new(path))).collect::<anyhow::Result<_>>()?;
-    Ok(Query { question, pictures, earlier: Vec::new(), workflow, lang: None })
+    Ok(Query { question, pictures, earlier: Vec::new(), workflow, lang: None, constrain: false })
 }
 
 fn picture(path: &Path) -> anyhow::Result<QueryPicture> {

@@ -4,14 +4,14 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use loupe_mllm::WeightFormat;
+use loupe_mllm::{Limits, WeightFormat};
 use loupe_search::local::{Index, LocalImage, LocalText};
-use loupe_shared::protocol::Workflow;
 use loupe_train::dataset::file;
 use loupe_train::dataset::record::Record;
 use loupe_train::eval::report::Report;
 use loupe_train::eval::run::{Evaluation, Scored};
 
+use super::workflow::WorkflowArg;
 use crate::logging;
 use crate::model::{ModelSpec, weight_format};
 
@@ -33,39 +33,15 @@ pub struct EvalArgs {
     /// Numbers that the weights are kept in: `stored` or `q8_0`
     #[arg(long, default_value = "stored", value_parser = weight_format)]
     weights: WeightFormat,
+    /// Hold every turn to the grammar of the model's dialect
+    #[arg(long)]
+    constrain: bool,
     /// Folder of the local index to search
     #[arg(long, value_name = "DIR")]
     index: PathBuf,
     /// Only the first N questions
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-}
-
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum WorkflowArg {
-    Direct,
-    Rag,
-    Agent,
-}
-
-impl WorkflowArg {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Direct => "direct",
-            Self::Rag => "rag",
-            Self::Agent => "agent",
-        }
-    }
-}
-
-impl From<WorkflowArg> for Workflow {
-    fn from(arg: WorkflowArg) -> Self {
-        match arg {
-            WorkflowArg::Direct => Self::Direct,
-            WorkflowArg::Rag => Self::Rag,
-            WorkflowArg::Agent => Self::Agent,
-        }
-    }
 }
 
 /// Measures a model.
@@ -77,11 +53,11 @@ pub async fn run(args: EvalArgs) -> anyhow::Result<()> {
     logging::start("error")?;
     let mut records = file::read(&args.data)?;
     records.truncate(args.limit.unwrap_or(usize::MAX));
-    let decoder = ModelSpec::parse(&args.model).open(args.weights).await?;
+    let decoder = ModelSpec::parse(&args.model).open(args.weights, Limits::default()).await?;
     let name = decoder.info().name.clone();
     let index = Arc::new(Index::open(&args.index)?);
     let (text, image) = (Arc::new(LocalText::new(index.clone())), Arc::new(LocalImage::new(index)));
-    let evaluation = Evaluation::new(decoder, text, image)?;
+    let evaluation = Evaluation::new(decoder, text, image)?.constrained(args.constrain);
     let mut report = Report::new(&name, &args.data.display().to_string());
     let folder = args.data.parent().unwrap_or(Path::new("."));
     for workflow in args.workflow {

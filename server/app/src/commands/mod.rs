@@ -10,3 +10,4 @@ pub mod index;
 pub mod probe;
 pub mod serve;
 pub mod train;
+pub mod workflow;

@@ -4,9 +4,9 @@ use std::io::Write;
 
 use anyhow::Context;
 
-use crate::logging;
 use crate::server::Server;
 use crate::settings::{Flags, Settings};
+use crate::{logging, metrics};
 
 /// Arguments of `loupe serve`.
 #[derive(Debug, clap::Args)]
@@ -16,6 +16,9 @@ pub struct ServeArgs {
     /// Where to listen [default: 127.0.0.1:8787]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
+    /// Questions that are answered at the same time; more wait in line [default: 8]
+    #[arg(long, value_name = "N")]
+    runs: Option<usize>,
     /// Print the settings in force, without secrets, and end
     #[arg(long)]
     print_config: bool,
@@ -26,12 +29,14 @@ pub struct ServeArgs {
 /// # Errors
 /// When the settings are wrong, the data folder, the model or the index cannot be used, or the port is taken.
 pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
-    let settings = Settings::load(&Flags { listen: args.listen, ..args.settings })?;
+    let settings = Settings::load(&Flags { listen: args.listen, runs: args.runs, ..args.settings })?;
     if args.print_config {
         write!(std::io::stdout(), "{}", settings.to_toml()?)?;
         return Ok(());
     }
     logging::start(&settings.log)?;
+    metrics::start()?;
+    loupe_mllm::threads::use_cores(&settings.cores)?;
     let stop = stop_signal()?;
     let server = Server::open(settings).await?;
     writeln!(std::io::stdout(), "Loupe is at http://{}", server.address())?;

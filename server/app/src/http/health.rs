@@ -1,10 +1,11 @@
-//! Whether the server lives, is ready, and can search.
+//! Whether the server lives, is ready, and can search; its figures.
 
 use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderName, StatusCode};
 use loupe_shared::protocol::{ProviderMeta, Tool};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -40,6 +41,11 @@ pub async fn ready(State(app): State<App>) -> Result<Json<Value>, ApiError> {
         not_ready("The server's data folder cannot be written.".to_owned())
     })?;
     Ok(Json(json!({ "status": "ready" })))
+}
+
+/// `GET /metrics`: figures in Prometheus's text format.
+pub async fn metrics() -> ([(HeaderName, &'static str); 1], String) {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], crate::metrics::text())
 }
 
 /// The providers' last check.

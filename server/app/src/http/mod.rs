@@ -43,6 +43,7 @@ pub fn app(state: App) -> Router {
         .nest("/api/v1", api())
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
         .route("/retrieve", post(retrieve::retrieve))
         .route("/pages/{stem}", get(pages::page))
         .route("/pictures/{file}", get(pages::picture))

@@ -172,6 +172,11 @@ impl Decoder for Remote {
         deltas: UnboundedSender<String>,
     ) -> Result<Completion, EngineError> {
         let started = Instant::now();
+        if request.grammar.is_some() {
+            return Err(EngineError::Input(
+                "the servers that decode cannot be held to a grammar; ask without `constrain`".into(),
+            ));
+        }
         let body = wire::body(&self.info.name, &request)?;
         let asked = tokio::select! {
             asked = self.ask(&body) => asked,

@@ -88,6 +88,7 @@ fn request() -> GenerateRequest {
         sampling: Sampling::Random { temperature: 0.5, top_p: 0.9, seed: 7 },
         max_tokens: 20,
         stop: Vec::new(),
+        grammar: None,
         cancel: CancellationToken::new(),
     }
 }
@@ -191,4 +192,14 @@ async fn servers_that_are_not_there_or_have_other_models_are_told_apart() {
     let other = RemoteSpec::parse(&format!("openai:{url}#llama"), Some("deepmm")).unwrap();
     let error = Remote::connect(&other, None).await.unwrap_err();
     assert!(error.to_string().contains("qwen"), "{error}");
+}
+
+#[tokio::test]
+async fn a_turn_that_is_to_be_held_to_a_grammar_is_refused() {
+    let (url, double) = start(vec![], false).await;
+    let grammar = Some(loupe_mllm::grammar::Grammar::lark("start: \"a\""));
+    let held = GenerateRequest { grammar, ..request() };
+    let error = connect(&[&url]).await.generate(held, unbounded_channel().0).await.unwrap_err();
+    assert!(matches!(&error, EngineError::Input(problem) if problem.contains("constrain")), "{error}");
+    assert!(double.seen.lock().unwrap().is_empty());
 }

@@ -33,11 +33,16 @@ impl BriefError {
     }
 }
 
-/// Reads everything that a query names.
+/// Reads everything that a query names; its turns are held to a grammar with `constrain`.
 ///
 /// # Errors
 /// [`BriefError`].
-pub async fn brief(store: &Store, images: &ImageFolder, request: &QueryRequest) -> Result<Query, BriefError> {
+pub async fn brief(
+    store: &Store,
+    images: &ImageFolder,
+    request: &QueryRequest,
+    constrain: bool,
+) -> Result<Query, BriefError> {
     let mut pictures = Vec::with_capacity(request.images.len());
     for image in &request.images {
         let pixels = Arc::new(images.load(&image.image_id).await?);
@@ -54,6 +59,7 @@ pub async fn brief(store: &Store, images: &ImageFolder, request: &QueryRequest) 
         earlier: earlier(store, request).await?,
         workflow: request.workflow,
         lang: request.lang.clone(),
+        constrain,
     })
 }
 

@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 
 use super::live::LiveRun;
 use super::log::LogError;
+use crate::metrics::{WAITING, WORKING};
 
 /// Most runs that wait; more are refused, so that nobody waits for hours without knowing.
 pub const MAX_WAITING: usize = 32;
@@ -77,10 +78,12 @@ impl Line {
 
     fn call_next(&self, state: &mut State) {
         while state.working < self.slots {
-            let Some(next) = state.waiting.pop_front() else { return };
+            let Some(next) = state.waiting.pop_front() else { break };
             state.working += 1;
             next.run.call();
         }
+        metrics::gauge!(WAITING).set(state.waiting.len() as f64);
+        metrics::gauge!(WORKING).set(state.working as f64);
     }
 }
 

@@ -23,10 +23,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::FutureExt;
 use loupe_agent::{Agent, RunEnd};
 use loupe_shared::ids::QueryId;
-use loupe_shared::protocol::{Cancelled, Envelope, Event, QueryRequest, RunError, Usage};
+use loupe_shared::protocol::{Cancelled, Envelope, Event, QueryRequest, RunError, Usage, Workflow};
 use tokio_util::task::TaskTracker;
 
 use crate::images::ImageFolder;
+use crate::metrics::{ENDED, WAITED};
 use crate::moment::now_ms;
 use crate::random;
 use crate::store::{Store, StoreError};
@@ -36,8 +37,14 @@ use line::Line;
 use live::LiveRun;
 use log::LogError;
 
-/// Runs decoded at the same time: they share the processor.
-const SLOTS: usize = 1;
+/// How runs are carried.
+#[derive(Debug, Clone)]
+pub struct RunsConfig {
+    /// Runs that are answered at the same time; the engine decodes them together.
+    pub slots: usize,
+    /// Workflows whose turns are held to the dialect's grammar, where a query does not say otherwise.
+    pub constrain: Vec<Workflow>,
+}
 
 /// Why a query is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +68,7 @@ pub struct Runs {
     agent: Arc<Agent>,
     store: Store,
     images: ImageFolder,
+    constrain: Vec<Workflow>,
     line: Line,
     live: Mutex<HashMap<QueryId, Arc<LiveRun>>>,
     tasks: TaskTracker,
@@ -69,9 +77,10 @@ pub struct Runs {
 impl Runs {
     /// No runs yet.
     #[must_use]
-    pub fn new(agent: Arc<Agent>, store: Store, images: ImageFolder) -> Arc<Self> {
-        let line = Line::new(SLOTS);
-        Arc::new(Self { agent, store, images, line, live: Mutex::default(), tasks: TaskTracker::new() })
+    pub fn new(agent: Arc<Agent>, store: Store, images: ImageFolder, config: RunsConfig) -> Arc<Self> {
+        let RunsConfig { slots, constrain } = config;
+        let (line, live, tasks) = (Line::new(slots), Mutex::default(), TaskTracker::new());
+        Arc::new(Self { agent, store, images, constrain, line, live, tasks })
     }
 
     /// Keeps a checked query and puts its run in line.
@@ -113,7 +122,9 @@ impl Runs {
 
     /// Waits for the run's turn, answers it, and makes sure of its last event.
     async fn carry(self: Arc<Self>, run: Arc<LiveRun>, request: QueryRequest) {
+        let came = std::time::Instant::now();
         let has_turn = run.wait_for_turn().await;
+        metrics::histogram!(WAITED).record(came.elapsed().as_secs_f64());
         let otherwise = if has_turn {
             AssertUnwindSafe(self.answer(&run, &request)).catch_unwind().await.unwrap_or_else(|_panic| {
                 tracing::error!(query = %run.id, "the run panicked");
@@ -135,7 +146,8 @@ impl Runs {
 
     /// Lets the agent answer. Returns the event that ends the run, should the agent not have ended it itself.
     async fn answer(&self, run: &Arc<LiveRun>, request: &QueryRequest) -> Event {
-        let query = match brief::brief(&self.store, &self.images, request).await {
+        let constrain = request.constrain.unwrap_or_else(|| self.constrain.contains(&request.workflow));
+        let query = match brief::brief(&self.store, &self.images, request, constrain).await {
             Ok(query) => query,
             Err(error) => return unreadable(run, &error),
         };
@@ -143,11 +155,18 @@ impl Runs {
         // What is asked and answered is nobody's business but the asker's: the log says only how it went.
         match self.agent.run(query, &host, run.cancel.clone()).await {
             RunEnd::Done(done) => {
+                metrics::counter!(ENDED, "end" => "done").increment(1);
                 let Usage { generated_tokens, searches, .. } = done.usage;
                 tracing::info!(query = %run.id, generated_tokens, searches, "answered");
             }
-            RunEnd::Failed(error) => tracing::info!(query = %run.id, code = error.code, "failed"),
-            RunEnd::Cancelled => tracing::info!(query = %run.id, "cancelled"),
+            RunEnd::Failed(error) => {
+                metrics::counter!(ENDED, "end" => error.code.clone()).increment(1);
+                tracing::info!(query = %run.id, code = error.code, "failed");
+            }
+            RunEnd::Cancelled => {
+                metrics::counter!(ENDED, "end" => "cancelled").increment(1);
+                tracing::info!(query = %run.id, "cancelled");
+            }
         }
         failed("run_failed", "The run ended without an answer. Ask again.")
     }

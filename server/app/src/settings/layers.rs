@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
+use loupe_shared::protocol::Workflow;
 use serde::{Deserialize, Serialize};
 
 /// The file that is read when none is named.
@@ -24,6 +25,18 @@ pub struct Flags {
     #[arg(long, value_name = "FORMAT", conflicts_with = "engine")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<String>,
+    /// Memory for keys and values of conversations, as in 512MiB or 4GiB [default: 1GiB]
+    #[arg(long, value_name = "SIZE", conflicts_with = "engine")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kv_cache: Option<String>,
+    /// Cores to compute on, with commas between; one thread is pinned to each [default: all, not pinned]
+    #[arg(long, value_name = "CORES", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cores: Vec<usize>,
+    /// Workflows whose turns are held to the grammar of the model's dialect, with commas between [default: none]
+    #[arg(long, value_name = "WORKFLOWS", value_delimiter = ',', conflicts_with = "engine")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub constrain: Vec<String>,
     /// Servers that decode instead: `openai:URL[,URL…][#model]`, as in openai:http://host:8000/v1
     #[arg(long, value_name = "ENGINE")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,6 +61,10 @@ pub struct Flags {
     #[arg(long, value_name = "FILTER")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
+    /// Questions that are answered at the same time; only `loupe serve` sets it
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runs: Option<usize>,
     /// Where to listen; only `loupe serve` sets it
     #[arg(skip)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,6 +77,10 @@ pub struct Flags {
 pub(super) struct Raw {
     pub(super) model: String,
     pub(super) weights: String,
+    pub(super) kv_cache: String,
+    pub(super) cores: Vec<usize>,
+    pub(super) constrain: Vec<Workflow>,
+    pub(super) runs: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) engine: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,9 +99,13 @@ pub(super) struct Raw {
 }
 
 /// The names that the environment may set, each as `LOUPE_NAME`. Other variables of that form belong to the build.
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 15] = [
     "model",
     "weights",
+    "kv_cache",
+    "cores",
+    "constrain",
+    "runs",
     "engine",
     "dialect",
     "data",
@@ -97,6 +122,10 @@ impl Default for Raw {
         Self {
             model: "pocket".to_owned(),
             weights: "stored".to_owned(),
+            kv_cache: "1GiB".to_owned(),
+            cores: Vec::new(),
+            constrain: Vec::new(),
+            runs: 8,
             engine: None,
             dialect: None,
             data: None,

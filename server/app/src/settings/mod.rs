@@ -1,15 +1,18 @@
 //! Settings: `loupe.toml`, then the environment (`LOUPE_…`), then flags; the later wins. Checked once, here.
 //!
 //! - [`layers`]: where values come from.
+//! - `size`: sizes of memory.
 
 pub mod layers;
+mod size;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 pub use layers::{Flags, SettingsError};
 use layers::{Raw, invalid};
-use loupe_mllm::WeightFormat;
+use loupe_mllm::{Limits, WeightFormat};
+use loupe_shared::protocol::Workflow;
 use url::Url;
 
 use crate::model::{ModelSpec, weight_format};
@@ -18,6 +21,9 @@ use crate::remote::RemoteSpec;
 /// Where providers are searched, as written: `local:DIR` or `searxng:URL`.
 pub type ProviderText = String;
 
+/// Most questions that may be answered at the same time.
+const MAX_RUNS: usize = 256;
+
 /// Settings in force.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -25,6 +31,14 @@ pub struct Settings {
     pub model: ModelSpec,
     /// In which numbers its weights are kept.
     pub weights: WeightFormat,
+    /// What its engine may use.
+    pub limits: Limits,
+    /// Cores to compute on; all where there are none.
+    pub cores: Vec<usize>,
+    /// Workflows whose turns are held to the dialect's grammar.
+    pub constrain: Vec<Workflow>,
+    /// Questions that are answered at the same time.
+    pub runs: usize,
     /// The data folder.
     pub data: PathBuf,
     /// Where to listen.
@@ -65,6 +79,10 @@ impl Settings {
             model: model(&raw)?,
             weights: weight_format(&raw.weights)
                 .map_err(|advice| invalid("weights", &raw.weights, advice))?,
+            limits: limits(&raw)?,
+            cores: raw.cores.clone(),
+            constrain: raw.constrain.clone(),
+            runs: raw.runs,
             data,
             listen: listen_address(&raw.listen)?,
             search,
@@ -117,6 +135,19 @@ fn model(raw: &Raw) -> Result<ModelSpec, SettingsError> {
     Ok(ModelSpec::Remote(
         spec.map_err(|error| invalid("engine", &without_secrets(engine), error.to_string()))?,
     ))
+}
+
+/// As many turns are decoded together as questions are answered; the engine's own bound is for callers that have none.
+fn limits(raw: &Raw) -> Result<Limits, SettingsError> {
+    if !(1..=MAX_RUNS).contains(&raw.runs) {
+        return Err(invalid("runs", &raw.runs.to_string(), format!("write a number from 1 to {MAX_RUNS}")));
+    }
+    if raw.engine.is_some() && !raw.constrain.is_empty() {
+        let reason = "the servers of the setting engine cannot be held to a grammar; leave it out";
+        return Err(invalid("constrain", &format!("{:?}", raw.constrain), reason));
+    }
+    let kv_bytes = size::bytes(&raw.kv_cache).map_err(|advice| invalid("kv_cache", &raw.kv_cache, advice))?;
+    Ok(Limits { kv_bytes, ..Limits::default() })
 }
 
 fn default_data() -> Result<PathBuf, SettingsError> {

@@ -107,3 +107,32 @@ fn printing_shows_what_is_in_force_without_secrets() {
     let read_again: Raw = toml::from_str(&printed).unwrap();
     assert_eq!(read_again.data, Some(PathBuf::from("/d")));
 }
+
+#[test]
+fn what_the_engine_may_use_is_checked() {
+    let settings = Settings::check(Raw { kv_cache: "64MiB".into(), runs: 3, ..raw() }).unwrap();
+    assert_eq!((settings.limits.kv_bytes, settings.runs), (64 << 20, 3));
+    assert_eq!(
+        Settings::check(Raw { kv_cache: "much".into(), ..raw() }).unwrap_err().code(),
+        "settings_invalid"
+    );
+    for runs in [0, 1000] {
+        let error = Settings::check(Raw { runs, ..raw() }).unwrap_err().to_string();
+        assert!(error.contains("from 1 to 256"), "{error}");
+    }
+}
+
+#[test]
+fn workflows_are_held_to_their_grammar_by_name_and_never_on_other_servers() {
+    figment::Jail::expect_with(|jail| {
+        jail.set_env("HOME", "/home/me");
+        jail.create_file("loupe.toml", "constrain = [\"agent\", \"rag\"]")?;
+        let settings = Settings::load(&Flags::default()).unwrap();
+        assert_eq!(settings.constrain, [Workflow::Agent, Workflow::Rag]);
+        let flags = Flags { constrain: vec!["never".into()], ..Flags::default() };
+        assert_eq!(Settings::load(&flags).unwrap_err().code(), "settings_unreadable");
+        Ok(())
+    });
+    let remote = Raw { engine: Some("openai:http://a/v1".into()), constrain: vec![Workflow::Agent], ..raw() };
+    assert!(Settings::check(remote).unwrap_err().to_string().contains("cannot be held to a grammar"));
+}

@@ -1,8 +1,8 @@
 //! One model for many callers.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use async_trait::async_trait;
@@ -15,6 +15,7 @@ use super::stats;
 use super::worker::{Message, Worker};
 use crate::config::TextConfig;
 use crate::engine::{Completion, Decoder, EngineError, Finish, GenerateRequest, ModelInfo};
+use crate::grammar::{Grammar, Grammars, Mask};
 use crate::lm::KvPool;
 use crate::loaded::{Loaded, Served};
 
@@ -29,11 +30,13 @@ pub struct Limits {
     pub kv_bytes: usize,
     /// Bytes of picture embeddings that are kept, the latest one aside.
     pub picture_bytes: usize,
+    /// Whether turns are drafted from what was read: what is written stays the same.
+    pub drafts: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { sequences: 32, queue: 256, kv_bytes: 1 << 30, picture_bytes: 128 << 20 }
+        Self { sequences: 32, queue: 256, kv_bytes: 1 << 30, picture_bytes: 128 << 20, drafts: true }
     }
 }
 
@@ -50,6 +53,8 @@ impl Limits {
 pub struct Engine {
     loaded: Arc<Loaded<Served>>,
     info: ModelInfo,
+    /// Made when the first turn is held to a grammar.
+    grammars: Arc<OnceLock<Grammars>>,
     places: Arc<Semaphore>,
     limits: Limits,
     messages: Sender<Message>,
@@ -70,7 +75,8 @@ impl Engine {
         std::thread::Builder::new()
             .name("loupe-decode".to_owned())
             .spawn(move || decode(&served, &eyes, limits, &received))?;
-        Ok(Self { loaded, info, places: Arc::new(Semaphore::new(limits.queue)), limits, messages })
+        let (grammars, places) = (Arc::default(), Arc::new(Semaphore::new(limits.queue)));
+        Ok(Self { loaded, info, grammars, places, limits, messages })
     }
 
     /// A place among those who are decoded or wait.
@@ -128,23 +134,38 @@ impl Decoder for Engine {
         // A caller that goes away stops its turn too.
         request.cancel = request.cancel.child_token();
         let _stop_when_dropped = request.cancel.clone().drop_guard();
-        let loaded = self.loaded.clone();
+        let (loaded, grammars) = (self.loaded.clone(), self.grammars.clone());
         let encode = move || {
             let encoded = loaded.chat.encode(&request.messages, true)?;
             let positions = encoded.positions(loaded.chat.image_token)?;
-            Ok::<_, EngineError>((request, encoded, positions))
+            let mask =
+                request.grammar.as_ref().map(|grammar| mask(&loaded, &grammars, grammar)).transpose()?;
+            Ok::<_, EngineError>((request, encoded, positions, mask))
         };
-        let (request, encoded, positions) = tokio::task::spawn_blocking(encode).await.map_err(ended)??;
+        let (request, encoded, positions, mask) =
+            tokio::task::spawn_blocking(encode).await.map_err(ended)??;
         let room = self.room(encoded.ids.len(), request.max_tokens)?;
         if room == 0 || request.cancel.is_cancelled() {
             let finish = if room == 0 { Finish::Length } else { Finish::Cancelled };
             return Ok(Completion::nothing(finish, encoded.ids.len() as u32));
         }
         let (reply, answer) = oneshot::channel();
-        let job = Box::new(Job { request, encoded, positions, room, deltas, reply, started });
+        let job = Box::new(Job { request, encoded, positions, room, mask, deltas, reply, started });
         self.messages.send(Message::Turn(job)).map_err(ended)?;
         answer.await.map_err(ended)?
     }
+}
+
+fn mask(
+    loaded: &Loaded<Served>,
+    grammars: &OnceLock<Grammars>,
+    grammar: &Grammar,
+) -> Result<Mask, EngineError> {
+    if let Some(grammars) = grammars.get() {
+        return grammars.mask(grammar);
+    }
+    let made = Grammars::new(&loaded.chat.tokenizer, &loaded.end_ids)?;
+    grammars.get_or_init(|| made).mask(grammar)
 }
 
 fn ended(error: impl std::fmt::Display) -> EngineError {

@@ -59,5 +59,5 @@ pub fn without_cache(
 fn likeliest(model: &Qwen2_5Vl, hidden: &Tensor) -> Result<u32> {
     let last = hidden.narrow(1, hidden.dim(1)? - 1, 1)?;
     let scores = model.logits(&last)?.flatten_all()?;
-    Sampler::new(Sampling::Greedy).choose(&scores.to_vec1::<f32>()?).ok_or(Error::NotFinite)
+    Sampler::new(Sampling::Greedy).choose(&scores.to_vec1::<f32>()?, None).ok_or(Error::NotFinite)
 }

@@ -1,6 +1,7 @@
 //! How the next token is chosen.
 
 use crate::engine::Sampling;
+use crate::grammar::Allowed;
 
 /// Chooses tokens; the same seed and scores give the same tokens.
 #[derive(Debug)]
@@ -18,15 +19,20 @@ impl Sampler {
         Self { sampling, state }
     }
 
-    /// The next token; nothing when a score is not a number or infinite.
-    pub(super) fn choose(&mut self, scores: &[f32]) -> Option<u32> {
-        let best = greatest(scores)?;
+    /// The next token, one of the allowed ones; nothing when a score is not a number or infinite.
+    pub(super) fn choose(&mut self, scores: &[f32], allowed: Option<&Allowed>) -> Option<u32> {
+        let may = |index: usize| allowed.is_none_or(|allowed| allowed.has(index as u32));
+        let best = greatest(scores, may)?;
         let Sampling::Random { temperature, top_p, .. } = self.sampling else {
             return Some(best as u32);
         };
         let weights: Vec<f32> = scores
             .iter()
-            .map(|score| ((score - scores[best]) / temperature.max(f32::MIN_POSITIVE)).exp())
+            .enumerate()
+            .map(|(index, score)| match may(index) {
+                true => ((score - scores[best]) / temperature.max(f32::MIN_POSITIVE)).exp(),
+                false => 0.0,
+            })
             .collect();
         Some(self.draw(&weights, top_p) as u32)
     }
@@ -67,18 +73,19 @@ impl Sampler {
     }
 }
 
-/// The first index with the greatest score; nothing when there are none or one is not finite.
-fn greatest(scores: &[f32]) -> Option<usize> {
-    let mut best = 0;
+/// The first index with the greatest score among those that may be taken; nothing when there are none or any score is
+/// not finite.
+fn greatest(scores: &[f32], may: impl Fn(usize) -> bool) -> Option<usize> {
+    let mut best = None;
     for (index, score) in scores.iter().enumerate() {
         if !score.is_finite() {
             return None;
         }
-        if *score > scores[best] {
-            best = index;
+        if best.is_none_or(|best| *score > scores[best]) && may(index) {
+            best = Some(index);
         }
     }
-    (!scores.is_empty()).then_some(best)
+    best
 }
 
 #[cfg(test)]
@@ -91,15 +98,15 @@ mod tests {
 
     #[test]
     fn greedy_takes_the_first_of_equals() {
-        assert_eq!(Sampler::new(Sampling::Greedy).choose(&[0.0, 3.0, 3.0, -1.0]), Some(1));
+        assert_eq!(Sampler::new(Sampling::Greedy).choose(&[0.0, 3.0, 3.0, -1.0], None), Some(1));
     }
 
     #[test]
     fn what_is_not_finite_is_refused() {
         let mut sampler = Sampler::new(Sampling::Greedy);
-        assert_eq!(sampler.choose(&[0.0, f32::NAN]), None);
-        assert_eq!(sampler.choose(&[0.0, f32::INFINITY]), None);
-        assert_eq!(sampler.choose(&[]), None);
+        assert_eq!(sampler.choose(&[0.0, f32::NAN], None), None);
+        assert_eq!(sampler.choose(&[0.0, f32::INFINITY], None), None);
+        assert_eq!(sampler.choose(&[], None), None);
     }
 
     #[test]
@@ -108,7 +115,7 @@ mod tests {
         let mut sampler = random(1.0);
         let mut counts = [0u32; 3];
         for _ in 0..10_000 {
-            counts[sampler.choose(&scores).unwrap() as usize] += 1;
+            counts[sampler.choose(&scores, None).unwrap() as usize] += 1;
         }
         for (count, expected) in counts.iter().zip([5000, 3000, 2000]) {
             assert!(count.abs_diff(expected) < 200, "{counts:?}");
@@ -120,9 +127,9 @@ mod tests {
         let scores = [0.2f32.ln(), 0.5f32.ln(), 0.3f32.ln()];
         let mut sampler = random(0.6);
         let drawn: std::collections::BTreeSet<u32> =
-            (0..1000).map(|_| sampler.choose(&scores).unwrap()).collect();
+            (0..1000).map(|_| sampler.choose(&scores, None).unwrap()).collect();
         assert_eq!(drawn, [1, 2].into());
         let mut sampler = random(0.0);
-        assert_eq!(sampler.choose(&scores), Some(1));
+        assert_eq!(sampler.choose(&scores, None), Some(1));
     }
 }

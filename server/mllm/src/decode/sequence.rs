@@ -13,6 +13,7 @@ use super::stats;
 use super::stream::TextStream;
 use crate::chat::Encoded;
 use crate::engine::{Completion, EngineError, Finish, GenerateRequest, Sampling};
+use crate::grammar::Mask;
 use crate::lm::{BLOCK, BlockId};
 use crate::model::Positions;
 use crate::tokenizer::Tokenizer;
@@ -26,6 +27,8 @@ pub(super) struct Job {
     pub(super) positions: Positions,
     /// Tokens that may be written.
     pub(super) room: usize,
+    /// What the turn is held to.
+    pub(super) mask: Option<Mask>,
     pub(super) deltas: UnboundedSender<String>,
     pub(super) reply: oneshot::Sender<Result<Completion, EngineError>>,
     pub(super) started: Instant,
@@ -164,10 +167,14 @@ impl<'a> Sequence<'a> {
 
     /// Takes the scores of the next token; says why the turn ends with it, if it does.
     fn write(&mut self, scores: &[f32], end_ids: &[u32]) -> Result<Option<Finish>, EngineError> {
-        let id = self.sampler.choose(scores).ok_or(EngineError::NotFinite)?;
+        let allowed = self.job.mask.as_mut().map(Mask::allowed).transpose()?;
+        let id = self.sampler.choose(scores, allowed.as_ref()).ok_or(EngineError::NotFinite)?;
         self.note_time();
         if end_ids.contains(&id) {
             return Ok(Some(Finish::EndOfTurn));
+        }
+        if let Some(mask) = &mut self.job.mask {
+            mask.push(id)?;
         }
         self.ids.push(id);
         BlockKey::extend(&mut self.keys, &self.ids, &self.job.encoded, &self.hashes);

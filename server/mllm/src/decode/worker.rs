@@ -192,7 +192,7 @@ impl<'a> Worker<'a> {
     fn guess(&mut self) {
         let ready = || self.running.iter().filter(|sequence| sequence.ready() > 0);
         let all_write = ready().all(|sequence| sequence.lacking() == 1);
-        let each = if all_write { STEP / ready().count().max(1) } else { 0 };
+        let each = if all_write && self.limits.drafts { STEP / ready().count().max(1) } else { 0 };
         for sequence in &mut self.running {
             sequence.guess(each.saturating_sub(1));
         }

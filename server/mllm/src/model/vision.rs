@@ -40,6 +40,12 @@ impl Vision {
         Ok(Self { patch_embed, blocks, merger, config: config.clone() })
     }
 
+    /// The tower's shape.
+    #[must_use]
+    pub fn config(&self) -> &VisionConfig {
+        &self.config
+    }
+
     /// Encodes pictures: their patches one after the other `[patches, 1176]` become `[merged tokens, hidden]`, in
     /// reading order of each picture's merged grid.
     ///

@@ -228,6 +228,7 @@ async fn damaged_weights_end_a_turn_with_a_clear_error() {
         sampling: Sampling::Greedy,
         max_tokens: 4,
         stop: Vec::new(),
+        grammar: None,
         cancel: CancellationToken::new(),
     };
     let error = engine.generate(request, unbounded_channel().0).await.expect_err("no token can be chosen");

@@ -6,6 +6,7 @@ use crate::common::{conversations, open, picture, start, start_within};
 use loupe_mllm::engine::{
     Completion, Decoder, EngineError, Finish, GenerateRequest, Message, Part, Role, Sampling,
 };
+use loupe_mllm::grammar::Grammar;
 use loupe_mllm::lm::BLOCK;
 use loupe_mllm::{Engine, Limits};
 use tokio::sync::mpsc::unbounded_channel;
@@ -17,6 +18,7 @@ fn request(messages: Vec<Message>, max_tokens: u32) -> GenerateRequest {
         sampling: Sampling::Greedy,
         max_tokens,
         stop: Vec::new(),
+        grammar: None,
         cancel: CancellationToken::new(),
     }
 }
@@ -116,6 +118,55 @@ async fn a_stop_text_ends_the_turn_and_is_kept() {
     assert_eq!(completion.text, streamed);
     let end = whole.text.find(&stop).expect("it is there") + stop.len();
     assert_eq!(completion.text, whole.text[..end]);
+}
+
+/// Turns that a grammar allows nothing else for.
+const VERDICT: &str = r#"start: "<reason>" /[a-z ]{1,12}/ "</reason>\n<answer>" ("yes" | "no") "</answer>""#;
+
+fn held(request: GenerateRequest) -> GenerateRequest {
+    GenerateRequest { grammar: Some(Grammar::lark(VERDICT)), ..request }
+}
+
+#[tokio::test]
+async fn a_turn_held_to_a_grammar_is_what_the_grammar_says_alone_and_among_others() {
+    for checkpoint in ["tied", "untied"] {
+        let alone = decode(&start(checkpoint), held(mixed(checkpoint).remove(0))).await.0;
+        let requests = mixed(checkpoint).into_iter().enumerate();
+        let requests = requests.map(|(nth, request)| if nth % 2 == 0 { held(request) } else { request });
+        let free = together(&start(checkpoint), mixed(checkpoint)).await;
+        let turns = together(&start(checkpoint), requests.collect()).await;
+        for (nth, (turn, free)) in turns.iter().zip(&free).enumerate() {
+            if nth % 2 == 1 {
+                assert_eq!(turn.text, free.text, "those who are free are not touched");
+                continue;
+            }
+            let reason = turn.text.strip_prefix("<reason>").expect("its beginning");
+            if turn.finish == Finish::Length {
+                continue;
+            }
+            let (reason, answer) = reason.split_once("</reason>\n<answer>").expect("its middle");
+            assert!(reason.chars().all(|letter| letter == ' ' || letter.is_ascii_lowercase()), "{reason}");
+            assert!(["yes</answer>", "no</answer>"].contains(&answer), "{answer}");
+            assert_eq!(turn.finish, Finish::EndOfTurn, "nothing but the end is left");
+        }
+        assert!(turns.iter().step_by(2).any(|turn| turn.finish == Finish::EndOfTurn));
+        assert_eq!(turns[0].text, alone.text);
+    }
+}
+
+#[tokio::test]
+async fn draws_are_held_to_a_grammar_too_and_a_broken_one_is_bad_input() {
+    let engine = start("untied");
+    let messages = conversations("untied")["words"].clone();
+    for seed in 0..4 {
+        let sampling = Sampling::Random { temperature: 2.0, top_p: 1.0, seed };
+        let drawn = GenerateRequest { sampling, ..held(request(messages.clone(), 60)) };
+        let (turn, _) = decode(&engine, drawn).await;
+        assert!(turn.text.starts_with("<reason>") && turn.text.ends_with("</answer>"), "{}", turn.text);
+    }
+    let broken = GenerateRequest { grammar: Some(Grammar::lark("start: (")), ..request(messages, 4) };
+    let error = engine.generate(broken, unbounded_channel().0).await.expect_err("no grammar");
+    assert!(matches!(error, EngineError::Input(_)), "{error}");
 }
 
 #[tokio::test]

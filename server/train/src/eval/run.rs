@@ -105,6 +105,7 @@ pub struct Scored {
 pub struct Evaluation {
     agent: Agent,
     watch: Arc<Watch>,
+    constrain: bool,
 }
 
 impl Evaluation {
@@ -120,7 +121,13 @@ impl Evaluation {
         let dialect = dialect::by_name(&decoder.info().dialect)?;
         let watch = Arc::new(Watch::new(decoder, dialect));
         let agent = Agent::new(watch.clone(), text, image, AgentConfig::default())?;
-        Ok(Self { agent, watch })
+        Ok(Self { agent, watch, constrain: false })
+    }
+
+    /// The same, with every turn held to the dialect's grammar or not.
+    #[must_use]
+    pub fn constrained(self, constrain: bool) -> Self {
+        Self { constrain, ..self }
     }
 
     /// Answers one question; its picture lies in `folder`.
@@ -134,8 +141,14 @@ impl Evaluation {
         workflow: Workflow,
     ) -> Result<Scored, EvalError> {
         let pictures = pictures(record, folder)?;
-        let query =
-            Query { question: record.question.clone(), pictures, earlier: Vec::new(), workflow, lang: None };
+        let query = Query {
+            question: record.question.clone(),
+            pictures,
+            earlier: Vec::new(),
+            workflow,
+            lang: None,
+            constrain: self.constrain,
+        };
         let host = EvalHost::default();
         let began = Instant::now();
         let end = self.agent.run(query, &host, CancellationToken::new()).await;

@@ -7,7 +7,10 @@
 mod parser;
 
 use self::parser::DeepMmParser;
+use super::grammar::{Choices, alternatives};
 use super::{Action, Dialect, GIVE_UP, ImageTarget, Parser, QueryContext};
+use loupe_mllm::grammar::Grammar;
+
 use crate::information::plain;
 
 /// The name in `loupe.json`.
@@ -87,6 +90,18 @@ impl Dialect for DeepMm {
 
     fn parser(&self, _context: &QueryContext) -> Box<dyn Parser> {
         Box::new(DeepMmParser::default())
+    }
+
+    fn grammar(&self, choices: Choices, _context: &QueryContext) -> Grammar {
+        Grammar::lark(&format!(
+            r#"start: "<reason>" TEXT "</reason>\n" deed
+deed: {}
+image: "<img_search>" ("<img>" | TEXT) "</img_search>"
+text: "<text_search>" TEXT "</text_search>"
+answer: "<answer>" TEXT "</answer>"
+TEXT: /[^<\s][^<]*/"#,
+            alternatives(choices)
+        ))
     }
 
     fn stop(&self) -> Vec<String> {

@@ -4,10 +4,12 @@
 
 mod parser;
 
+use loupe_mllm::grammar::Grammar;
 use loupe_shared::pixels::Region;
 use serde_json::{Value, json};
 
 use self::parser::ToolCallParser;
+use super::grammar::{Choices, alternatives};
 use super::{Action, Dialect, GIVE_UP, ImageTarget, Parser, QueryContext, ViewSize};
 use crate::information::plain;
 
@@ -91,6 +93,23 @@ impl Dialect for ToolCall {
 
     fn parser(&self, context: &QueryContext) -> Box<dyn Parser> {
         Box::new(ToolCallParser::new(context.view))
+    }
+
+    fn grammar(&self, choices: Choices, context: &QueryContext) -> Grammar {
+        let target = if context.view.is_some() { "target | box" } else { "target" };
+        Grammar::lark(&format!(
+            r#"start: ("<think>" TEXT "</think>\n")? deed
+deed: {}
+image: "<tool_call>\n{{\"name\": \"{IMAGE_SEARCH}\", \"arguments\": {{" ({target}) "}}}}\n</tool_call>"
+target: "\"target\":" " "? WORDS
+box: "\"bbox_2d\":" " "? "[" NUMBER "," " "? NUMBER "," " "? NUMBER "," " "? NUMBER "]"
+text: "<tool_call>\n{{\"name\": \"{TEXT_SEARCH}\", \"arguments\": {{\"query\":" " "? WORDS "}}}}\n</tool_call>"
+answer: "<answer>" TEXT "</answer>"
+TEXT: /[^<\s][^<]*/
+WORDS: /"([^"\\<\x00-\x20]|\\["\\])([^"\\<\x00-\x1f]|\\["\\])*"/
+NUMBER: /0|[1-9][0-9]{{0,4}}/"#,
+            alternatives(choices)
+        ))
     }
 
     fn stop(&self) -> Vec<String> {

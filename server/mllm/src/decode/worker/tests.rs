@@ -42,11 +42,13 @@ fn ask(loaded: &Loaded<Served>, messages: &[Said], room: usize) -> (Box<Job>, As
         sampling: Sampling::Greedy,
         max_tokens: room as u32,
         stop: Vec::new(),
+        grammar: None,
         cancel: cancel.clone(),
     };
     let (reply, answer) = oneshot::channel();
     let (sender, deltas) = unbounded_channel();
-    let job = Job { request, encoded, positions, room, deltas: sender, reply, started: Instant::now() };
+    let job =
+        Job { request, encoded, positions, room, mask: None, deltas: sender, reply, started: Instant::now() };
     (Box::new(job), Asked { cancel, deltas, answer })
 }
 

@@ -1,25 +1,30 @@
-//! `loupe bench`
+//! `loupe bench`: what the engine does on this machine.
+//!
+//! - `serve`: several people at once.
+//! - `grammar`: turns held to a grammar.
+//! - `drafts`: drafts from the prompt.
+
+mod drafts;
+mod grammar;
+mod serve;
 
 use std::io::{self, Write};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::Subcommand;
-use futures::StreamExt;
-use loupe_mllm::bench::{self, DecodeFigure, PrefillFigure};
-use loupe_mllm::engine::{Completion, Decoder, GenerateRequest, Message, Role, Sampling};
+use loupe_mllm::bench::{self, DecodeFigure, PrefillFigure, VisionFigure};
 use loupe_mllm::lm::LanguageModel;
-use loupe_mllm::{Loaded, WeightFormat};
+use loupe_mllm::{Limits, Loaded, WeightFormat};
 use serde::Serialize;
-use tokio::sync::mpsc::unbounded_channel;
-use tokio_util::sync::CancellationToken;
 
 use crate::logging;
 use crate::model::{ModelSpec, weight_format};
 
 /// The random model that can be measured instead of a checkpoint.
 const RANDOM_3B: &str = "random:3b";
+
+/// Layers of Qwen2.5-VL 3B.
+const LAYERS_3B: usize = 36;
 
 /// Arguments of `loupe bench`.
 #[derive(Debug, clap::Args)]
@@ -56,12 +61,54 @@ enum What {
         /// As for `decode`
         #[arg(long, default_value = "pocket")]
         model: String,
+        /// Layers of the random model, to measure in little memory
+        #[arg(long, default_value_t = LAYERS_3B)]
+        layers: usize,
         /// Tokens of the prompt
         #[arg(long, value_delimiter = ',', default_value = "128,512")]
         tokens: Vec<usize>,
         /// Runs; the median counts
         #[arg(long, default_value_t = 5)]
         runs: usize,
+    },
+    /// Time to see a picture, with the vision tower of Qwen2.5-VL 3B and random weights
+    Vision {
+        /// Blocks of the tower
+        #[arg(long, default_value_t = 32)]
+        blocks: usize,
+        /// Rows and columns of the tokens that the picture becomes
+        #[arg(long, value_delimiter = ',', num_args = 1, default_values_t = [32, 40])]
+        grid: Vec<usize>,
+        /// Runs; the median counts
+        #[arg(long, default_value_t = 3)]
+        runs: usize,
+    },
+    /// What it costs to hold a turn to the grammar of a dialect
+    Grammar {
+        /// Checkpoint folder or `pocket`
+        #[arg(long, default_value = "pocket")]
+        model: String,
+        /// Another tokenizer.json than the model's, for a larger vocabulary
+        #[arg(long, value_name = "FILE")]
+        tokenizer: Option<PathBuf>,
+        /// Turns; the mean counts
+        #[arg(long, default_value_t = 20)]
+        runs: usize,
+    },
+    /// What drafts from the prompt gain while questions are answered with real tools
+    Drafts {
+        /// Checkpoint folder or `pocket`
+        #[arg(long, default_value = "pocket")]
+        model: String,
+        /// Questions, as `loupe dataset build` writes them
+        #[arg(long, value_name = "FILE")]
+        data: PathBuf,
+        /// Folder of the local index to search
+        #[arg(long, value_name = "DIR")]
+        index: PathBuf,
+        /// Only the first N questions
+        #[arg(long, value_name = "N", default_value_t = 200)]
+        limit: usize,
     },
     /// Time to the first token and throughput with several people at once
     Serve {
@@ -80,20 +127,6 @@ enum What {
     },
 }
 
-/// What several people at once find.
-#[derive(Debug, Serialize)]
-struct ServeFigure {
-    people: usize,
-    turns: usize,
-    /// Tokens written per second, all together.
-    tokens_per_second: f64,
-    /// Median and slowest of ten, in milliseconds.
-    first_turn_ms: [f64; 2],
-    third_turn_ms: [f64; 2],
-    /// Part of all prompt tokens that was not computed again.
-    reused: f64,
-}
-
 /// Measures.
 ///
 /// # Errors
@@ -110,7 +143,7 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
 async fn measure(what: &What, format: WeightFormat, out: &Out) -> anyhow::Result<()> {
     match what {
         What::Decode { model, batch, context, steps } => {
-            let model = language(model, format)?;
+            let model = language(model, format, LAYERS_3B)?;
             let limit = bench::read_limit();
             out.line(&limit_line(limit), &serde_json::json!({ "read_limit_bytes_per_second": limit }))?;
             for batch in batch {
@@ -118,27 +151,42 @@ async fn measure(what: &What, format: WeightFormat, out: &Out) -> anyhow::Result
                 out.line(&decode_line(&figure), &figure)?;
             }
         }
-        What::Prefill { model, tokens, runs } => {
-            let model = language(model, format)?;
+        What::Prefill { model, layers, tokens, runs } => {
+            let model = language(model, format, *layers)?;
             for tokens in tokens {
                 let figure = bench::prefill(&model, *tokens, *runs)?;
                 out.line(&prefill_line(&figure), &figure)?;
             }
         }
+        What::Vision { blocks, grid, runs } => {
+            let [rows, columns] = grid[..] else {
+                anyhow::bail!("--grid takes rows and columns, as in 32,40")
+            };
+            let figure = bench::vision(&bench::tower_3b(*blocks)?, [rows, columns], *runs)?;
+            out.line(&vision_line(&figure), &figure)?;
+        }
+        What::Grammar { model, tokenizer, runs } => {
+            let figure = grammar::grammar(model, tokenizer.as_deref(), *runs)?;
+            out.line(&grammar::line(&figure), &figure)?;
+        }
+        What::Drafts { model, data, index, limit } => {
+            let figure = drafts::drafts(model, format, data, index, *limit).await?;
+            out.line(&drafts::line(&figure), &figure)?;
+        }
         What::Serve { model, people, questions, tokens } => {
             for people in people {
-                let decoder = ModelSpec::parse(model).open(format).await?;
-                let figure = serve(decoder, *people, *questions, *tokens).await?;
-                out.line(&serve_line(&figure), &figure)?;
+                let decoder = ModelSpec::parse(model).open(format, Limits::default()).await?;
+                let figure = serve::serve(decoder, *people, *questions, *tokens).await?;
+                out.line(&serve::line(&figure), &figure)?;
             }
         }
     }
     Ok(())
 }
 
-fn language(model: &str, format: WeightFormat) -> anyhow::Result<LanguageModel> {
+fn language(model: &str, format: WeightFormat, layers: usize) -> anyhow::Result<LanguageModel> {
     if model == RANDOM_3B {
-        return Ok(bench::shape_3b(format)?);
+        return Ok(bench::shape_3b(format, layers)?);
     }
     Ok(Loaded::open_for_serving(&ModelSpec::parse(model).files()?, format)?.model.language)
 }
@@ -167,82 +215,12 @@ fn decode_line(figure: &DecodeFigure) -> String {
     )
 }
 
+fn vision_line(figure: &VisionFigure) -> String {
+    let VisionFigure { tokens, blocks, look_ms } = figure;
+    format!("a picture of {tokens} tokens through {blocks} blocks: {look_ms:.0} ms")
+}
+
 fn prefill_line(figure: &PrefillFigure) -> String {
     let PrefillFigure { tokens, step_ms, tokens_per_second } = figure;
     format!("a prompt of {tokens} tokens: {tokens_per_second:.0} tokens/s, {step_ms:.1} ms")
-}
-
-fn serve_line(figure: &ServeFigure) -> String {
-    let ServeFigure { people, turns, tokens_per_second, first_turn_ms, third_turn_ms, reused } = figure;
-    format!(
-        "{people} people, {turns} turns: {tokens_per_second:.0} tokens/s; first token after {:.0} ms (slowest tenth {:.0}), in the third turn {:.0} ms ({:.0}); {:.0} % of prompts reused",
-        first_turn_ms[0],
-        first_turn_ms[1],
-        third_turn_ms[0],
-        third_turn_ms[1],
-        reused * 100.0
-    )
-}
-
-/// Conversations of three turns, `people` of them at a time.
-async fn serve(
-    decoder: Arc<dyn Decoder>,
-    people: usize,
-    questions: usize,
-    tokens: u32,
-) -> anyhow::Result<ServeFigure> {
-    let started = Instant::now();
-    let conversations = futures::stream::iter(0..questions)
-        .map(|number| conversation(decoder.clone(), number, tokens))
-        .buffer_unordered(people)
-        .collect::<Vec<_>>()
-        .await;
-    let seconds = started.elapsed().as_secs_f64();
-    let conversations = conversations.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
-    let turns: Vec<&Completion> = conversations.iter().flatten().collect();
-    let sum = |f: fn(&Completion) -> u32| turns.iter().map(|turn| f64::from(f(turn))).sum::<f64>();
-    let wait = |turn: usize| spread(conversations.iter().map(|turns| turns[turn].first_token).collect());
-    Ok(ServeFigure {
-        people,
-        turns: turns.len(),
-        tokens_per_second: sum(|turn| turn.generated_tokens) / seconds,
-        first_turn_ms: wait(0),
-        third_turn_ms: wait(2),
-        reused: sum(|turn| turn.reused_tokens) / sum(|turn| turn.prompt_tokens).max(1.0),
-    })
-}
-
-async fn conversation(
-    decoder: Arc<dyn Decoder>,
-    number: usize,
-    tokens: u32,
-) -> anyhow::Result<[Completion; 3]> {
-    let filler = "Neighbours, languages, currency and region of a country whose flag is in the picture. ";
-    let mut messages = vec![Message::text(Role::User, format!("Question {number}: {}", filler.repeat(8)))];
-    let mut turns = Vec::with_capacity(3);
-    for _ in 0..3 {
-        let request = GenerateRequest {
-            messages: messages.clone(),
-            sampling: Sampling::Greedy,
-            max_tokens: tokens,
-            stop: Vec::new(),
-            cancel: CancellationToken::new(),
-        };
-        let turn = decoder.generate(request, unbounded_channel().0).await?;
-        messages.push(Message::text(Role::Assistant, turn.text.clone()));
-        messages.push(Message::text(Role::User, format!("And after that? {}", filler.repeat(2))));
-        turns.push(turn);
-    }
-    turns.try_into().ok().context("a conversation has three turns")
-}
-
-/// The median and the slowest tenth, in milliseconds.
-fn spread(mut times: Vec<Duration>) -> [f64; 2] {
-    times.sort();
-    let at = |part: usize| {
-        times
-            .get((times.len() * part / 10).min(times.len().saturating_sub(1)))
-            .map_or(0.0, Duration::as_secs_f64)
-    };
-    [at(5) * 1e3, at(9) * 1e3]
 }

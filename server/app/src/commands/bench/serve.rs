@@ -1,0 +1,101 @@
+//! Time to the first token and throughput with several people at once.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use futures::StreamExt;
+use loupe_mllm::engine::{Completion, Decoder, GenerateRequest, Message, Role, Sampling};
+use serde::Serialize;
+use tokio::sync::mpsc::unbounded_channel;
+use tokio_util::sync::CancellationToken;
+
+/// What several people at once find.
+#[derive(Debug, Serialize)]
+pub(super) struct ServeFigure {
+    people: usize,
+    turns: usize,
+    /// Tokens written per second, all together.
+    tokens_per_second: f64,
+    /// Median and slowest of ten, in milliseconds.
+    first_turn_ms: [f64; 2],
+    third_turn_ms: [f64; 2],
+    /// Part of all prompt tokens that was not computed again.
+    reused: f64,
+}
+
+pub(super) fn line(figure: &ServeFigure) -> String {
+    let ServeFigure { people, turns, tokens_per_second, first_turn_ms, third_turn_ms, reused } = figure;
+    format!(
+        "{people} people, {turns} turns: {tokens_per_second:.0} tokens/s; first token after {:.0} ms (slowest tenth {:.0}), in the third turn {:.0} ms ({:.0}); {:.0} % of prompts reused",
+        first_turn_ms[0],
+        first_turn_ms[1],
+        third_turn_ms[0],
+        third_turn_ms[1],
+        reused * 100.0
+    )
+}
+
+/// Conversations of three turns, `people` of them at a time.
+pub(super) async fn serve(
+    decoder: Arc<dyn Decoder>,
+    people: usize,
+    questions: usize,
+    tokens: u32,
+) -> anyhow::Result<ServeFigure> {
+    let started = Instant::now();
+    let conversations = futures::stream::iter(0..questions)
+        .map(|number| conversation(decoder.clone(), number, tokens))
+        .buffer_unordered(people)
+        .collect::<Vec<_>>()
+        .await;
+    let seconds = started.elapsed().as_secs_f64();
+    let conversations = conversations.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+    let turns: Vec<&Completion> = conversations.iter().flatten().collect();
+    let sum = |f: fn(&Completion) -> u32| turns.iter().map(|turn| f64::from(f(turn))).sum::<f64>();
+    let wait = |turn: usize| spread(conversations.iter().map(|turns| turns[turn].first_token).collect());
+    Ok(ServeFigure {
+        people,
+        turns: turns.len(),
+        tokens_per_second: sum(|turn| turn.generated_tokens) / seconds,
+        first_turn_ms: wait(0),
+        third_turn_ms: wait(2),
+        reused: sum(|turn| turn.reused_tokens) / sum(|turn| turn.prompt_tokens).max(1.0),
+    })
+}
+
+async fn conversation(
+    decoder: Arc<dyn Decoder>,
+    number: usize,
+    tokens: u32,
+) -> anyhow::Result<[Completion; 3]> {
+    let filler = "Neighbours, languages, currency and region of a country whose flag is in the picture. ";
+    let mut messages = vec![Message::text(Role::User, format!("Question {number}: {}", filler.repeat(8)))];
+    let mut turns = Vec::with_capacity(3);
+    for _ in 0..3 {
+        let request = GenerateRequest {
+            messages: messages.clone(),
+            sampling: Sampling::Greedy,
+            max_tokens: tokens,
+            stop: Vec::new(),
+            grammar: None,
+            cancel: CancellationToken::new(),
+        };
+        let turn = decoder.generate(request, unbounded_channel().0).await?;
+        messages.push(Message::text(Role::Assistant, turn.text.clone()));
+        messages.push(Message::text(Role::User, format!("And after that? {}", filler.repeat(2))));
+        turns.push(turn);
+    }
+    turns.try_into().ok().context("a conversation has three turns")
+}
+
+/// The median and the slowest tenth, in milliseconds.
+fn spread(mut times: Vec<Duration>) -> [f64; 2] {
+    times.sort();
+    let at = |part: usize| {
+        times
+            .get((times.len() * part / 10).min(times.len().saturating_sub(1)))
+            .map_or(0.0, Duration::as_secs_f64)
+    };
+    [at(5) * 1e3, at(9) * 1e3]
+}

@@ -1,0 +1,56 @@
+//! What the program tells of itself to whoever operates it: `GET /metrics` in Prometheus's text format.
+
+use std::sync::OnceLock;
+
+use anyhow::Context;
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// Runs that wait for their turn.
+pub const WAITING: &str = "loupe_runs_waiting";
+/// Runs that are being answered.
+pub const WORKING: &str = "loupe_runs_working";
+/// Runs that ended, by how.
+pub const ENDED: &str = "loupe_runs_ended_total";
+/// How long a run waited for its turn.
+pub const WAITED: &str = "loupe_runs_waited_seconds";
+
+/// Upper bounds of the buckets of times, in seconds: from a step of a small model to a long answer.
+const SECONDS: [f64; 16] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+/// Of counts in a step.
+const COUNTS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+
+static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+
+/// Starts recording, once in a process. What happened before is not told.
+///
+/// # Errors
+/// When something else records already.
+pub fn start() -> anyhow::Result<()> {
+    if RECORDER.get().is_some() {
+        return Ok(());
+    }
+    let builder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)
+        .and_then(|builder| {
+            builder.set_buckets_for_metric(Matcher::Prefix("loupe_engine_step".into()), &COUNTS)
+        })
+        .context("the buckets of the figures are wrong")?;
+    let handle = builder.install_recorder().context("the figures of this process are recorded already")?;
+    RECORDER.get_or_init(|| handle);
+    describe_gauge!(WAITING, "Runs that wait for their turn");
+    describe_gauge!(WORKING, "Runs that are being answered");
+    describe_counter!(ENDED, "Runs that ended, by how");
+    describe_histogram!(WAITED, Unit::Seconds, "How long a run waited for its turn");
+    loupe_mllm::decode::stats::describe();
+    Ok(())
+}
+
+/// All figures in Prometheus's text format; nothing where nothing is recorded.
+#[must_use]
+pub fn text() -> String {
+    let Some(recorder) = RECORDER.get() else { return String::new() };
+    recorder.run_upkeep();
+    recorder.render()
+}
