@@ -29,6 +29,7 @@ async fn questions() {
         (json!({ "question": 7 }), refused, "json_invalid"),
         (json!({ "question": "q", "workflow": "guess" }), refused, "json_invalid"),
         (json!({ "question": "q", "lang": "not a tag" }), refused, "lang_invalid"),
+        (json!({ "question": "q", "adapter": "other" }), StatusCode::BAD_REQUEST, "adapter_unknown"),
         (json!({ "question": "q", "parent": NOBODY }), StatusCode::NOT_FOUND, "unknown_query"),
         (json!({ "question": "q", "parent": "x" }), refused, "json_invalid"),
         (with(json!([{ "image_id": unknown, "role": "whole" }])), StatusCode::NOT_FOUND, "unknown_image"),

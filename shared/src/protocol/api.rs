@@ -74,6 +74,9 @@ pub struct QueryRequest {
     /// How to answer; the agent by default.
     #[serde(default)]
     pub workflow: Workflow,
+    /// Which of the model's adapters answers, by its name in `GET /api/v1/meta`; the model alone by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<String>,
     /// BCP 47 tag of the language to answer in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lang: Option<String>,
@@ -163,6 +166,9 @@ pub struct ModelMeta {
     pub max_pixels: u32,
     /// One or two sentences on what it can and cannot do.
     pub about: String,
+    /// Names of the adapters that a query may ask for.
+    #[serde(default)]
+    pub adapters: Vec<String>,
 }
 
 /// A search provider.

@@ -31,6 +31,9 @@ pub struct AskArgs {
     /// How to answer
     #[arg(long, value_enum, default_value = "agent")]
     workflow: WorkflowArg,
+    /// Answer with the adapter of this name, one of those that --adapter gives or the servers have
+    #[arg(long, value_name = "NAME")]
+    use_adapter: Option<String>,
     /// Write the run's events to standard output as JSON lines
     #[arg(long)]
     json: bool,
@@ -58,18 +61,15 @@ impl From<WorkflowArg> for Workflow {
 /// # Errors
 /// When a picture cannot be read, or the model or the index cannot be used.
 pub async fn run(args: AskArgs) -> anyhow::Result<ExitCode> {
-    let query = query(args.inputs, args.workflow.into())?;
+    let query = query(args.inputs, args.workflow.into(), args.use_adapter)?;
     // The steps are told; only what is wrong is logged besides.
     let flags = Flags { log: args.settings.log.clone().or_else(|| Some("warn".to_owned())), ..args.settings };
     let settings = Settings::load(&flags)?;
     logging::start(&settings.log)?;
     let search = search::open(&settings)?;
-    let agent = Agent::new(
-        settings.model.open(settings.weights).await?,
-        search.text,
-        search.image,
-        AgentConfig::default(),
-    )?;
+    let decoder = settings.model.open(settings.weights, &settings.adapters).await?;
+    decoder.info().check_adapter(query.adapter.as_deref())?;
+    let agent = Agent::new(decoder, search.text, search.image, AgentConfig::default())?;
     let host = TerminalHost::new(args.json);
     let cancel = CancellationToken::new();
     let on_interrupt = cancel.clone();
@@ -84,13 +84,14 @@ pub async fn run(args: AskArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn query(mut inputs: Vec<String>, workflow: Workflow) -> anyhow::Result<Query> {
+fn query(mut inputs: Vec<String>, workflow: Workflow, adapter: Option<String>) -> anyhow::Result<Query> {
     let question = inputs.pop().unwrap_or_default();
     if question.trim().is_empty() || Path::new(&question).is_file() {
         anyhow::bail!("the question is missing; write it after the pictures, in quotes");
     }
     let pictures = inputs.iter().map(|path| picture(Path::new(path))).collect::<anyhow::Result<_>>()?;
-    Ok(Query { question, pictures, earlier: Vec::new(), workflow, lang: None })
+    let adapter = adapter.map(Arc::from);
+    Ok(Query { question, pictures, earlier: Vec::new(), workflow, adapter, lang: None })
 }
 
 fn picture(path: &Path) -> anyhow::Result<QueryPicture> {

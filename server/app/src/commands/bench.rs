@@ -127,7 +127,7 @@ async fn measure(what: &What, format: WeightFormat, out: &Out) -> anyhow::Result
         }
         What::Serve { model, people, questions, tokens } => {
             for people in people {
-                let decoder = ModelSpec::parse(model).open(format).await?;
+                let decoder = ModelSpec::parse(model).open(format, &[]).await?;
                 let figure = serve(decoder, *people, *questions, *tokens).await?;
                 out.line(&serve_line(&figure), &figure)?;
             }
@@ -224,6 +224,7 @@ async fn conversation(
         let request = GenerateRequest {
             messages: messages.clone(),
             sampling: Sampling::Greedy,
+            adapter: None,
             max_tokens: tokens,
             stop: Vec::new(),
             cancel: CancellationToken::new(),

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use loupe_mllm::WeightFormat;
+use loupe_mllm::{AdapterSpec, WeightFormat};
 use loupe_search::local::{Index, LocalImage, LocalText};
 use loupe_shared::protocol::Workflow;
 use loupe_train::dataset::file;
@@ -13,7 +13,7 @@ use loupe_train::eval::report::Report;
 use loupe_train::eval::run::{Evaluation, Scored};
 
 use crate::logging;
-use crate::model::{ModelSpec, weight_format};
+use crate::model::{ModelSpec, adapter, weight_format};
 
 /// Arguments of `loupe eval`.
 #[derive(Debug, clap::Args)]
@@ -33,6 +33,12 @@ pub struct EvalArgs {
     /// Numbers that the weights are kept in: `stored` or `q8_0`
     #[arg(long, default_value = "stored", value_parser = weight_format)]
     weights: WeightFormat,
+    /// LoRA adapter in PEFT's format: `DIR` is merged, `NAME=DIR` is there for --use-adapter; may be given several times
+    #[arg(long, value_name = "[NAME=]DIR", value_parser = adapter)]
+    adapter: Vec<AdapterSpec>,
+    /// Answer with the adapter of this name
+    #[arg(long, value_name = "NAME")]
+    use_adapter: Option<String>,
     /// Folder of the local index to search
     #[arg(long, value_name = "DIR")]
     index: PathBuf,
@@ -77,11 +83,15 @@ pub async fn run(args: EvalArgs) -> anyhow::Result<()> {
     logging::start("error")?;
     let mut records = file::read(&args.data)?;
     records.truncate(args.limit.unwrap_or(usize::MAX));
-    let decoder = ModelSpec::parse(&args.model).open(args.weights).await?;
-    let name = decoder.info().name.clone();
+    let decoder = ModelSpec::parse(&args.model).open(args.weights, &args.adapter).await?;
+    decoder.info().check_adapter(args.use_adapter.as_deref())?;
+    let name = match &args.use_adapter {
+        Some(adapter) => format!("{} with {adapter}", decoder.info().name),
+        None => decoder.info().name.clone(),
+    };
     let index = Arc::new(Index::open(&args.index)?);
     let (text, image) = (Arc::new(LocalText::new(index.clone())), Arc::new(LocalImage::new(index)));
-    let evaluation = Evaluation::new(decoder, text, image)?;
+    let evaluation = Evaluation::new(decoder, args.use_adapter.map(Arc::from), text, image)?;
     let mut report = Report::new(&name, &args.data.display().to_string());
     let folder = args.data.parent().unwrap_or(Path::new("."));
     for workflow in args.workflow {

@@ -172,6 +172,7 @@ impl Decoder for Remote {
         deltas: UnboundedSender<String>,
     ) -> Result<Completion, EngineError> {
         let started = Instant::now();
+        self.info.check_adapter(request.adapter.as_deref())?;
         let body = wire::body(&self.info.name, &request)?;
         let asked = tokio::select! {
             asked = self.ask(&body) => asked,

@@ -86,6 +86,7 @@ fn request() -> GenerateRequest {
     GenerateRequest {
         messages: vec![Message::text(Role::System, "Be brief."), Message { role: Role::User, parts }],
         sampling: Sampling::Random { temperature: 0.5, top_p: 0.9, seed: 7 },
+        adapter: None,
         max_tokens: 20,
         stop: Vec::new(),
         cancel: CancellationToken::new(),

@@ -53,6 +53,7 @@ pub async fn brief(store: &Store, images: &ImageFolder, request: &QueryRequest) 
         pictures,
         earlier: earlier(store, request).await?,
         workflow: request.workflow,
+        adapter: request.adapter.as_deref().map(Arc::from),
         lang: request.lang.clone(),
     })
 }

@@ -24,6 +24,11 @@ pub struct Flags {
     #[arg(long, value_name = "FORMAT", conflicts_with = "engine")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<String>,
+    /// LoRA adapter in PEFT's format: `DIR` is merged into the weights, `NAME=DIR` kept beside them for questions that
+    /// name it; may be given several times
+    #[arg(long = "adapter", value_name = "[NAME=]DIR", conflicts_with = "engine")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub adapters: Vec<String>,
     /// Servers that decode instead: `openai:URL[,URL…][#model]`, as in openai:http://host:8000/v1
     #[arg(long, value_name = "ENGINE")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,6 +65,7 @@ pub struct Flags {
 pub(super) struct Raw {
     pub(super) model: String,
     pub(super) weights: String,
+    pub(super) adapters: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) engine: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,9 +84,10 @@ pub(super) struct Raw {
 }
 
 /// The names that the environment may set, each as `LOUPE_NAME`. Other variables of that form belong to the build.
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     "model",
     "weights",
+    "adapters",
     "engine",
     "dialect",
     "data",
@@ -97,6 +104,7 @@ impl Default for Raw {
         Self {
             model: "pocket".to_owned(),
             weights: "stored".to_owned(),
+            adapters: Vec::new(),
             engine: None,
             dialect: None,
             data: None,

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 
 pub use layers::{Flags, SettingsError};
 use layers::{Raw, invalid};
-use loupe_mllm::WeightFormat;
+use loupe_mllm::{AdapterSpec, WeightFormat};
 use url::Url;
 
-use crate::model::{ModelSpec, weight_format};
+use crate::model::{ModelSpec, adapter, weight_format};
 use crate::remote::RemoteSpec;
 
 /// Where providers are searched, as written: `local:DIR` or `searxng:URL`.
@@ -25,6 +25,8 @@ pub struct Settings {
     pub model: ModelSpec,
     /// In which numbers its weights are kept.
     pub weights: WeightFormat,
+    /// The model's LoRA adapters.
+    pub adapters: Vec<AdapterSpec>,
     /// The data folder.
     pub data: PathBuf,
     /// Where to listen.
@@ -65,6 +67,7 @@ impl Settings {
             model: model(&raw)?,
             weights: weight_format(&raw.weights)
                 .map_err(|advice| invalid("weights", &raw.weights, advice))?,
+            adapters: adapters(&raw)?,
             data,
             listen: listen_address(&raw.listen)?,
             search,
@@ -117,6 +120,16 @@ fn model(raw: &Raw) -> Result<ModelSpec, SettingsError> {
     Ok(ModelSpec::Remote(
         spec.map_err(|error| invalid("engine", &without_secrets(engine), error.to_string()))?,
     ))
+}
+
+fn adapters(raw: &Raw) -> Result<Vec<AdapterSpec>, SettingsError> {
+    let spec = |text: &String| match &raw.engine {
+        Some(_) => {
+            Err(invalid("adapters", text, "the servers of the setting engine bring their own adapters"))
+        }
+        None => adapter(text).map_err(|advice| invalid("adapters", text, advice)),
+    };
+    raw.adapters.iter().map(spec).collect()
 }
 
 fn default_data() -> Result<PathBuf, SettingsError> {

@@ -104,23 +104,25 @@ pub struct Scored {
 /// The agent that is measured.
 pub struct Evaluation {
     agent: Agent,
+    adapter: Option<Arc<str>>,
     watch: Arc<Watch>,
 }
 
 impl Evaluation {
-    /// A model with its tools.
+    /// A model with its tools; it answers with the adapter of that name, where one is given.
     ///
     /// # Errors
     /// [`EvalError::Dialect`].
     pub fn new(
         decoder: Arc<dyn Decoder>,
+        adapter: Option<Arc<str>>,
         text: Arc<dyn TextSearch>,
         image: Arc<dyn ImageSearch>,
     ) -> Result<Self, EvalError> {
         let dialect = dialect::by_name(&decoder.info().dialect)?;
         let watch = Arc::new(Watch::new(decoder, dialect));
         let agent = Agent::new(watch.clone(), text, image, AgentConfig::default())?;
-        Ok(Self { agent, watch })
+        Ok(Self { agent, adapter, watch })
     }
 
     /// Answers one question; its picture lies in `folder`.
@@ -134,8 +136,14 @@ impl Evaluation {
         workflow: Workflow,
     ) -> Result<Scored, EvalError> {
         let pictures = pictures(record, folder)?;
-        let query =
-            Query { question: record.question.clone(), pictures, earlier: Vec::new(), workflow, lang: None };
+        let query = Query {
+            question: record.question.clone(),
+            pictures,
+            earlier: Vec::new(),
+            workflow,
+            adapter: self.adapter.clone(),
+            lang: None,
+        };
         let host = EvalHost::default();
         let began = Instant::now();
         let end = self.agent.run(query, &host, CancellationToken::new()).await;

@@ -50,6 +50,7 @@ async fn send(desk: &Desk) -> Result<QueryId, Problem> {
         images,
         parent: desk.session.parent().cloned(),
         workflow: Workflow::Agent,
+        adapter: None,
         lang: None,
     };
     let query_id = api::ask(&query).await?;

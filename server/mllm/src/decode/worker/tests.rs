@@ -40,13 +40,15 @@ fn ask(loaded: &Loaded<Served>, messages: &[Said], room: usize) -> (Box<Job>, As
     let request = GenerateRequest {
         messages: messages.to_vec(),
         sampling: Sampling::Greedy,
+        adapter: None,
         max_tokens: room as u32,
         stop: Vec::new(),
         cancel: cancel.clone(),
     };
     let (reply, answer) = oneshot::channel();
     let (sender, deltas) = unbounded_channel();
-    let job = Job { request, encoded, positions, room, deltas: sender, reply, started: Instant::now() };
+    let (adapter, started) = (None, Instant::now());
+    let job = Job { request, adapter, encoded, positions, room, deltas: sender, reply, started };
     (Box::new(job), Asked { cancel, deltas, answer })
 }
 

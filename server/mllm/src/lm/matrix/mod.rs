@@ -75,6 +75,26 @@ impl Matrix {
         Self { values: Values::Q8(rounded), ..self }
     }
 
+    /// The matrix with `change` `[rows, columns]` added to it, in the numbers in which it is kept.
+    ///
+    /// # Errors
+    /// When the numbers do not fill the matrix, or it is kept in rounded blocks.
+    pub fn plus(mut self, change: &[f32]) -> Result<Self> {
+        if change.len() != self.rows * self.columns {
+            bail!("{} numbers do not fill {} rows of {}", change.len(), self.rows, self.columns);
+        }
+        match &mut self.values {
+            Values::F32(values) => crate::ops::rows::add(values, change),
+            Values::Bf16(values) => {
+                for (value, change) in values.iter_mut().zip(change) {
+                    *value = bf16::from_f32(value.to_f32() + change);
+                }
+            }
+            Values::Q8(_) => bail!("weights that are already rounded to few bits cannot be changed"),
+        }
+        Ok(self)
+    }
+
     /// Matrices of as many columns, one below the other. They keep their numbers where all are kept alike.
     ///
     /// # Errors
