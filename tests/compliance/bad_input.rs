@@ -44,7 +44,10 @@ async fn questions() {
         let shown: String = body.to_string().chars().take(120).collect();
         assert_eq!((answer.status, answer.code().as_str()), (status, code), "{shown}");
     }
-    let good = server.submit(&with(json!([whole, framed]))).await;
+    let mut tuned = with(json!([whole, framed]));
+    tuned["adapter"] = json!("tuned");
+    let good = server.submit(&tuned).await;
+    assert_eq!(server.get(&format!("/api/v1/queries/{good}")).await.json()["query"]["adapter"], "tuned");
     assert_eq!(server.log(&good).await.last().unwrap().kind, "done");
 }
 
