@@ -29,6 +29,7 @@ async fn questions() {
         (json!({ "question": 7 }), refused, "json_invalid"),
         (json!({ "question": "q", "workflow": "guess" }), refused, "json_invalid"),
         (json!({ "question": "q", "lang": "not a tag" }), refused, "lang_invalid"),
+        (json!({ "question": "q", "adapter": "other" }), StatusCode::BAD_REQUEST, "adapter_unknown"),
         (json!({ "question": "q", "parent": NOBODY }), StatusCode::NOT_FOUND, "unknown_query"),
         (json!({ "question": "q", "parent": "x" }), refused, "json_invalid"),
         (with(json!([{ "image_id": unknown, "role": "whole" }])), StatusCode::NOT_FOUND, "unknown_image"),
@@ -43,7 +44,10 @@ async fn questions() {
         let shown: String = body.to_string().chars().take(120).collect();
         assert_eq!((answer.status, answer.code().as_str()), (status, code), "{shown}");
     }
-    let good = server.submit(&with(json!([whole, framed]))).await;
+    let mut tuned = with(json!([whole, framed]));
+    tuned["adapter"] = json!("tuned");
+    let good = server.submit(&tuned).await;
+    assert_eq!(server.get(&format!("/api/v1/queries/{good}")).await.json()["query"]["adapter"], "tuned");
     assert_eq!(server.log(&good).await.last().unwrap().kind, "done");
 }
 

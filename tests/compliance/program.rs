@@ -97,6 +97,44 @@ fn killing_it_loses_nothing_that_was_told() {
     assert_eq!(log[..told.len()], told);
 }
 
+#[test]
+fn an_adapter_is_asked_for_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    world::write(folder.path());
+    let ask_with = |name: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_loupe"));
+        command.current_dir(folder.path()).env_clear().args(["ask", "--workflow", "direct", "--json"]);
+        command.arg("--model").arg(checkpoint()).args(["--search", "local:world", "--data", "data"]);
+        command.arg("--adapter").arg(format!("tuned={}", checkpoint().join("adapters/all").display()));
+        command.args(["--use-adapter", name, "Which flag?"]).output().unwrap()
+    };
+    let told = String::from_utf8(ask_with("tuned").stdout).unwrap();
+    assert!(told.contains("\"started\"") && !told.contains("adapter_unknown"), "{told}");
+    let other = ask_with("other");
+    assert!(other.stdout.is_empty());
+    let said = String::from_utf8(other.stderr).unwrap();
+    assert!(said.contains("\"other\"") && said.contains("tuned"), "{said}");
+}
+
+#[test]
+fn an_adapter_that_cannot_be_used_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    world::write(folder.path());
+    let with = |adapter: &Path| {
+        let mut command = command(folder.path());
+        command.args(["--listen", "127.0.0.1:0"]).arg("--adapter").arg(adapter);
+        fails_with(command)
+    };
+    let said = with(Path::new("no/such/adapter"));
+    assert!(said.contains("no/such/adapter") && said.contains("NAME=DIR"), "{said}");
+
+    let broken = folder.path().join("broken");
+    std::fs::create_dir(&broken).unwrap();
+    std::fs::write(broken.join("adapter_config.json"), "{\"peft_type\": \"IA3\"}").unwrap();
+    let said = with(&broken);
+    assert!(said.contains("broken/adapter_config.json") && said.contains("IA3"), "{said}");
+}
+
 fn fails_with(mut command: Command) -> String {
     let Output { status, stderr, .. } = command.output().unwrap();
     assert_eq!(status.code(), Some(1));

@@ -12,6 +12,7 @@ async fn meta_says_what_answers_and_what_is_taken() {
     let meta = server.get("/api/v1/meta").await.json();
     assert_eq!(meta["protocol"], 1);
     assert_eq!(meta["model"]["name"], "scripted");
+    assert_eq!(meta["model"]["adapters"][0], "tuned");
     assert_eq!(meta["limits"]["image_side"], 20_000);
     assert_eq!(meta["samples"][0]["url"], "/samples/one.png");
     for provider in meta["search"].as_array().unwrap() {

@@ -88,6 +88,7 @@ mod tests {
             pictures,
             earlier: Vec::new(),
             workflow: Workflow::Agent,
+            adapter: None,
             lang: None,
             constrain: false,
         }

@@ -40,6 +40,8 @@ pub struct Query {
     pub earlier: Vec<EarlierTurn>,
     /// How to answer.
     pub workflow: Workflow,
+    /// The name of the adapter that the model answers with; the model alone where none is given.
+    pub adapter: Option<Arc<str>>,
     /// BCP 47 tag of the language to answer in.
     pub lang: Option<String>,
     /// Whether every turn is held to the dialect's grammar while it is decoded.

@@ -36,6 +36,18 @@ async fn a_part_is_found_searched_and_read_about() {
     insta::assert_snapshot!(ran.model.prompts().join("\n====\n"));
 }
 
+#[tokio::test]
+async fn every_decode_of_a_run_uses_its_adapter() {
+    for adapter in [None, Some("tuned")] {
+        let mut asked = query("What is the capital of the country whose flag is on the left?");
+        asked.adapter = adapter.map(Into::into);
+        let ran = Setting::norway(vec![text(PART), text(BOX), text(CAPITAL), text(OSLO)]).run(asked).await;
+        let requests = ran.model.asked.lock().unwrap();
+        assert_eq!(requests.len(), 4, "three turns, and where the flag is");
+        assert!(requests.iter().all(|request| request.adapter.as_deref() == adapter));
+    }
+}
+
 /// The events as `kind data`, without what differs from run to run.
 fn log(ran: &Ran) -> Vec<(String, serde_json::Value)> {
     let mut log: Vec<(String, serde_json::Value)> = Vec::new();

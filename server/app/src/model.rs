@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use loupe_mllm::checkpoint::Files;
 use loupe_mllm::engine::Decoder;
-use loupe_mllm::{Engine, Limits, Loaded, WeightFormat};
+use loupe_mllm::{AdapterSpec, Engine, Limits, Loaded, WeightFormat};
 use rust_embed::Embed;
 
 use crate::remote::{KEY, Remote, RemoteSpec, SpecError};
@@ -29,6 +29,17 @@ pub enum ModelSpec {
     Folder(PathBuf),
     /// One that other servers decode.
     Remote(RemoteSpec),
+}
+
+/// How a model is opened.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModelOptions {
+    /// In which numbers its weights are kept.
+    pub weights: WeightFormat,
+    /// Its LoRA adapters.
+    pub adapters: Vec<AdapterSpec>,
+    /// What its engine may use.
+    pub limits: Limits,
 }
 
 /// Why a model cannot be opened.
@@ -79,6 +90,21 @@ pub fn weight_format(name: &str) -> Result<WeightFormat, String> {
     WeightFormat::named(name).ok_or_else(|| format!("write {}", WeightFormat::NAMES))
 }
 
+/// Reads an adapter from the command line.
+///
+/// # Errors
+/// When there is no such folder.
+pub fn adapter(text: &str) -> Result<AdapterSpec, String> {
+    let spec = AdapterSpec::parse(text);
+    if spec.folder.is_dir() {
+        return Ok(spec);
+    }
+    let folder = spec.folder.display();
+    Err(format!(
+        "there is no folder {folder}; write DIR to merge an adapter, or NAME=DIR to ask for it by name"
+    ))
+}
+
 impl ModelSpec {
     /// Reads `pocket` or a folder.
     #[must_use]
@@ -104,22 +130,22 @@ impl ModelSpec {
         }
     }
 
-    /// Opens the model with its weights in `format` and an engine within `limits`, or connects to the servers that have it. Takes seconds.
+    /// Opens the model, or connects to the servers that have it and its adapters. Takes seconds.
     ///
     /// # Errors
     /// [`ModelError`].
-    pub async fn open(&self, format: WeightFormat, limits: Limits) -> Result<Arc<dyn Decoder>, ModelError> {
+    pub async fn open(&self, options: ModelOptions) -> Result<Arc<dyn Decoder>, ModelError> {
         if let Self::Remote(spec) = self {
             let key = std::env::var(KEY).ok().filter(|key| !key.is_empty());
             return Ok(Arc::new(Remote::connect(spec, key).await?));
         }
         let spec = self.clone();
-        let opened = tokio::task::spawn_blocking(move || spec.open_here(format, limits)).await;
+        let opened = tokio::task::spawn_blocking(move || spec.open_here(&options)).await;
         opened.map_err(|error| ModelError::Thread(std::io::Error::other(error)))?
     }
 
-    fn open_here(&self, format: WeightFormat, limits: Limits) -> Result<Arc<dyn Decoder>, ModelError> {
-        let loaded = Loaded::open_for_serving(&self.files()?, format)?;
-        Ok(Arc::new(Engine::start(loaded, limits).map_err(ModelError::Thread)?))
+    fn open_here(&self, options: &ModelOptions) -> Result<Arc<dyn Decoder>, ModelError> {
+        let loaded = Loaded::open_with_adapters(&self.files()?, options.weights, &options.adapters)?;
+        Ok(Arc::new(Engine::start(loaded, options.limits).map_err(ModelError::Thread)?))
     }
 }

@@ -50,7 +50,7 @@ impl Server {
         })
         .await
         .context("opening the index broke off")??;
-        let decoder = settings.model.open(settings.weights, settings.limits).await?;
+        let decoder = settings.open_model().await?;
         let model = decoder.info().clone();
         let agent = Agent::new(decoder, search.text.clone(), search.image.clone(), AgentConfig::default())?;
         let images = ImageFolder::new(data.images());

@@ -80,6 +80,7 @@ pub fn decode(
             tokens: 1,
             before: context + step,
             blocks: (n * blocks..(n + 1) * blocks).map(|block| BlockId::new(block as u32)).collect(),
+            adapter: None,
         });
         let batch = random_batch(model.config(), segments.collect());
         times.push(timed(model, &batch, &mut pool)?);
@@ -102,7 +103,7 @@ pub fn prefill(model: &LanguageModel, tokens: usize, runs: usize) -> Result<Pref
     let blocks = tokens.div_ceil(BLOCK);
     let mut pool = model.new_pool(blocks);
     let blocks = (0..blocks as u32).map(BlockId::new).collect();
-    let batch = random_batch(model.config(), vec![Segment { tokens, before: 0, blocks }]);
+    let batch = random_batch(model.config(), vec![Segment { tokens, before: 0, blocks, adapter: None }]);
     let times: Result<Vec<Duration>> = (0..runs).map(|_| timed(model, &batch, &mut pool)).collect();
     let step = median(times?).as_secs_f64();
     Ok(PrefillFigure { tokens, step_ms: step * 1e3, tokens_per_second: tokens as f64 / step })

@@ -80,6 +80,8 @@ pub struct GenerateRequest {
     pub messages: Vec<Message>,
     /// How tokens are chosen.
     pub sampling: Sampling,
+    /// The name of the adapter that is applied, one of [`ModelInfo::adapters`]; the model alone where none is given.
+    pub adapter: Option<Arc<str>>,
     /// Most tokens to write.
     pub max_tokens: u32,
     /// Decoding ends after the text contains one of these; it is kept in the text.
@@ -204,6 +206,23 @@ pub struct ModelInfo {
     pub max_pixels: u32,
     /// Longest conversation in tokens.
     pub context: u32,
+    /// Names of the adapters that a turn may ask for.
+    pub adapters: Vec<String>,
+}
+
+impl ModelInfo {
+    /// Whether a turn may ask for the adapter of that name; none is always there.
+    ///
+    /// # Errors
+    /// [`EngineError::AdapterUnknown`] with the names that there are.
+    pub fn check_adapter(&self, name: Option<&str>) -> Result<(), EngineError> {
+        match name.filter(|name| !self.adapters.iter().any(|known| known == name)) {
+            None => Ok(()),
+            Some(name) => {
+                Err(EngineError::AdapterUnknown { name: name.to_owned(), known: self.adapters.clone() })
+            }
+        }
+    }
 }
 
 /// Something that decodes: the engine here, or later a cluster.
@@ -249,6 +268,14 @@ pub enum EngineError {
     /// The conversation or one of its pictures cannot be given to the model.
     #[error("{0}")]
     Input(String),
+    /// The request names an adapter that the model does not have.
+    #[error("there is no adapter {name:?}; {}", known_adapters(known))]
+    AdapterUnknown {
+        /// What was asked for.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
     /// Something inside failed.
     #[error("the engine failed: {0}")]
     Internal(String),
@@ -264,9 +291,17 @@ impl EngineError {
             Self::Unreachable(_) => "engine_unreachable",
             Self::NotFinite => "model_not_finite",
             Self::Input(_) => "input_invalid",
+            Self::AdapterUnknown { .. } => "adapter_unknown",
             Self::Internal(_) => "engine_failed",
         }
     }
+}
+
+fn known_adapters(known: &[String]) -> String {
+    if known.is_empty() {
+        return "the model is served without adapters".to_owned();
+    }
+    format!("the model is served with {}", known.join(", "))
 }
 
 impl From<crate::Error> for EngineError {

@@ -82,6 +82,21 @@ pub enum Error {
         /// The format in the file.
         got: String,
     },
+    /// An adapter was trained for a base model of another shape.
+    #[error("{file}: tensor {tensor} {problem}: the adapter belongs to another base model ({base})")]
+    WrongBase {
+        /// The adapter's weights.
+        file: PathBuf,
+        /// Its name in the file.
+        tensor: String,
+        /// What it is, and what would fit.
+        problem: String,
+        /// The base model that the adapter names.
+        base: String,
+    },
+    /// An adapter that cannot be used in this way.
+    #[error("the adapter cannot be used: {0}")]
+    Adapter(String),
     /// The tokenizer does not belong to the model.
     #[error("{file}: the tokenizer does not fit the model: {problem}; expected {expected}")]
     TokenizerMismatch {
@@ -119,6 +134,8 @@ impl Error {
             Self::MissingTensor { .. } => "model_tensor_missing",
             Self::WrongShape { .. } => "model_tensor_shape",
             Self::WrongDtype { .. } => "model_tensor_dtype",
+            Self::WrongBase { .. } => "adapter_wrong_base",
+            Self::Adapter(_) => "adapter_unusable",
             Self::TokenizerMismatch { .. } => "model_tokenizer_mismatch",
             Self::Conversation(_) => "conversation_invalid",
             Self::Picture(_) => "picture_invalid",

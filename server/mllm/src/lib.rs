@@ -4,6 +4,7 @@
 //! - [`engine`]: what the rest of the program sees: messages in, text out.
 //! - [`loaded`]: a checkpoint opened whole: model, tokenizer, template, image processor.
 //! - [`checkpoint`]: its files: configuration, weights, what it says of itself.
+//! - [`adapter`]: LoRA adapters, merged into the weights or kept beside them.
 //! - [`config`]: the model's shape, from `config.json`.
 //! - [`weights`]: where a model's weights come from.
 //! - [`model`]: vision tower, merger and decoder; the same definition decodes and trains.
@@ -19,6 +20,7 @@
 //! - [`probe`]: every intermediate value of a turn, to be held against another implementation.
 //! - [`error`]: why a checkpoint, a conversation or a picture is refused.
 
+pub mod adapter;
 pub mod bench;
 pub mod chat;
 pub mod checkpoint;
@@ -37,6 +39,7 @@ pub mod threads;
 pub mod tokenizer;
 pub mod weights;
 
+pub use adapter::{AdapterSpec, Adapters};
 pub use candle_core::Device;
 pub use decode::{Engine, Limits};
 pub use error::{Error, Result};

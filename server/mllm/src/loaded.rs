@@ -3,6 +3,7 @@
 use candle_core::Device;
 use loupe_shared::pixels::Rgb8;
 
+use crate::adapter::{AdapterSpec, Adapters, merged::Merged, spec};
 use crate::chat::{Chat, ChatTemplate};
 use crate::checkpoint::{self, About, Files, Store};
 use crate::config::ModelConfig;
@@ -36,6 +37,8 @@ pub struct Served {
     pub language: LanguageModel,
     /// The vision tower and the merger.
     pub vision: Vision,
+    /// What turns may be decoded with beside the weights.
+    pub adapters: Adapters,
 }
 
 impl Loaded {
@@ -54,11 +57,24 @@ impl Loaded<Served> {
     /// # Errors
     /// As for [`Loaded::open`].
     pub fn open_for_serving(files: &Files, format: WeightFormat) -> Result<Self> {
+        Self::open_with_adapters(files, format, &[])
+    }
+
+    /// The same with adapters: those without a name are merged into the weights before these are brought into
+    /// `format`, those with one are kept beside them for the turns that ask for it.
+    ///
+    /// # Errors
+    /// As for [`Loaded::open`], and when an adapter is broken or does not fit.
+    pub fn open_with_adapters(files: &Files, format: WeightFormat, adapters: &[AdapterSpec]) -> Result<Self> {
         Self::with(files, |config| {
+            let to_merge = spec::to_merge(adapters, config)?;
+            let adapters = Adapters::open(adapters, config)?;
             let store = Store::open(files, &Device::Cpu)?;
-            let language =
-                LanguageModel::load(&config.text, config.tied, &Formatted { weights: &store, format })?;
-            Ok(Served { language, vision: Vision::load(&config.vision, &store)? })
+            let weights = Merged { weights: &store, adapters: &to_merge };
+            let vision = Vision::load(&config.vision, &weights)?;
+            let weights = Formatted { weights: &weights, format };
+            let language = LanguageModel::load(&config.text, config.tied, &weights)?;
+            Ok(Served { language, vision, adapters })
         })
     }
 
@@ -100,6 +116,7 @@ impl<M> Loaded<M> {
             min_pixels: fit(limits.min_pixels),
             max_pixels: fit(limits.max_pixels),
             context: fit(self.context as u64),
+            adapters: Vec::new(),
         }
     }
 }

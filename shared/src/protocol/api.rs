@@ -77,6 +77,9 @@ pub struct QueryRequest {
     /// Whether every turn is held to the grammar of the model's dialect; as the server is set by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub constrain: Option<bool>,
+    /// Which of the model's adapters answers, by its name in `GET /api/v1/meta`; the model alone by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<String>,
     /// BCP 47 tag of the language to answer in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lang: Option<String>,
@@ -166,6 +169,9 @@ pub struct ModelMeta {
     pub max_pixels: u32,
     /// One or two sentences on what it can and cannot do.
     pub about: String,
+    /// Names of the adapters that a query may ask for.
+    #[serde(default)]
+    pub adapters: Vec<String>,
 }
 
 /// A search provider.

@@ -34,6 +34,7 @@ impl ScriptedModel {
             min_pixels: 28 * 28 * 4,
             max_pixels: 28 * 28 * 64,
             context: 4_096,
+            adapters: vec!["tuned".into()],
         };
         Self { info, turns: Semaphore::new(turns) }
     }

@@ -218,7 +218,7 @@ def load(conf, folder):
     """Reads the weights back from the files, so that bf16 rounding is part of what is expected."""
     model = Qwen2_5_VLForConditionalGeneration._from_config(conf, attn_implementation="eager", dtype=torch.float32)
     state = {}
-    for file in sorted(folder.glob("*.safetensors")):
+    for file in sorted(folder.glob("model*.safetensors")):
         state |= {name: weight.float() for name, weight in load_file(file).items()}
     own = {hub_key(name): name for name in model.state_dict()}
     state = {own[hub_key(name)]: weight for name, weight in state.items()}

@@ -29,6 +29,7 @@ impl Run<'_> {
                     self.dialect().grounding_prompt(expression),
                 )],
                 sampling,
+                adapter: self.query.adapter.clone(),
                 max_tokens: BOX_TOKENS,
                 stop: vec!["}".to_owned()],
                 grammar: self.query.constrain.then(|| self.dialect().box_grammar()),

@@ -39,6 +39,7 @@ impl Run<'_> {
         let request = GenerateRequest {
             messages: self.messages.clone(),
             sampling: self.agent.config.sampling,
+            adapter: self.query.adapter.clone(),
             max_tokens: self.spent.turn_tokens(last),
             stop: self.dialect().stop(),
             grammar: self.query.constrain.then(|| self.dialect().grammar(choices, &self.context)),

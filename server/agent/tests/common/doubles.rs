@@ -47,6 +47,7 @@ impl Script {
             min_pixels: 56 * 56,
             max_pixels: 224 * 224,
             context: 4096,
+            adapters: Vec::new(),
         };
         Arc::new(Self { info, turns: Mutex::new(turns.into()), asked: Mutex::default() })
     }

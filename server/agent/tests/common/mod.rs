@@ -56,6 +56,7 @@ pub(crate) fn query(question: &str) -> Query {
         pictures: vec![whole],
         earlier: Vec::new(),
         workflow: Workflow::Agent,
+        adapter: None,
         lang: None,
         constrain: false,
     }

@@ -33,6 +33,9 @@ pub struct AskArgs {
     /// How to answer
     #[arg(long, value_enum, default_value = "agent")]
     workflow: WorkflowArg,
+    /// Answer with the adapter of this name, one of those that --adapter gives or the servers have
+    #[arg(long, value_name = "NAME")]
+    use_adapter: Option<String>,
     /// Write the run's events to standard output as JSON lines
     #[arg(long)]
     json: bool,
@@ -43,7 +46,7 @@ pub struct AskArgs {
 /// # Errors
 /// When a picture cannot be read, or the model or the index cannot be used.
 pub async fn run(args: AskArgs) -> anyhow::Result<ExitCode> {
-    let mut query = query(args.inputs, args.workflow.into())?;
+    let mut query = query(args.inputs, args.workflow.into(), args.use_adapter)?;
     // The steps are told; only what is wrong is logged besides.
     let flags = Flags { log: args.settings.log.clone().or_else(|| Some("warn".to_owned())), ..args.settings };
     let settings = Settings::load(&flags)?;
@@ -51,12 +54,9 @@ pub async fn run(args: AskArgs) -> anyhow::Result<ExitCode> {
     threads::use_cores(&settings.cores)?;
     query.constrain = settings.constrain.contains(&query.workflow);
     let search = search::open(&settings)?;
-    let agent = Agent::new(
-        settings.model.open(settings.weights, settings.limits).await?,
-        search.text,
-        search.image,
-        AgentConfig::default(),
-    )?;
+    let decoder = settings.open_model().await?;
+    decoder.info().check_adapter(query.adapter.as_deref())?;
+    let agent = Agent::new(decoder, search.text, search.image, AgentConfig::default())?;
     let host = TerminalHost::new(args.json);
     let cancel = CancellationToken::new();
     let on_interrupt = cancel.clone();
@@ -71,13 +71,15 @@ pub async fn run(args: AskArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn query(mut inputs: Vec<String>, workflow: Workflow) -> anyhow::Result<Query> {
+fn query(mut inputs: Vec<String>, workflow: Workflow, adapter: Option<String>) -> anyhow::Result<Query> {
     let question = inputs.pop().unwrap_or_default();
     if question.trim().is_empty() || Path::new(&question).is_file() {
         anyhow::bail!("the question is missing; write it after the pictures, in quotes");
     }
     let pictures = inputs.iter().map(|path| picture(Path::new(path))).collect::<anyhow::Result<_>>()?;
-    Ok(Query { question, pictures, earlier: Vec::new(), workflow, lang: None, constrain: false })
+    let adapter = adapter.map(Arc::from);
+    let (lang, constrain) = (None, false);
+    Ok(Query { question, pictures, earlier: Vec::new(), workflow, adapter, lang, constrain })
 }
 
 fn picture(path: &Path) -> anyhow::Result<QueryPicture> {

@@ -62,7 +62,7 @@ fn data_folder(settings: &Settings) -> anyhow::Result<String> {
 }
 
 async fn model(settings: &Settings) -> anyhow::Result<String> {
-    let decoder = settings.model.open(settings.weights, settings.limits).await?;
+    let decoder = settings.open_model().await?;
     let info = decoder.info();
     dialect::by_name(&info.dialect)?;
     Ok(format!("{}, dialect {}, {} tokens of context", info.name, info.dialect, info.context))

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use loupe_mllm::{Limits, WeightFormat};
+use loupe_mllm::{AdapterSpec, Limits, WeightFormat};
 use loupe_search::local::{Index, LocalImage, LocalText};
 use loupe_train::dataset::file;
 use loupe_train::dataset::record::Record;
@@ -13,7 +13,7 @@ use loupe_train::eval::run::{Evaluation, Scored};
 
 use super::workflow::WorkflowArg;
 use crate::logging;
-use crate::model::{ModelSpec, weight_format};
+use crate::model::{ModelOptions, ModelSpec, adapter, weight_format};
 
 /// Arguments of `loupe eval`.
 #[derive(Debug, clap::Args)]
@@ -36,6 +36,12 @@ pub struct EvalArgs {
     /// Hold every turn to the grammar of the model's dialect
     #[arg(long)]
     constrain: bool,
+    /// LoRA adapter in PEFT's format: `DIR` is merged, `NAME=DIR` is there for --use-adapter; may be given several times
+    #[arg(long, value_name = "[NAME=]DIR", value_parser = adapter)]
+    adapter: Vec<AdapterSpec>,
+    /// Answer with the adapter of this name
+    #[arg(long, value_name = "NAME")]
+    use_adapter: Option<String>,
     /// Folder of the local index to search
     #[arg(long, value_name = "DIR")]
     index: PathBuf,
@@ -53,11 +59,18 @@ pub async fn run(args: EvalArgs) -> anyhow::Result<()> {
     logging::start("error")?;
     let mut records = file::read(&args.data)?;
     records.truncate(args.limit.unwrap_or(usize::MAX));
-    let decoder = ModelSpec::parse(&args.model).open(args.weights, Limits::default()).await?;
-    let name = decoder.info().name.clone();
+    let (weights, limits) = (args.weights, Limits::default());
+    let options = ModelOptions { weights, limits, adapters: args.adapter };
+    let decoder = ModelSpec::parse(&args.model).open(options).await?;
+    decoder.info().check_adapter(args.use_adapter.as_deref())?;
+    let name = match &args.use_adapter {
+        Some(adapter) => format!("{} with {adapter}", decoder.info().name),
+        None => decoder.info().name.clone(),
+    };
     let index = Arc::new(Index::open(&args.index)?);
     let (text, image) = (Arc::new(LocalText::new(index.clone())), Arc::new(LocalImage::new(index)));
-    let evaluation = Evaluation::new(decoder, text, image)?.constrained(args.constrain);
+    let evaluation = Evaluation::new(decoder, args.use_adapter.map(Arc::from), text, image)?;
+    let evaluation = evaluation.constrained(args.constrain);
     let mut report = Report::new(&name, &args.data.display().to_string());
     let folder = args.data.parent().unwrap_or(Path::new("."));
     for workflow in args.workflow {

@@ -177,7 +177,7 @@ pub async fn give_every_error_its_body(request: Request, next: Next) -> Response
 }
 
 /// Errors read as the middle of a sentence; bodies carry whole ones.
-fn sentence(text: &str) -> String {
+pub(super) fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
     format!("{first}{}.", chars.as_str())

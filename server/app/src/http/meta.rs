@@ -15,6 +15,7 @@ pub async fn meta(State(app): State<App>) -> Json<Meta> {
         min_pixels: app.model.min_pixels,
         max_pixels: app.model.max_pixels,
         about: app.model.about.clone(),
+        adapters: app.model.adapters.clone(),
     };
     Json(Meta {
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use loupe_shared::ids::QueryId;
 use loupe_shared::protocol::{ImageRole, MAX_QUESTION_BYTES, QueryCreated, QueryRequest, QueryView};
 
-use super::error::ApiError;
+use super::error::{ApiError, sentence};
 use super::extract::{ApiJson, ApiPath};
 use super::state::App;
 use crate::runs::brief;
@@ -20,13 +20,14 @@ const MAX_LANG_BYTES: usize = 35;
 /// `POST /api/v1/queries`: keeps a query and puts its run in line.
 ///
 /// # Errors
-/// 404 for an unknown parent or picture, 413 or 422 for a bad question or picture list, 503 when too many wait.
+/// 400 for an unknown adapter, 404 for an unknown parent or picture, 413 or 422 for a bad question or picture list, 503 when too many wait.
 pub async fn create(
     State(app): State<App>,
     ApiJson(mut request): ApiJson<QueryRequest>,
 ) -> Result<(StatusCode, Json<QueryCreated>), ApiError> {
     check_question(&request.question)?;
     check_lang(request.lang.as_deref())?;
+    check_adapter(&app, request.adapter.as_deref())?;
     if let Some(parent) = &request.parent {
         let parent = find(&app, parent).await?;
         // A follow-up is about the same pictures unless it brings its own.
@@ -114,6 +115,18 @@ fn check_lang(lang: Option<&str>) -> Result<(), ApiError> {
         )),
         _ => Ok(()),
     }
+}
+
+/// The model has the adapter, where one is named.
+fn check_adapter(app: &App, name: Option<&str>) -> Result<(), ApiError> {
+    app.model.check_adapter(name).map_err(|error| {
+        ApiError::new(
+            StatusCode::BAD_REQUEST,
+            error.code(),
+            sentence(&error.to_string()),
+            "Use one of the names that GET /api/v1/meta lists under model.adapters, or none.",
+        )
+    })
 }
 
 /// Whole pictures come first, then at most one framed part with its place; all have been uploaded.

@@ -177,6 +177,7 @@ impl Decoder for Remote {
                 "the servers that decode cannot be held to a grammar; ask without `constrain`".into(),
             ));
         }
+        self.info.check_adapter(request.adapter.as_deref())?;
         let body = wire::body(&self.info.name, &request)?;
         let asked = tokio::select! {
             asked = self.ask(&body) => asked,

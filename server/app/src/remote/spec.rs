@@ -72,7 +72,10 @@ impl RemoteSpec {
     pub(super) fn choose(&self, models: &Models, server: &Url) -> Result<ModelInfo, SpecError> {
         let named =
             models.data.iter().find(|model| self.model.as_ref().is_some_and(|name| *name == model.id));
-        let only = || models.data.first().filter(|_| self.model.is_none() && models.data.len() == 1);
+        let only = || {
+            let mut bases = models.data.iter().filter(|model| model.parent.is_none());
+            bases.next().filter(|_| self.model.is_none() && bases.next().is_none())
+        };
         let Some(model) = named.or_else(only) else {
             let names: Vec<&str> = models.data.iter().map(|model| model.id.as_str()).collect();
             return Err(SpecError::Model { server: server.clone(), models: names.join(", ") });
@@ -84,6 +87,7 @@ impl RemoteSpec {
             min_pixels: PIXELS[0],
             max_pixels: PIXELS[1],
             context: model.max_model_len.unwrap_or(CONTEXT),
+            adapters: models.adapters_of(&model.id),
         })
     }
 }

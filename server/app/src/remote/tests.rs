@@ -42,7 +42,9 @@ async fn complete(State(double): State<Double>, headers: HeaderMap, bytes: Bytes
 
 async fn start(answers: Vec<(u16, Vec<String>)>, hangs: bool) -> (String, Double) {
     let double = Double { answers: answers.into(), asked: Arc::default(), seen: Arc::default(), hangs };
-    let models = json!({ "object": "list", "data": [{ "id": "qwen", "max_model_len": 9000 }] });
+    // vLLM lists a model's adapters as models with a parent.
+    let tuned = json!({ "id": "tuned", "parent": "qwen", "max_model_len": null });
+    let models = json!({ "object": "list", "data": [{ "id": "qwen", "max_model_len": 9000 }, tuned] });
     let app = Router::new()
         .route("/v1/models", get(move || async move { axum::Json(models) }))
         .route("/v1/chat/completions", post(complete))
@@ -86,6 +88,7 @@ fn request() -> GenerateRequest {
     GenerateRequest {
         messages: vec![Message::text(Role::System, "Be brief."), Message { role: Role::User, parts }],
         sampling: Sampling::Random { temperature: 0.5, top_p: 0.9, seed: 7 },
+        adapter: None,
         max_tokens: 20,
         stop: Vec::new(),
         grammar: None,
@@ -116,7 +119,21 @@ async fn an_answer_streams_with_its_usage_and_the_request_is_as_documented() {
     let picture = body["messages"][1]["content"][0]["image_url"]["url"].as_str().unwrap();
     assert!(picture.starts_with("data:image/png;base64,iVBOR"), "{picture}");
     assert_eq!(body["messages"][1]["content"][1], json!({ "type": "text", "text": "Whose flag?" }));
+    assert_eq!(body["model"], "qwen");
     assert_eq!((&body["stream"], &body["seed"], &body["max_tokens"]), (&json!(true), &json!(7), &json!(20)));
+}
+
+#[tokio::test]
+async fn an_adapter_is_asked_for_as_the_model_of_its_name() {
+    let (url, double) = start(vec![(200, whole())], false).await;
+    let remote = connect(&[&url]).await;
+    assert_eq!(remote.info().adapters, ["tuned"]);
+    let with = |name: &str| GenerateRequest { adapter: Some(name.into()), ..request() };
+    remote.generate(with("tuned"), unbounded_channel().0).await.unwrap();
+    assert_eq!(double.seen.lock().unwrap()[0].1["model"], "tuned");
+    let error = remote.generate(with("qwen"), unbounded_channel().0).await.unwrap_err();
+    assert!(matches!(&error, EngineError::AdapterUnknown { known, .. } if known == &["tuned"]), "{error}");
+    assert_eq!(double.asked.load(Ordering::SeqCst), 1, "it is refused here");
 }
 
 #[tokio::test]

@@ -54,7 +54,7 @@ struct ImageUrl {
     url: String,
 }
 
-/// The request for a turn.
+/// The request for a turn. An adapter is asked for as the model of its name.
 ///
 /// # Errors
 /// When a picture cannot be encoded.
@@ -64,7 +64,7 @@ pub(super) fn body(model: &str, request: &GenerateRequest) -> Result<Body, Engin
         Sampling::Random { temperature, top_p, seed } => (temperature, Some(top_p), Some(seed)),
     };
     Ok(Body {
-        model: model.to_owned(),
+        model: request.adapter.as_deref().unwrap_or(model).to_owned(),
         messages: request.messages.iter().map(message).collect::<Result<_, _>>()?,
         max_tokens: request.max_tokens,
         temperature,
@@ -105,6 +105,16 @@ pub(super) struct Model {
     pub(super) id: String,
     /// vLLM's and SGLang's.
     pub(super) max_model_len: Option<u32>,
+    /// vLLM's, for a LoRA adapter: its base model.
+    pub(super) parent: Option<String>,
+}
+
+impl Models {
+    /// The names of a model's adapters, which are listed as models of their own.
+    pub(super) fn adapters_of(&self, base: &str) -> Vec<String> {
+        let of_base = |model: &&Model| model.parent.as_deref() == Some(base);
+        self.data.iter().filter(of_base).map(|model| model.id.clone()).collect()
+    }
 }
 
 /// One event of an answer.

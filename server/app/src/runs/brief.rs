@@ -58,6 +58,7 @@ pub async fn brief(
         pictures,
         earlier: earlier(store, request).await?,
         workflow: request.workflow,
+        adapter: request.adapter.as_deref().map(Arc::from),
         lang: request.lang.clone(),
         constrain,
     })

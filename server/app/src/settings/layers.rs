@@ -37,6 +37,11 @@ pub struct Flags {
     #[arg(long, value_name = "WORKFLOWS", value_delimiter = ',', conflicts_with = "engine")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub constrain: Vec<String>,
+    /// LoRA adapter in PEFT's format: `DIR` is merged into the weights, `NAME=DIR` kept beside them for questions that
+    /// name it; may be given several times
+    #[arg(long = "adapter", value_name = "[NAME=]DIR", conflicts_with = "engine")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub adapters: Vec<String>,
     /// Servers that decode instead: `openai:URL[,URL…][#model]`, as in openai:http://host:8000/v1
     #[arg(long, value_name = "ENGINE")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,6 +86,7 @@ pub(super) struct Raw {
     pub(super) cores: Vec<usize>,
     pub(super) constrain: Vec<Workflow>,
     pub(super) runs: usize,
+    pub(super) adapters: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) engine: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,9 +105,10 @@ pub(super) struct Raw {
 }
 
 /// The names that the environment may set, each as `LOUPE_NAME`. Other variables of that form belong to the build.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 16] = [
     "model",
     "weights",
+    "adapters",
     "kv_cache",
     "cores",
     "constrain",
@@ -126,6 +133,7 @@ impl Default for Raw {
             cores: Vec::new(),
             constrain: Vec::new(),
             runs: 8,
+            adapters: Vec::new(),
             engine: None,
             dialect: None,
             data: None,

@@ -8,14 +8,16 @@ mod size;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use layers::{Flags, SettingsError};
 use layers::{Raw, invalid};
-use loupe_mllm::{Limits, WeightFormat};
+use loupe_mllm::engine::Decoder;
+use loupe_mllm::{AdapterSpec, Limits, WeightFormat};
 use loupe_shared::protocol::Workflow;
 use url::Url;
 
-use crate::model::{ModelSpec, weight_format};
+use crate::model::{ModelError, ModelOptions, ModelSpec, adapter, weight_format};
 use crate::remote::RemoteSpec;
 
 /// Where providers are searched, as written: `local:DIR` or `searxng:URL`.
@@ -39,6 +41,8 @@ pub struct Settings {
     pub constrain: Vec<Workflow>,
     /// Questions that are answered at the same time.
     pub runs: usize,
+    /// The model's LoRA adapters.
+    pub adapters: Vec<AdapterSpec>,
     /// The data folder.
     pub data: PathBuf,
     /// Where to listen.
@@ -83,6 +87,7 @@ impl Settings {
             cores: raw.cores.clone(),
             constrain: raw.constrain.clone(),
             runs: raw.runs,
+            adapters: adapters(&raw)?,
             data,
             listen: listen_address(&raw.listen)?,
             search,
@@ -96,6 +101,15 @@ impl Settings {
             log: raw.log.clone(),
             raw,
         })
+    }
+
+    /// Opens the model. Takes seconds.
+    ///
+    /// # Errors
+    /// [`ModelError`].
+    pub async fn open_model(&self) -> Result<Arc<dyn Decoder>, ModelError> {
+        let Self { weights, adapters, limits, .. } = self.clone();
+        self.model.open(ModelOptions { weights, adapters, limits }).await
     }
 
     /// The settings as TOML, secrets left out.
@@ -148,6 +162,16 @@ fn limits(raw: &Raw) -> Result<Limits, SettingsError> {
     }
     let kv_bytes = size::bytes(&raw.kv_cache).map_err(|advice| invalid("kv_cache", &raw.kv_cache, advice))?;
     Ok(Limits { kv_bytes, ..Limits::default() })
+}
+
+fn adapters(raw: &Raw) -> Result<Vec<AdapterSpec>, SettingsError> {
+    let spec = |text: &String| match &raw.engine {
+        Some(_) => {
+            Err(invalid("adapters", text, "the servers of the setting engine bring their own adapters"))
+        }
+        None => adapter(text).map_err(|advice| invalid("adapters", text, advice)),
+    };
+    raw.adapters.iter().map(spec).collect()
 }
 
 fn default_data() -> Result<PathBuf, SettingsError> {

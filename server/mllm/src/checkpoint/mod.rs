@@ -7,7 +7,7 @@
 
 pub mod about;
 pub mod files;
-mod shard;
+pub(crate) mod shard;
 pub mod store;
 
 pub use about::About;

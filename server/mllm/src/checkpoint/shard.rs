@@ -18,7 +18,7 @@ const LENGTH_BYTES: u64 = 8;
 /// Larger headers are refused, as the safetensors library does.
 const MAX_HEADER: u64 = 100_000_000;
 
-pub(super) struct Shard {
+pub(crate) struct Shard {
     path: PathBuf,
     metadata: Metadata,
     /// Where the tensors' bytes begin.
@@ -28,7 +28,7 @@ pub(super) struct Shard {
 
 impl Shard {
     /// Opens a file and checks that it holds all the bytes its header promises.
-    pub(super) fn open(files: &Files, name: &str) -> Result<Self> {
+    pub(crate) fn open(files: &Files, name: &str) -> Result<Self> {
         let path = files.path(name);
         let unreadable = |source| Error::Read { file: path.clone(), source };
         let bad = |problem: String| Error::BadFile {
@@ -58,16 +58,21 @@ impl Shard {
         Ok(Self { path, metadata, data_start, reader: Mutex::new(reader) })
     }
 
-    pub(super) fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.path.clone()
     }
 
-    pub(super) fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         self.metadata.offset_keys()
     }
 
+    /// The shape of a tensor; nothing when the file does not hold it.
+    pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
+        Some(&self.metadata.info(name)?.shape)
+    }
+
     /// Reads a tensor, widened to f32; nothing when the file does not hold it.
-    pub(super) fn tensor(&self, name: &str, shape: &[usize], device: &Device) -> Result<Option<Tensor>> {
+    pub(crate) fn tensor(&self, name: &str, shape: &[usize], device: &Device) -> Result<Option<Tensor>> {
         let Some(info) = self.metadata.info(name) else {
             return Ok(None);
         };

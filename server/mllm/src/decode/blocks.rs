@@ -8,27 +8,40 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::pictures::PictureHash;
 use crate::chat::Encoded;
-use crate::lm::{BLOCK, BlockId};
+use crate::lm::{BLOCK, BlockId, lora::LoraId};
 
-/// What a block and all before it hold: the hash of token ids and pictures.
+/// What a block and all before it hold: the hash of the adapter, token ids and pictures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct BlockKey([u8; 16]);
 
 impl BlockKey {
-    /// The keys of all full blocks of a sequence. Picture tokens are equal only where the pictures are.
-    pub(super) fn of(ids: &[u32], encoded: &Encoded, hashes: &[PictureHash]) -> Vec<Self> {
+    /// The keys of all full blocks of a sequence. Picture tokens are equal only where the pictures are; the same tokens
+    /// have other keys and values under another adapter.
+    pub(super) fn of(
+        ids: &[u32],
+        encoded: &Encoded,
+        hashes: &[PictureHash],
+        adapter: Option<LoraId>,
+    ) -> Vec<Self> {
         let mut keys = Vec::with_capacity(ids.len() / BLOCK);
-        Self::extend(&mut keys, ids, encoded, hashes);
+        Self::extend(&mut keys, ids, encoded, hashes, adapter);
         keys
     }
 
     /// Adds the keys of the full blocks after those of `keys`.
-    pub(super) fn extend(keys: &mut Vec<Self>, ids: &[u32], encoded: &Encoded, hashes: &[PictureHash]) {
+    pub(super) fn extend(
+        keys: &mut Vec<Self>,
+        ids: &[u32],
+        encoded: &Encoded,
+        hashes: &[PictureHash],
+        adapter: Option<LoraId>,
+    ) {
         for (number, block) in ids.chunks_exact(BLOCK).enumerate().skip(keys.len()) {
             let mut hasher = blake3::Hasher::new();
-            if let Some(Self(before)) = number.checked_sub(1).and_then(|before| keys.get(before)) {
-                hasher.update(before);
-            }
+            match number.checked_sub(1).and_then(|before| keys.get(before)) {
+                Some(Self(before)) => hasher.update(before),
+                None => hasher.update(adapter.as_ref().map_or(&[][..], |adapter| adapter.as_bytes())),
+            };
             for id in block {
                 hasher.update(&id.to_le_bytes());
             }
@@ -161,7 +174,7 @@ mod tests {
     use crate::model::Grid;
 
     fn keys(ids: &[u32]) -> Vec<BlockKey> {
-        BlockKey::of(ids, &Encoded::default(), &[])
+        BlockKey::of(ids, &Encoded::default(), &[], None)
     }
 
     fn ids(count: u32) -> Vec<u32> {
@@ -201,7 +214,7 @@ mod tests {
         let pixels = Arc::new(Rgb8::new(1, 1, vec![0; 3]).unwrap());
         let picture = EncodedPicture { pixels, grid: Grid { rows: 2, columns: 2 }, tokens: 20..24 };
         let encoded = Encoded { pictures: vec![picture], ..Encoded::default() };
-        let of = |name: &[u8]| BlockKey::of(&ids(48), &encoded, &[blake3::hash(name)]);
+        let of = |name: &[u8]| BlockKey::of(&ids(48), &encoded, &[blake3::hash(name)], None);
         let (cat, dog) = (of(b"cat"), of(b"dog"));
         assert_eq!(cat[0], dog[0], "before the picture");
         assert_ne!(cat[1], dog[1]);

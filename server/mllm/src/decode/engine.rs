@@ -67,7 +67,8 @@ impl Engine {
     /// # Errors
     /// When the system gives no threads.
     pub fn start(loaded: Loaded<Served>, limits: Limits) -> std::io::Result<Self> {
-        let info = loaded.info();
+        let adapters = loaded.model.adapters.names().map(str::to_owned).collect();
+        let info = ModelInfo { adapters, ..loaded.info() };
         let loaded = Arc::new(loaded);
         let (messages, received) = channel();
         let eyes = Eyes::open(loaded.clone(), messages.clone())?;
@@ -130,6 +131,8 @@ impl Decoder for Engine {
         deltas: UnboundedSender<String>,
     ) -> Result<Completion, EngineError> {
         let started = Instant::now();
+        self.info.check_adapter(request.adapter.as_deref())?;
+        let adapter = request.adapter.as_deref().and_then(|name| self.loaded.model.adapters.get(name));
         let _place = self.place()?;
         // A caller that goes away stops its turn too.
         request.cancel = request.cancel.child_token();
@@ -150,7 +153,7 @@ impl Decoder for Engine {
             return Ok(Completion::nothing(finish, encoded.ids.len() as u32));
         }
         let (reply, answer) = oneshot::channel();
-        let job = Box::new(Job { request, encoded, positions, room, mask, deltas, reply, started });
+        let job = Box::new(Job { request, adapter, encoded, positions, room, mask, deltas, reply, started });
         self.messages.send(Message::Turn(job)).map_err(ended)?;
         answer.await.map_err(ended)?
     }

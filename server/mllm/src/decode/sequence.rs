@@ -1,5 +1,6 @@
 //! One turn while it is decoded.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
@@ -14,7 +15,7 @@ use super::stream::TextStream;
 use crate::chat::Encoded;
 use crate::engine::{Completion, EngineError, Finish, GenerateRequest, Sampling};
 use crate::grammar::Mask;
-use crate::lm::{BLOCK, BlockId};
+use crate::lm::{BLOCK, BlockId, Lora};
 use crate::model::Positions;
 use crate::tokenizer::Tokenizer;
 
@@ -22,6 +23,8 @@ use crate::tokenizer::Tokenizer;
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) request: GenerateRequest,
+    /// The adapter that the request names.
+    pub(super) adapter: Option<Arc<Lora>>,
     /// The request's conversation.
     pub(super) encoded: Encoded,
     pub(super) positions: Positions,
@@ -64,8 +67,9 @@ impl<'a> Sequence<'a> {
         let hashes: Vec<PictureHash> =
             job.encoded.pictures.iter().map(|picture| hash(&picture.pixels)).collect();
         let ids = job.encoded.ids.clone();
+        let adapter = job.adapter.as_ref().map(|adapter| adapter.id());
         Self {
-            keys: BlockKey::of(&ids, &job.encoded, &hashes),
+            keys: BlockKey::of(&ids, &job.encoded, &hashes, adapter),
             seen: vec![None; hashes.len()],
             hashes,
             ids,
@@ -177,7 +181,8 @@ impl<'a> Sequence<'a> {
             mask.push(id)?;
         }
         self.ids.push(id);
-        BlockKey::extend(&mut self.keys, &self.ids, &self.job.encoded, &self.hashes);
+        let adapter = self.job.adapter.as_ref().map(|adapter| adapter.id());
+        BlockKey::extend(&mut self.keys, &self.ids, &self.job.encoded, &self.hashes, adapter);
         let step = self.stream.push(id)?;
         if !step.delta.is_empty() {
             // Nobody has to listen.

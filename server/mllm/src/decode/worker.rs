@@ -278,7 +278,8 @@ impl<'a> Worker<'a> {
         }
         batch.positions.extend(range.clone().map(|token| sequence.position(token)));
         batch.embeds.extend(embeds);
-        batch.segments.push(Segment { tokens, before: range.start, blocks: sequence.blocks.clone() });
+        let (blocks, adapter) = (sequence.blocks.clone(), sequence.job.adapter.clone());
+        batch.segments.push(Segment { tokens, before: range.start, blocks, adapter });
         if range.end >= sequence.ids.len() {
             let scored = range.end - sequence.ids.len() + 1;
             batch.wanted.extend(batch.positions.len() - scored..batch.positions.len());

@@ -1,8 +1,11 @@
 //! The tokens of a step and whose they are.
 
+use std::sync::Arc;
+
 use candle_core::{Result, bail};
 
 use super::kv::{BLOCK, BlockId, KvPool};
+use super::lora::Lora;
 use crate::config::TextConfig;
 
 /// Tokens of one or more sequences, one sequence after the other.
@@ -27,6 +30,8 @@ pub struct Segment {
     pub before: usize,
     /// The sequence's blocks, with room for the new tokens.
     pub blocks: Vec<BlockId>,
+    /// What is applied to the sequence beside the model's weights.
+    pub adapter: Option<Arc<Lora>>,
 }
 
 impl Segment {
@@ -66,6 +71,9 @@ impl Batch {
             }
             if segment.blocks.iter().any(|block| block.index() >= pool.blocks()) {
                 bail!("a block lies outside the pool of {}", pool.blocks());
+            }
+            if segment.adapter.as_ref().is_some_and(|adapter| !adapter.fits(config)) {
+                bail!("an adapter was made for a model of another shape");
             }
         }
         if self.wanted.iter().any(|row| *row >= tokens) {

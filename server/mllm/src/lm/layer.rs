@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use super::attend::attend;
 use super::batch::Batch;
 use super::kv::{BLOCK, KvPool};
+use super::lora::{Adapted, Product};
 use super::matrix::Matrix;
 use super::rotary::Turns;
 use crate::config::TextConfig;
@@ -68,11 +69,13 @@ impl Layer {
         x: &[f32],
         turns: &Turns,
         batch: &Batch,
+        adapted: &Adapted,
         pool: &mut KvPool,
         index: usize,
     ) -> Result<Vec<f32>> {
         let normed = rms_norm(x, &self.attention_norm, self.eps);
         let mut qkv = self.qkv.product(&normed, Some(&self.qkv_bias))?;
+        adapted.add(&mut qkv, index, Product::Qkv, &normed)?;
         let row = self.width + 2 * self.kv_width;
         qkv.par_chunks_mut(row).enumerate().with_min_len(16).for_each(|(token, qkv)| {
             // Values are not turned.
@@ -86,14 +89,20 @@ impl Layer {
             }
         }
         let mixed = attend(&qkv, self.width, row, batch, pool, index)?;
-        self.output.product(&mixed, None)
+        let mut output = self.output.product(&mixed, None)?;
+        adapted.add(&mut output, index, Product::Output, &mixed)?;
+        Ok(output)
     }
 
     /// What the feed-forward layer adds to `x` `[tokens, hidden]`.
-    pub(super) fn feed_forward(&self, x: &[f32]) -> Result<Vec<f32>> {
+    pub(super) fn feed_forward(&self, x: &[f32], adapted: &Adapted, index: usize) -> Result<Vec<f32>> {
         let normed = rms_norm(x, &self.mlp_norm, self.eps);
-        let gate_up = self.gate_up.product(&normed, None)?;
+        let mut gate_up = self.gate_up.product(&normed, None)?;
+        adapted.add(&mut gate_up, index, Product::GateUp, &normed)?;
         let inner = self.gate_up.rows() / 2;
-        self.down.product(&swiglu_in_halves(&gate_up, inner), None)
+        let gated = swiglu_in_halves(&gate_up, inner);
+        let mut down = self.down.product(&gated, None)?;
+        adapted.add(&mut down, index, Product::Down, &gated)?;
+        Ok(down)
     }
 }

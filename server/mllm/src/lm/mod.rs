@@ -6,6 +6,7 @@
 //! - [`matrix`]: weight matrices as they are kept, and products with them.
 //! - [`kv`]: keys and values in blocks.
 //! - [`batch`]: the tokens of a step and whose they are.
+//! - [`lora`]: what adapters add to the rows that use them.
 //! - `layer`: one decoder layer.
 //! - `attend`: attention over blocks.
 //! - `rotary`: rotary embedding of single tokens.
@@ -14,6 +15,7 @@ mod attend;
 pub mod batch;
 pub mod kv;
 mod layer;
+pub mod lora;
 pub mod matrix;
 mod rotary;
 
@@ -22,10 +24,12 @@ use candle_core::Result;
 pub(crate) use attend::FEW as FEW_QUERIES;
 pub use batch::{Batch, Segment};
 pub use kv::{BLOCK, BlockId, KvPool};
+pub use lora::Lora;
 pub(crate) use matrix::FEW as FEW_ROWS;
 pub use matrix::Matrix;
 
 use self::layer::Layer;
+use self::lora::Adapted;
 use self::rotary::Turns;
 use crate::config::TextConfig;
 use crate::ops::rows::{add, rms_norm};
@@ -100,11 +104,12 @@ impl LanguageModel {
         batch.check(&self.config, pool)?;
         let hidden = self.config.hidden_size;
         let turns = Turns::new(&self.config, &batch.positions);
+        let adapted = Adapted::of(batch);
         let mut x = batch.embeds.clone();
         for (index, layer) in self.layers.iter().enumerate() {
-            let mixed = layer.attention(&x, &turns, batch, pool, index)?;
+            let mixed = layer.attention(&x, &turns, batch, &adapted, pool, index)?;
             add(&mut x, &mixed);
-            let moved = layer.feed_forward(&x)?;
+            let moved = layer.feed_forward(&x, &adapted, index)?;
             add(&mut x, &moved);
         }
         let mut last = Vec::with_capacity(batch.wanted.len() * hidden);

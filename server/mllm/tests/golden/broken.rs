@@ -28,14 +28,15 @@ fn refusal(path: &Path) -> Error {
     open_folder(path).expect_err("a refusal")
 }
 
-fn edit(path: PathBuf, change: impl FnOnce(&mut Value)) {
+/// Changes a JSON file.
+pub(crate) fn edit(path: PathBuf, change: impl FnOnce(&mut Value)) {
     let mut value: Value = serde_json::from_slice(&std::fs::read(&path).expect("a file")).expect("JSON");
     change(&mut value);
     std::fs::write(path, value.to_string()).expect("written");
 }
 
 /// Rewrites the header of a safetensors file, leaving the data as it is.
-fn edit_header(path: PathBuf, change: impl FnOnce(&mut Value)) {
+pub(crate) fn edit_header(path: PathBuf, change: impl FnOnce(&mut Value)) {
     let bytes = std::fs::read(&path).expect("a file");
     let size = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;
     let mut header: Value = serde_json::from_slice(&bytes[8..8 + size]).expect("a header");
@@ -226,6 +227,7 @@ async fn damaged_weights_end_a_turn_with_a_clear_error() {
     let request = GenerateRequest {
         messages: vec![Message::text(Role::User, "Which flag?")],
         sampling: Sampling::Greedy,
+        adapter: None,
         max_tokens: 4,
         stop: Vec::new(),
         grammar: None,

@@ -1,8 +1,10 @@
 //! The language model as it decodes against transformers: scores and forty greedy tokens.
 
+use std::sync::Arc;
+
 use candle_core::{Device, Tensor};
 use loupe_mllm::engine::Message;
-use loupe_mllm::lm::{BLOCK, Batch, BlockId, KvPool, Segment};
+use loupe_mllm::lm::{BLOCK, Batch, BlockId, KvPool, Lora, Segment};
 use loupe_mllm::{Loaded, Served, WeightFormat};
 
 use crate::common::{CHECKPOINTS, conversations, expected, folder, relative_difference, serving, serving_in};
@@ -10,24 +12,31 @@ use crate::common::{CHECKPOINTS, conversations, expected, folder, relative_diffe
 const GENERATED: usize = 40;
 
 /// A conversation in blocks that lie in no order.
-struct Run<'a> {
+pub(crate) struct Run<'a> {
     loaded: &'a Loaded<Served>,
     pool: KvPool,
     blocks: Vec<BlockId>,
     cached: usize,
+    pub(crate) adapter: Option<Arc<Lora>>,
 }
 
 impl Run<'_> {
     /// Runs tokens; gives the scores after each.
-    fn step(&mut self, embeds: Vec<f32>, positions: Vec<[u32; 3]>) -> Vec<f32> {
+    pub(crate) fn step(&mut self, embeds: Vec<f32>, positions: Vec<[u32; 3]>) -> Vec<f32> {
         let tokens = positions.len();
-        let segment = Segment { tokens, before: self.cached, blocks: self.blocks.clone() };
+        let segment = Segment {
+            tokens,
+            before: self.cached,
+            blocks: self.blocks.clone(),
+            adapter: self.adapter.clone(),
+        };
         let batch = Batch { embeds, positions, segments: vec![segment], wanted: (0..tokens).collect() };
         self.cached += tokens;
         self.loaded.model.language.step(&batch, &mut self.pool).expect("a step")
     }
 
-    fn word(&self, id: u32) -> Vec<f32> {
+    /// The embedding of a token.
+    pub(crate) fn word(&self, id: u32) -> Vec<f32> {
         let mut row = vec![0.0; self.loaded.model.language.config().hidden_size];
         self.loaded.model.language.embed(id, &mut row).expect("a token");
         row
@@ -35,7 +44,7 @@ impl Run<'_> {
 }
 
 /// Embeddings and positions of a conversation.
-fn prompt(loaded: &Loaded<Served>, messages: &[Message]) -> (Vec<f32>, Vec<[u32; 3]>, u32) {
+pub(crate) fn prompt(loaded: &Loaded<Served>, messages: &[Message]) -> (Vec<f32>, Vec<[u32; 3]>, u32) {
     let encoded = loaded.chat.encode(messages, true).expect("a conversation");
     let positions = encoded.positions(loaded.chat.image_token).expect("positions");
     let hidden = loaded.model.language.config().hidden_size;
@@ -51,16 +60,23 @@ fn prompt(loaded: &Loaded<Served>, messages: &[Message]) -> (Vec<f32>, Vec<[u32;
     (embeds, each, positions.next())
 }
 
-fn greatest(scores: &[f32]) -> u32 {
+/// The id of the greatest score.
+pub(crate) fn greatest(scores: &[f32]) -> u32 {
     let best = scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).expect("scores");
     best.0 as u32
 }
 
 /// A pool for a conversation and what it is going to say.
-fn run(loaded: &Loaded<Served>, tokens: usize) -> Run<'_> {
+pub(crate) fn run(loaded: &Loaded<Served>, tokens: usize) -> Run<'_> {
     let blocks = (tokens + GENERATED).div_ceil(BLOCK);
     let pool = loaded.model.language.new_pool(blocks);
-    Run { loaded, pool, blocks: (0..blocks as u32).rev().map(BlockId::new).collect(), cached: 0 }
+    Run {
+        loaded,
+        pool,
+        blocks: (0..blocks as u32).rev().map(BlockId::new).collect(),
+        cached: 0,
+        adapter: None,
+    }
 }
 
 #[test]

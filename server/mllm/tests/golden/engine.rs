@@ -12,10 +12,12 @@ use loupe_mllm::{Engine, Limits};
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::sync::CancellationToken;
 
-fn request(messages: Vec<Message>, max_tokens: u32) -> GenerateRequest {
+/// A turn that is decoded without a draw.
+pub(crate) fn request(messages: Vec<Message>, max_tokens: u32) -> GenerateRequest {
     GenerateRequest {
         messages,
         sampling: Sampling::Greedy,
+        adapter: None,
         max_tokens,
         stop: Vec::new(),
         grammar: None,
@@ -24,7 +26,7 @@ fn request(messages: Vec<Message>, max_tokens: u32) -> GenerateRequest {
 }
 
 /// Decodes; gives the completion and the text that was streamed.
-async fn decode(engine: &Engine, request: GenerateRequest) -> (Completion, String) {
+pub(crate) async fn decode(engine: &Engine, request: GenerateRequest) -> (Completion, String) {
     let (sender, mut receiver) = unbounded_channel();
     let completion = engine.generate(request, sender).await.expect("a turn");
     let mut streamed = String::new();
@@ -234,7 +236,8 @@ fn mixed(checkpoint: &str) -> Vec<GenerateRequest> {
     (0..8).map(|n| request(conversations[n % conversations.len()].clone(), 10 + 5 * n as u32)).collect()
 }
 
-async fn together(engine: &Engine, requests: Vec<GenerateRequest>) -> Vec<Completion> {
+/// Decodes requests at once.
+pub(crate) async fn together(engine: &Engine, requests: Vec<GenerateRequest>) -> Vec<Completion> {
     let turns = requests.into_iter().map(|request| async { decode(engine, request).await.0 });
     futures::future::join_all(turns).await
 }

@@ -1,5 +1,6 @@
 //! The crate against golden checkpoints (`tests/golden/qwen2_5_vl`), in one program so that it is linked once.
 //!
+//! - `adapters`: LoRA adapters against peft.
 //! - `common`: opening the checkpoints and their conversations.
 //! - `parity`: every value of the pipeline against transformers.
 //! - `gradients`: training's gradients against PyTorch.
@@ -11,6 +12,7 @@
 // Helpers outside test functions count as tests too.
 #![cfg(test)]
 
+mod adapters;
 mod broken;
 mod common;
 mod decoding;

@@ -104,24 +104,26 @@ pub struct Scored {
 /// The agent that is measured.
 pub struct Evaluation {
     agent: Agent,
+    adapter: Option<Arc<str>>,
     watch: Arc<Watch>,
     constrain: bool,
 }
 
 impl Evaluation {
-    /// A model with its tools.
+    /// A model with its tools; it answers with the adapter of that name, where one is given.
     ///
     /// # Errors
     /// [`EvalError::Dialect`].
     pub fn new(
         decoder: Arc<dyn Decoder>,
+        adapter: Option<Arc<str>>,
         text: Arc<dyn TextSearch>,
         image: Arc<dyn ImageSearch>,
     ) -> Result<Self, EvalError> {
         let dialect = dialect::by_name(&decoder.info().dialect)?;
         let watch = Arc::new(Watch::new(decoder, dialect));
         let agent = Agent::new(watch.clone(), text, image, AgentConfig::default())?;
-        Ok(Self { agent, watch, constrain: false })
+        Ok(Self { agent, adapter, watch, constrain: false })
     }
 
     /// The same, with every turn held to the dialect's grammar or not.
@@ -146,6 +148,7 @@ impl Evaluation {
             pictures,
             earlier: Vec::new(),
             workflow,
+            adapter: self.adapter.clone(),
             lang: None,
             constrain: self.constrain,
         };

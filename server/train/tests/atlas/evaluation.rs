@@ -32,6 +32,7 @@ impl Replay {
             min_pixels: 3_136,
             max_pixels: 50_176,
             context: 4_096,
+            adapters: Vec::new(),
         };
         Self { info, row, spoil }
     }
@@ -81,7 +82,7 @@ async fn measured(spoil: fn(String) -> String) -> Summary {
     let mut scored = Vec::new();
     for row in rows {
         let decoder = Arc::new(Replay::new(row.clone(), spoil));
-        let evaluation = Evaluation::new(decoder, text.clone(), image.clone()).unwrap();
+        let evaluation = Evaluation::new(decoder, None, text.clone(), image.clone()).unwrap();
         scored.push(evaluation.score(&row, folder.path(), Workflow::Agent).await.unwrap());
     }
     let mut report = Report::new("replay", "questions.jsonl");

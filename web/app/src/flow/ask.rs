@@ -51,6 +51,7 @@ async fn send(desk: &Desk) -> Result<QueryId, Problem> {
         parent: desk.session.parent().cloned(),
         workflow: Workflow::Agent,
         constrain: None,
+        adapter: None,
         lang: None,
     };
     let query_id = api::ask(&query).await?;

@@ -14,7 +14,7 @@ use loupe_train::eval::run::Evaluation;
 use serde::Serialize;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::model::ModelSpec;
+use crate::model::{ModelOptions, ModelSpec};
 
 /// The same questions answered with drafts and without.
 #[derive(Debug, Serialize)]
@@ -52,9 +52,10 @@ pub(super) async fn drafts(
     let mut sides = Vec::new();
     for drafts in [false, true] {
         let limits = Limits { drafts, ..Limits::default() };
-        let watched = Arc::new(Watched::new(ModelSpec::parse(model).open(format, limits).await?));
+        let options = ModelOptions { weights: format, limits, ..ModelOptions::default() };
+        let watched = Arc::new(Watched::new(ModelSpec::parse(model).open(options).await?));
         let (text, image) = (LocalText::new(index.clone()), LocalImage::new(index.clone()));
-        sides.push((watched.clone(), Evaluation::new(watched, Arc::new(text), Arc::new(image))?));
+        sides.push((watched.clone(), Evaluation::new(watched, None, Arc::new(text), Arc::new(image))?));
     }
     for record in &records {
         for (_, evaluation) in &sides {

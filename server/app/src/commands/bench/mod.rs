@@ -14,11 +14,11 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use loupe_mllm::bench::{self, DecodeFigure, PrefillFigure, VisionFigure};
 use loupe_mllm::lm::LanguageModel;
-use loupe_mllm::{Limits, Loaded, WeightFormat};
+use loupe_mllm::{Loaded, WeightFormat};
 use serde::Serialize;
 
 use crate::logging;
-use crate::model::{ModelSpec, weight_format};
+use crate::model::{ModelOptions, ModelSpec, weight_format};
 
 /// The random model that can be measured instead of a checkpoint.
 const RANDOM_3B: &str = "random:3b";
@@ -175,7 +175,8 @@ async fn measure(what: &What, format: WeightFormat, out: &Out) -> anyhow::Result
         }
         What::Serve { model, people, questions, tokens } => {
             for people in people {
-                let decoder = ModelSpec::parse(model).open(format, Limits::default()).await?;
+                let options = ModelOptions { weights: format, ..ModelOptions::default() };
+                let decoder = ModelSpec::parse(model).open(options).await?;
                 let figure = serve::serve(decoder, *people, *questions, *tokens).await?;
                 out.line(&serve::line(&figure), &figure)?;
             }

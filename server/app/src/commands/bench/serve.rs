@@ -78,6 +78,7 @@ async fn conversation(
             sampling: Sampling::Greedy,
             max_tokens: tokens,
             stop: Vec::new(),
+            adapter: None,
             grammar: None,
             cancel: CancellationToken::new(),
         };

@@ -40,6 +40,7 @@ fn ask(loaded: &Loaded<Served>, messages: &[Said], room: usize) -> (Box<Job>, As
     let request = GenerateRequest {
         messages: messages.to_vec(),
         sampling: Sampling::Greedy,
+        adapter: None,
         max_tokens: room as u32,
         stop: Vec::new(),
         grammar: None,
@@ -47,8 +48,8 @@ fn ask(loaded: &Loaded<Served>, messages: &[Said], room: usize) -> (Box<Job>, As
     };
     let (reply, answer) = oneshot::channel();
     let (sender, deltas) = unbounded_channel();
-    let job =
-        Job { request, encoded, positions, room, mask: None, deltas: sender, reply, started: Instant::now() };
+    let (adapter, mask, started) = (None, None, Instant::now());
+    let job = Job { request, adapter, encoded, positions, room, mask, deltas: sender, reply, started };
     (Box::new(job), Asked { cancel, deltas, answer })
 }
 

@@ -75,6 +75,26 @@ impl Matrix {
         Self { values: Values::Q8(rounded), ..self }
     }
 
+    /// The matrix with `change` `[rows, columns]` added to it, in the numbers in which it is kept.
+    ///
+    /// # Errors
+    /// When the numbers do not fill the matrix, or it is kept in rounded blocks.
+    pub fn plus(mut self, change: &[f32]) -> Result<Self> {
+        if change.len() != self.rows * self.columns {
+            bail!("{} numbers do not fill {} rows of {}", change.len(), self.rows, self.columns);
+        }
+        match &mut self.values {
+            Values::F32(values) => crate::ops::rows::add(values, change),
+            Values::Bf16(values) => {
+                for (value, change) in values.iter_mut().zip(change) {
+                    *value = bf16::from_f32(value.to_f32() + change);
+                }
+            }
+            _ => bail!("weights that are already rounded to few bits cannot be changed"),
+        }
+        Ok(self)
+    }
+
     /// Matrices of as many columns, one below the other. They keep their numbers where all are kept alike.
     ///
     /// # Errors
@@ -306,6 +326,22 @@ mod tests {
         for ((plain, mixed), eight) in plain.iter().zip(mixed).zip(eight) {
             assert!((plain - mixed).abs() < 0.05 && (plain - eight).abs() < 0.05);
         }
+    }
+
+    #[test]
+    fn a_change_is_added_to_numbers_that_are_not_rounded_yet() {
+        let (w, change) = (numbers(2 * 32, 1), numbers(2 * 32, 2));
+        let sum: Vec<f32> = w.iter().zip(&change).map(|(w, change)| w + change).collect();
+        let wide = Matrix::f32(w.clone(), [2, 32]).unwrap().plus(&change).unwrap();
+        assert_eq!(&*wide.widened(0..2), sum);
+        let narrow = w.iter().copied().map(bf16::from_f32).collect();
+        let narrow = Matrix::bf16(narrow, [2, 32]).unwrap().plus(&change).unwrap();
+        assert_eq!(narrow.bytes(), 2 * 32 * 2, "bf16 stays bf16");
+        for (got, sum) in narrow.widened(0..2).iter().zip(&sum) {
+            assert!((got - sum).abs() < 0.01, "{got}, {sum}");
+        }
+        assert!(Matrix::f32(w.clone(), [2, 32]).unwrap().plus(&change[1..]).is_err());
+        assert!(Matrix::f32(w, [2, 32]).unwrap().in_eight_bits().plus(&change).is_err());
     }
 
     #[test]
