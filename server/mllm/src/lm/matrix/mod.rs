@@ -2,7 +2,11 @@
 //!
 //! - `rows`: rows as products read them, in f32 and bf16.
 //! - `q8`: eight bits a number.
+//! - `q4`: four bits a number.
+//! - `q6`: six bits a number, as files have it.
 
+mod q4;
+mod q6;
 mod q8;
 mod rows;
 
@@ -13,6 +17,7 @@ use candle_core::{Result, bail};
 use half::bf16;
 use rayon::prelude::*;
 
+use self::q4::Q4;
 use self::q8::Q8;
 use self::rows::{Dense, Rows, TOGETHER};
 use crate::ops::gemm::{Into, Mat, Threads, gemm};
@@ -38,6 +43,42 @@ enum Values {
     F32(Vec<f32>),
     Bf16(Vec<bf16>),
     Q8(Q8),
+    Q4(Q4),
+    /// Matrices of as many columns, one below the other.
+    Mixed(Vec<Matrix>),
+}
+
+/// How ggml's files hold matrices of few bits: in blocks that lie one after the other, row by row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blocks {
+    /// 8 bits a number and a scale for every 32.
+    Q8_0,
+    /// 4 bits a number, a scale and a min for every 32.
+    Q4K,
+    /// 6 bits a number and a scale for every 16.
+    Q6K,
+}
+
+impl Blocks {
+    /// Numbers of a block; rows hold whole blocks.
+    #[must_use]
+    pub fn numbers(self) -> usize {
+        match self {
+            Self::Q8_0 => q8::GROUP,
+            Self::Q4K => q4::BLOCK,
+            Self::Q6K => q6::BLOCK,
+        }
+    }
+
+    /// Bytes of a block.
+    #[must_use]
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::Q8_0 => q8::GROUP_BYTES,
+            Self::Q4K => q4::BLOCK_BYTES,
+            Self::Q6K => q6::BLOCK_BYTES,
+        }
+    }
 }
 
 impl Matrix {
@@ -57,6 +98,29 @@ impl Matrix {
         Self::new(values.len(), shape, Values::Bf16(values))
     }
 
+    /// A matrix as ggml's files hold it. Its numbers are kept as they are; those of Q6_K, which is only read, are
+    /// rounded to eight bits.
+    ///
+    /// # Errors
+    /// When the rows do not hold whole blocks, or the bytes do not fill the shape.
+    pub fn from_blocks(blocks: Blocks, bytes: &[u8], [rows, columns]: [usize; 2]) -> Result<Self> {
+        let row = columns / blocks.numbers() * blocks.bytes();
+        if !columns.is_multiple_of(blocks.numbers()) || rows == 0 || row == 0 || bytes.len() != rows * row {
+            bail!(
+                "{} bytes of {blocks:?} do not fill a matrix of {rows} rows and {columns} columns",
+                bytes.len()
+            );
+        }
+        let values = match blocks {
+            Blocks::Q8_0 => Values::Q8(Q8::from_blocks(columns, bytes)),
+            Blocks::Q4K => Values::Q4(Q4::from_blocks(rows, columns, bytes)),
+            Blocks::Q6K => Values::Q8(Q8::round(rows, columns, |rows| {
+                Cow::Owned(q6::widened(&bytes[rows.start * row..rows.end * row]))
+            })),
+        };
+        Ok(Self { rows, columns, values })
+    }
+
     fn new(len: usize, [rows, columns]: [usize; 2], values: Values) -> Result<Self> {
         if rows == 0 || columns == 0 || len != rows * columns {
             bail!("{len} values do not fill a matrix of {rows} rows and {columns} columns");
@@ -64,18 +128,42 @@ impl Matrix {
         Ok(Self { rows, columns, values })
     }
 
-    /// The matrix rounded to eight bits a number with a scale for every 32 (Q8_0); one whose rows are no multiple of
-    /// 32 stays as it is.
+    /// The matrix rounded to eight bits a number with a scale for every 32 (Q8_0); one that is kept in as few bits, or
+    /// whose rows are no multiple of 32, stays as it is.
     #[must_use]
     pub fn in_eight_bits(self) -> Self {
-        if matches!(self.values, Values::Q8(_)) || !Q8::fits(self.columns) {
-            return self;
+        match self.values {
+            Values::Mixed(parts) => {
+                let parts = parts.into_iter().map(Self::in_eight_bits).collect();
+                Self { values: Values::Mixed(parts), ..self }
+            }
+            Values::F32(_) | Values::Bf16(_) if Q8::fits(self.columns) => {
+                let rounded = Q8::round(self.rows, self.columns, |rows| self.widened(rows));
+                Self { values: Values::Q8(rounded), ..self }
+            }
+            _ => self,
         }
-        let rounded = Q8::round(self.rows, self.columns, |rows| self.widened(rows));
-        Self { values: Values::Q8(rounded), ..self }
     }
 
-    /// Matrices of as many columns, one below the other. They keep their numbers where all are kept alike.
+    /// The matrix rounded to four bits a number (Q4_K); one whose rows are no multiple of 256 is rounded to eight bits
+    /// where that can be.
+    #[must_use]
+    pub fn in_four_bits(self) -> Self {
+        match self.values {
+            Values::Mixed(parts) => {
+                let parts = parts.into_iter().map(Self::in_four_bits).collect();
+                Self { values: Values::Mixed(parts), ..self }
+            }
+            Values::Q4(_) => self,
+            _ if Q4::fits(self.columns) => {
+                let rounded = Q4::round(self.rows, self.columns, |rows| self.widened(rows));
+                Self { values: Values::Q4(rounded), ..self }
+            }
+            _ => self.in_eight_bits(),
+        }
+    }
+
+    /// Matrices of as many columns, one below the other. Each keeps its numbers as they are.
     ///
     /// # Errors
     /// When their columns differ.
@@ -84,23 +172,33 @@ impl Matrix {
         if parts.iter().any(|part| part.columns != columns) {
             bail!("matrices of different widths cannot be stacked");
         }
-        let mut parts = parts.into_iter();
-        let Some(mut stack) = parts.next() else { bail!("there are no matrices to stack") };
+        let rows = parts.iter().map(|part| part.rows).sum();
+        let mut stacked: Vec<Self> = Vec::new();
         for part in parts {
-            match (&mut stack.values, part.values) {
-                (Values::F32(stack), Values::F32(part)) => stack.extend(part),
-                (Values::Bf16(stack), Values::Bf16(part)) => stack.extend(part),
-                (Values::Q8(stack), Values::Q8(part)) => stack.extend(part),
-                (_, values) => {
-                    let part = Self { values, ..part };
-                    let mut both = stack.widened(0..stack.rows).into_owned();
-                    both.extend_from_slice(&part.widened(0..part.rows));
-                    stack.values = Values::F32(both);
-                }
+            if let Some(other) = stacked.pop() {
+                stacked.extend(other.joined(part));
+            } else {
+                stacked.push(part);
             }
-            stack.rows += part.rows;
         }
-        Ok(stack)
+        match stacked.len() {
+            0 => bail!("there are no matrices to stack"),
+            1 => Ok(stacked.remove(0)),
+            _ => Ok(Self { rows, columns, values: Values::Mixed(stacked) }),
+        }
+    }
+
+    /// One matrix where both are kept alike, else both.
+    fn joined(mut self, below: Self) -> Vec<Self> {
+        match (&mut self.values, below.values) {
+            (Values::F32(values), Values::F32(below)) => values.extend(below),
+            (Values::Bf16(values), Values::Bf16(below)) => values.extend(below),
+            (Values::Q8(values), Values::Q8(below)) => values.extend(below),
+            (Values::Q4(values), Values::Q4(below)) => values.extend(below),
+            (_, values) => return vec![self, Self { values, ..below }],
+        }
+        self.rows += below.rows;
+        vec![self]
     }
 
     /// Rows.
@@ -116,7 +214,15 @@ impl Matrix {
             Values::F32(values) => size_of_val(values.as_slice()),
             Values::Bf16(values) => size_of_val(values.as_slice()),
             Values::Q8(values) => values.bytes(),
+            Values::Q4(values) => values.bytes(),
+            Values::Mixed(parts) => parts.iter().map(Self::bytes).sum(),
         }
+    }
+
+    /// All values as f32, `[rows, columns]`.
+    #[must_use]
+    pub fn to_f32(&self) -> Vec<f32> {
+        self.widened(0..self.rows).into_owned()
     }
 
     /// Writes a row, widened.
@@ -130,6 +236,17 @@ impl Matrix {
             Values::F32(values) => Cow::Borrowed(&values[rows.start * columns..rows.end * columns]),
             Values::Bf16(values) => Cow::Owned(Dense { values, columns }.widened(rows).into_owned()),
             Values::Q8(values) => values.widened(rows),
+            Values::Q4(values) => values.widened(rows),
+            Values::Mixed(parts) => {
+                let mut values = Vec::with_capacity(rows.len() * columns);
+                let mut first = 0;
+                for part in parts {
+                    let within = |row: usize| row.clamp(first, first + part.rows) - first;
+                    values.extend_from_slice(&part.widened(within(rows.start)..within(rows.end)));
+                    first += part.rows;
+                }
+                Cow::Owned(values)
+            }
         }
     }
 
@@ -146,6 +263,11 @@ impl Matrix {
             (Values::F32(values), 0..=FEW) => self.few(&Dense { values, columns }, x),
             (Values::Bf16(values), 0..=FEW) => self.few(&Dense { values, columns }, x),
             (Values::Q8(values), 0..=FEW) => self.few(values, x),
+            (Values::Q4(values), 0..=FEW) => self.few(values, x),
+            (Values::Mixed(parts), _) => {
+                let parts: Result<Vec<_>> = parts.iter().map(|part| part.product(x, None)).collect();
+                self.side_by_side(parts?, count)
+            }
             (Values::F32(w), _) => {
                 let mut y = vec![0.0; count * self.rows];
                 let (x, w) = (Mat::new(x, count, self.columns), Mat::new(w, self.rows, self.columns));
@@ -212,17 +334,21 @@ impl Matrix {
             gemm(&mut y, rows.len(), Into::Set, 1.0, x, panel.t(), Threads::One)?;
             Ok(y)
         });
-        let panels: Vec<Vec<f32>> = panels.collect::<Result<_>>()?;
+        Ok(self.side_by_side(panels.collect::<Result<_>>()?, count))
+    }
+
+    /// Products `[count, rows]` with matrices that make up this one from above to below.
+    fn side_by_side(&self, parts: Vec<Vec<f32>>, count: usize) -> Vec<f32> {
         let mut y = vec![0.0; count * self.rows];
         let mut at = 0;
-        for panel in panels {
-            let rows = panel.len() / count;
-            for (y, panel) in y.chunks_exact_mut(self.rows).zip(panel.chunks_exact(rows)) {
-                y[at..at + rows].copy_from_slice(panel);
+        for part in parts {
+            let rows = part.len().checked_div(count).unwrap_or(0);
+            for (y, part) in y.chunks_exact_mut(self.rows).zip(part.chunks_exact(rows.max(1))) {
+                y[at..at + rows].copy_from_slice(part);
             }
             at += rows;
         }
-        Ok(y)
+        y
     }
 }
 
