@@ -70,6 +70,31 @@ impl Blocks {
         }
     }
 
+    /// The values of a matrix that is held so, exactly.
+    ///
+    /// # Errors
+    /// When the rows do not hold whole blocks, or the bytes do not fill the shape.
+    pub fn widened(self, bytes: &[u8], shape: [usize; 2]) -> Result<Vec<f32>> {
+        self.check(bytes, shape)?;
+        match self {
+            Self::Q6K => Ok(q6::widened(bytes)),
+            _ => Ok(Matrix::from_blocks(self, bytes, shape)?.to_f32()),
+        }
+    }
+
+    /// Gives the bytes of a row.
+    fn check(self, bytes: &[u8], [rows, columns]: [usize; 2]) -> Result<usize> {
+        let row = columns / self.numbers() * self.bytes();
+        let fits = columns.is_multiple_of(self.numbers()) && rows.checked_mul(row) == Some(bytes.len());
+        if !fits || bytes.is_empty() {
+            bail!(
+                "{} bytes of {self:?} do not fill a matrix of {rows} rows and {columns} columns",
+                bytes.len()
+            );
+        }
+        Ok(row)
+    }
+
     /// Bytes of a block.
     #[must_use]
     pub fn bytes(self) -> usize {
@@ -104,13 +129,7 @@ impl Matrix {
     /// # Errors
     /// When the rows do not hold whole blocks, or the bytes do not fill the shape.
     pub fn from_blocks(blocks: Blocks, bytes: &[u8], [rows, columns]: [usize; 2]) -> Result<Self> {
-        let row = columns / blocks.numbers() * blocks.bytes();
-        if !columns.is_multiple_of(blocks.numbers()) || rows == 0 || row == 0 || bytes.len() != rows * row {
-            bail!(
-                "{} bytes of {blocks:?} do not fill a matrix of {rows} rows and {columns} columns",
-                bytes.len()
-            );
-        }
+        let row = blocks.check(bytes, [rows, columns])?;
         let values = match blocks {
             Blocks::Q8_0 => Values::Q8(Q8::from_blocks(columns, bytes)),
             Blocks::Q4K => Values::Q4(Q4::from_blocks(rows, columns, bytes)),
