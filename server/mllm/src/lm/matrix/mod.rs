@@ -439,18 +439,59 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_eight_bits_cannot_hold_and_mixed_stacks_stay_right() {
+    fn four_bits_give_the_product_up_to_their_rounding() {
+        let (rows, columns) = (300, 512);
+        let wide = numbers(rows * columns, 1);
+        let matrix = Matrix::f32(wide.clone(), [rows, columns]).unwrap().in_four_bits();
+        assert_eq!(matrix.bytes(), rows * columns * 144 / 256);
+        let x = numbers((FEW + 1) * columns, 2);
+        let plain = expected(&wide, &x, rows, columns);
+        for count in [1, FEW, FEW + 1] {
+            let y = matrix.product(&x[..count * columns], None).unwrap();
+            for (y, plain) in y.iter().zip(&plain) {
+                assert!((y - plain).abs() < 0.5, "{count} rows: {y}, {plain}");
+            }
+        }
+        let together = matrix.product(&x[..FEW * columns], None).unwrap();
+        for (x, together) in x.chunks(columns).zip(together.chunks(rows)) {
+            assert_eq!(matrix.product(x, None).unwrap(), together);
+        }
+    }
+
+    #[test]
+    fn rows_that_few_bits_cannot_hold_take_the_next_more() {
         let odd = Matrix::f32(numbers(2 * 33, 1), [2, 33]).unwrap();
         assert_eq!(odd.clone().in_eight_bits().bytes(), odd.bytes());
-        let first = Matrix::f32(numbers(2 * 64, 1), [2, 64]).unwrap();
-        let second = Matrix::f32(numbers(3 * 64, 2), [3, 64]).unwrap();
-        let stack = |parts| Matrix::stack(parts).unwrap().product(&numbers(64, 3), None).unwrap();
-        let plain = stack(vec![first.clone(), second.clone()]);
-        let mixed = stack(vec![first.clone().in_eight_bits(), second.clone()]);
-        let eight = stack(vec![first.in_eight_bits(), second.in_eight_bits()]);
-        for ((plain, mixed), eight) in plain.iter().zip(mixed).zip(eight) {
-            assert!((plain - mixed).abs() < 0.05 && (plain - eight).abs() < 0.05);
+        assert_eq!(odd.clone().in_four_bits().bytes(), odd.bytes());
+        let short = Matrix::f32(numbers(2 * 96, 1), [2, 96]).unwrap();
+        assert_eq!(short.clone().in_four_bits().bytes(), short.in_eight_bits().bytes());
+        let four = Matrix::f32(numbers(2 * 256, 1), [2, 256]).unwrap().in_four_bits();
+        assert_eq!(four.clone().in_eight_bits().bytes(), four.bytes());
+    }
+
+    #[test]
+    fn mixed_stacks_keep_the_numbers_of_their_parts() {
+        let part = |rows, seed| Matrix::f32(numbers(rows * 256, seed), [rows, 256]).unwrap();
+        let parts =
+            [part(2, 1), part(3, 2).in_eight_bits(), part(4, 3).in_eight_bits(), part(5, 4).in_four_bits()];
+        let stack = Matrix::stack(parts.to_vec()).unwrap();
+        assert_eq!(stack.rows(), 14);
+        assert_eq!(stack.bytes(), parts.iter().map(Matrix::bytes).sum::<usize>());
+        let values: Vec<f32> = parts.iter().flat_map(Matrix::to_f32).collect();
+        assert_eq!(stack.to_f32(), values);
+        let mut row = vec![0.0; 256];
+        stack.copy_row(6, &mut row);
+        assert_eq!(row, values[6 * 256..7 * 256]);
+        for count in [0, 1, 3, FEW + 1] {
+            let x = numbers(count * 256, 3);
+            let y = stack.product(&x, None).unwrap();
+            assert_eq!(y.len(), count * 14);
+            for (x, y) in x.chunks(256).zip(y.chunks(14)) {
+                let apart: Vec<f32> = parts.iter().flat_map(|part| part.product(x, None).unwrap()).collect();
+                assert!(y.iter().zip(&apart).all(|(y, apart)| (y - apart).abs() < 0.1));
+            }
         }
+        assert_eq!(stack.in_four_bits().bytes(), 14 * 144);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Rounding of a group, by the search that ggml defines: of several spacings of the sixteen numbers, each with the
-//! scale and the min that suit it best, the one that leaves the smallest error.
+//! scale and the min that suit it best, the one that leaves the smallest error. Numbers are counted from the min of the
+//! best one so far.
 
 use super::GROUP;
 
@@ -35,13 +36,12 @@ pub(super) fn fit(values: &Group) -> Fit {
     if least >= greatest {
         return Fit { scale: 0.0, min: -least };
     }
-    let range = greatest - least;
     let group = Weighted::new(values);
-    let mut best = Fit { scale: range / MOST, min: -least };
-    let mut best_error = group.error(best, &numbers(values, least, MOST / range));
+    let mut best = Fit { scale: (greatest - least) / MOST, min: -least };
+    let mut best_error = group.error(best, &numbers(values, best.min, MOST / (greatest - least)));
     for nth in 0..TRIES {
         let steps = STEPS_FROM + STEPS_MORE * nth as f32;
-        let numbers = numbers(values, least, steps / range);
+        let numbers = numbers(values, best.min, steps / (greatest + best.min));
         let Some(fit) = group.solve(&numbers) else { continue };
         let error = group.error(fit, &numbers);
         if error < best_error {
@@ -51,8 +51,8 @@ pub(super) fn fit(values: &Group) -> Fit {
     best
 }
 
-fn numbers(values: &Group, least: f32, inverse: f32) -> Group {
-    values.map(|value| (inverse * (value - least)).round_ties_even().clamp(0.0, MOST))
+fn numbers(values: &Group, min: f32, inverse: f32) -> Group {
+    values.map(|value| (inverse * (value + min)).round_ties_even().clamp(0.0, MOST))
 }
 
 impl<'a> Weighted<'a> {
