@@ -109,3 +109,61 @@ impl<'a> Scope<'a> {
         Ok(self.get(name, &[size])?.to_vec1()?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::RandomWeights;
+    use crate::config::TextConfig;
+    use crate::lm::{Batch, BlockId, LanguageModel, Segment};
+
+    fn model(format: WeightFormat) -> LanguageModel {
+        let text = TextConfig {
+            vocab_size: 600,
+            hidden_size: 256,
+            intermediate_size: 512,
+            layers: 2,
+            heads: 4,
+            kv_heads: 2,
+            rms_norm_eps: 1e-6,
+            rope_theta: 1e6,
+            mrope_section: vec![8, 12, 12],
+            max_positions: 64,
+        };
+        LanguageModel::load(&text, true, &Formatted { weights: &RandomWeights, format }).unwrap()
+    }
+
+    /// Scores after three tokens.
+    fn scores(model: &LanguageModel) -> Vec<f32> {
+        let mut embeds = vec![0.0; 3 * 256];
+        for (id, row) in [3, 500, 77].into_iter().zip(embeds.chunks_exact_mut(256)) {
+            model.embed(id, row).unwrap();
+        }
+        let positions = vec![[0; 3], [1; 3], [2; 3]];
+        let segments = vec![Segment { tokens: 3, before: 0, blocks: vec![BlockId::new(0)] }];
+        let batch = Batch { embeds, positions, segments, wanted: vec![2] };
+        model.step(&batch, &mut model.new_pool(1)).unwrap()
+    }
+
+    #[test]
+    fn formats_have_names_and_others_are_none() {
+        let named = ["stored", "q8_0", "q4_k"].map(|name| (name, WeightFormat::named(name)));
+        for (name, format) in named {
+            assert!(format.is_some() && WeightFormat::NAMES.contains(&format!("`{name}`")));
+        }
+        assert_eq!(WeightFormat::named("q4_0"), None);
+    }
+
+    #[test]
+    fn four_bits_keep_the_table_in_eight_and_change_scores_by_their_rounding() {
+        let (stored, four) = (model(WeightFormat::Stored), model(WeightFormat::Q4K));
+        let table = 600 * 256;
+        let layers = stored.step_bytes() / 2 - table;
+        assert_eq!(four.step_bytes(), table * 34 / 32 + layers * 9 / 16);
+        let (stored, four) = (scores(&stored), scores(&four));
+        let power = |values: &mut dyn Iterator<Item = f32>| values.map(|value| value * value).sum::<f32>();
+        let apart = power(&mut stored.iter().zip(&four).map(|(stored, four)| stored - four));
+        let apart = (apart / power(&mut stored.iter().copied())).sqrt();
+        assert!(apart > 1e-3 && apart < 0.15, "{apart}");
+    }
+}
