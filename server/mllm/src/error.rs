@@ -73,7 +73,7 @@ pub enum Error {
         got: Vec<usize>,
     },
     /// A weight is stored in a number format that is not supported.
-    #[error("{file}: tensor {tensor} is stored as {got}; expected F32, BF16 or F16")]
+    #[error("{file}: tensor {tensor} is stored as {got}; expected {expected}")]
     WrongDtype {
         /// The weight file.
         file: PathBuf,
@@ -81,6 +81,8 @@ pub enum Error {
         tensor: String,
         /// The format in the file.
         got: String,
+        /// The formats that are read.
+        expected: &'static str,
     },
     /// An adapter was trained for a base model of another shape.
     #[error("{file}: tensor {tensor} {problem}: the adapter belongs to another base model ({base})")]

@@ -30,7 +30,7 @@ pub struct EvalArgs {
     /// Checkpoint folder or `pocket`
     #[arg(long, default_value = "pocket")]
     model: String,
-    /// Numbers that the weights are kept in: `stored` or `q8_0`
+    /// Numbers that the weights are kept in: `stored`, `q8_0` or `q4_k`
     #[arg(long, default_value = "stored", value_parser = weight_format)]
     weights: WeightFormat,
     /// Hold every turn to the grammar of the model's dialect

@@ -21,7 +21,7 @@ pub struct Flags {
     #[arg(long, value_name = "MODEL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// Numbers that the model's weights are kept in: `stored`, or `q8_0` for half of bf16's memory [default: stored]
+    /// Numbers that the model's weights are kept in: `stored`, `q8_0` for half of bf16's memory, or `q4_k` for less than a third [default: stored]
     #[arg(long, value_name = "FORMAT", conflicts_with = "engine")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<String>,

@@ -43,7 +43,7 @@ fn weights_are_kept_in_a_known_format() {
     let weights = |name: &str| Settings::check(Raw { weights: name.into(), ..raw() });
     assert_eq!(weights("q8_0").unwrap().weights, WeightFormat::Q8_0);
     let error = weights("q9").unwrap_err().to_string();
-    assert!(error.contains("`stored` or `q8_0`"), "{error}");
+    assert!(error.contains("`stored`, `q8_0` or `q4_k`"), "{error}");
 }
 
 #[test]

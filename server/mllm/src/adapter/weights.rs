@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use candle_core::Device;
-
 use super::config::CONFIG;
 use super::modules::{self, Key, Side};
 use super::{AdapterConfig, Pair};
@@ -121,7 +119,7 @@ impl Reader<'_> {
                 base: self.trained_on(),
             });
         }
-        let tensor = self.shard.tensor(&key, &expected, &Device::Cpu)?.ok_or_else(missing)?;
+        let tensor = self.shard.tensor(&key, &expected)?.ok_or_else(missing)?;
         let values: Vec<f32> = tensor.flatten_all()?.to_vec1()?;
         if let Some(at) = values.iter().position(|value| !value.is_finite()) {
             let problem = format!("tensor {key} has {} at place {at}", values[at]);

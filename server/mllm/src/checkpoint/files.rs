@@ -96,6 +96,28 @@ impl Files {
         }
     }
 
+    /// The files whose names end in `end`, sorted.
+    ///
+    /// # Errors
+    /// [`Error::Read`] when the folder cannot be read; one that is not there holds no files.
+    pub(super) fn ending_in(&self, end: &str) -> Result<Vec<String>> {
+        let mut names = match &self.embedded {
+            Some(files) => files.keys().cloned().collect(),
+            None => self.listed().map_err(|source| Error::Read { file: self.root.clone(), source })?,
+        };
+        names.retain(|name| name.ends_with(end));
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn listed(&self) -> io::Result<Vec<String>> {
+        let entries = match std::fs::read_dir(&self.root) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    }
+
     /// Opens a file for reading parts of it, with its length in bytes.
     pub(super) fn open(&self, name: &str) -> io::Result<(Box<dyn ReadSeek>, u64)> {
         let Some(files) = &self.embedded else {

@@ -2,12 +2,16 @@
 //!
 //! - [`files`]: where its files lie: a folder, or the program itself.
 //! - [`store`]: its weights.
+//! - `shards`: weights in safetensors.
 //! - `shard`: one safetensors file.
+//! - `gguf`: weights as llama.cpp stores them.
 //! - [`about`]: what `loupe.json` and `generation_config.json` say.
 
 pub mod about;
 pub mod files;
+mod gguf;
 pub(crate) mod shard;
+mod shards;
 pub mod store;
 
 pub use about::About;
@@ -24,6 +28,7 @@ const CONFIG: &str = "config.json";
 /// # Errors
 /// When it is missing, of another architecture, contradictory or not supported.
 pub fn read_config(files: &Files) -> Result<ModelConfig> {
+    gguf::check_companions(files)?;
     let json = files.read(CONFIG, "the model's shape in Hugging Face layout")?;
     ModelConfig::parse(&json).map_err(|error| match error {
         ParseError::Architecture(found) => Error::UnknownArchitecture { file: files.path(CONFIG), found },

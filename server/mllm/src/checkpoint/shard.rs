@@ -72,14 +72,14 @@ impl Shard {
     }
 
     /// Reads a tensor, widened to f32; nothing when the file does not hold it.
-    pub(crate) fn tensor(&self, name: &str, shape: &[usize], device: &Device) -> Result<Option<Tensor>> {
+    pub(crate) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Option<Tensor>> {
         let Some(info) = self.metadata.info(name) else {
             return Ok(None);
         };
         let dtype = self.check(name, info, shape)?;
         let bytes = self.bytes(info)?;
         let tensor = Tensor::from_raw_buffer(&bytes, dtype, shape, &Device::Cpu)?;
-        Ok(Some(tensor.to_dtype(DType::F32)?.to_device(device)?))
+        Ok(Some(tensor.to_dtype(DType::F32)?))
     }
 
     /// Reads a matrix: bf16 stays as it is, everything else is widened to f32; nothing when the file does not hold it.
@@ -88,7 +88,7 @@ impl Shard {
             return Ok(None);
         };
         if self.check(name, info, &shape)? != DType::BF16 {
-            let tensor = self.tensor(name, &shape, &Device::Cpu)?;
+            let tensor = self.tensor(name, &shape)?;
             let values = tensor.map(|tensor| tensor.flatten_all()?.to_vec1()).transpose()?;
             return Ok(values.map(|values| Matrix::f32(values, shape)).transpose()?);
         }
@@ -114,6 +114,7 @@ impl Shard {
                 file: self.path(),
                 tensor: name.to_owned(),
                 got: format!("{other:?}"),
+                expected: "F32, BF16 or F16",
             }),
         }
     }

@@ -1,112 +1,66 @@
-//! A checkpoint's weights: `model.safetensors`, or the shards that `model.safetensors.index.json` names.
+//! A checkpoint's weights, from whichever files hold them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use candle_core::{Device, Tensor};
-use serde::Deserialize;
 
 use super::files::Files;
-use super::shard::Shard;
+use super::gguf::Ggufs;
+use super::shards::{SINGLE, Shards};
 use crate::error::{Error, Result};
 use crate::lm::Matrix;
 use crate::weights::Weights;
 
-const SINGLE: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
+/// Files of one kind, with the weights that they hold by the hub's names.
+pub(super) trait Source: Send + Sync {
+    /// What to name when a weight is in no file.
+    fn listing(&self) -> PathBuf;
 
-/// Weights read from safetensors when asked for; as tensors widened to f32, as matrices in the numbers that are kept.
+    /// Reads a weight, widened to f32; nothing when the files do not hold it.
+    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Option<Tensor>>;
+
+    /// Reads a weight in the numbers that are kept; nothing when the files do not hold it.
+    fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Option<Matrix>>;
+}
+
+/// Weights read when asked for; as tensors widened to f32, as matrices in the numbers that are kept.
 pub struct Store {
-    shards: Vec<Shard>,
-    /// Which shard holds a tensor.
-    places: HashMap<String, usize>,
-    /// What to name when a tensor is in no file.
+    /// The first that holds a weight gives it.
+    sources: Vec<Box<dyn Source>>,
     listing: PathBuf,
     device: Device,
 }
 
-#[derive(Deserialize)]
-struct Index {
-    weight_map: BTreeMap<String, String>,
-}
-
 impl Store {
-    /// Opens every weight file and checks that each is complete.
+    /// Opens every weight file and checks that each is complete. Where a folder has GGUF files, what they hold is taken
+    /// from them, and the rest from safetensors.
     ///
     /// # Errors
-    /// When a file is missing, truncated or not safetensors, or a shard lacks a tensor that the index places there.
+    /// When a file is missing, truncated, of another model or not what it is called, or a shard lacks a tensor that the
+    /// index places there.
     pub fn open(files: &Files, device: &Device) -> Result<Self> {
-        let index: Option<Index> =
-            files.json_if_present(INDEX, "an object weight_map from tensor to file")?;
-        match index {
-            Some(index) => Self::sharded(files, &index, device),
-            None => Self::single(files, device),
+        let (ggufs, shards) = (Ggufs::open(files)?, Shards::open(files)?);
+        if let (Some(ggufs), None) = (&ggufs, &shards) {
+            ggufs.check_complete(files)?;
         }
-    }
-
-    fn single(files: &Files, device: &Device) -> Result<Self> {
-        if !files.has(SINGLE) {
-            let expected = "the weights, or model.safetensors.index.json with its shards";
+        let mut sources: Vec<Box<dyn Source>> = Vec::new();
+        sources.extend(ggufs.map(|ggufs| Box::new(ggufs) as Box<dyn Source>));
+        sources.extend(shards.map(|shards| Box::new(shards) as Box<dyn Source>));
+        let Some(first) = sources.first() else {
+            let expected = "the weights, or model.safetensors.index.json with its shards, or .gguf files";
             return Err(Error::MissingFile { file: files.path(SINGLE), expected });
-        }
-        let shard = Shard::open(files, SINGLE)?;
-        let places = shard.names().into_iter().map(|name| (name, 0)).collect();
-        Ok(Self { shards: vec![shard], places, listing: files.path(SINGLE), device: device.clone() })
+        };
+        Ok(Self { listing: first.listing(), sources, device: device.clone() })
     }
 
-    fn sharded(files: &Files, index: &Index, device: &Device) -> Result<Self> {
-        let names: BTreeSet<&String> = index.weight_map.values().collect();
-        let mut shards = Vec::new();
-        let mut places = HashMap::new();
-        for (number, name) in names.into_iter().enumerate() {
-            let shard = open_shard(files, name)?;
-            let held: BTreeSet<String> = shard.names().into_iter().collect();
-            for (tensor, _) in index.weight_map.iter().filter(|(_, file)| *file == name) {
-                if !held.contains(tensor) {
-                    return Err(Error::BadFile {
-                        file: files.path(name),
-                        problem: format!("it does not hold tensor {tensor}"),
-                        expected: format!("the tensors that {INDEX} places there"),
-                    });
-                }
-                places.insert(tensor.clone(), number);
-            }
-            shards.push(shard);
-        }
-        Ok(Self { shards, places, listing: files.path(INDEX), device: device.clone() })
-    }
-}
-
-fn open_shard(files: &Files, name: &str) -> Result<Shard> {
-    // The name comes from a file: it must not lead out of the folder.
-    let plain = !name.contains(['/', '\\']) && name.ends_with(".safetensors");
-    if !plain {
-        return Err(Error::BadFile {
-            file: files.path(INDEX),
-            problem: format!("it names the shard {name:?}"),
-            expected: "plain names that end in .safetensors".into(),
-        });
-    }
-    if !files.has(name) {
-        let expected = "the shard that model.safetensors.index.json names";
-        return Err(Error::MissingFile { file: files.path(name), expected });
-    }
-    Shard::open(files, name)
-}
-
-impl Store {
-    /// Reads a weight under whichever key it has.
     fn read<T>(
         &self,
         name: &str,
         shape: &[usize],
-        read: impl Fn(&Shard, &str) -> Result<Option<T>>,
+        read: impl Fn(&dyn Source) -> Result<Option<T>>,
     ) -> Result<T> {
-        for key in [Some(name.to_owned()), module_key(name)].into_iter().flatten() {
-            let Some(shard) = self.places.get(&key).and_then(|place| self.shards.get(*place)) else {
-                continue;
-            };
-            if let Some(weight) = read(shard, &key)? {
+        for source in &self.sources {
+            if let Some(weight) = read(source.as_ref())? {
                 return Ok(weight);
             }
         }
@@ -117,19 +71,11 @@ impl Store {
 
 impl Weights for Store {
     fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        self.read(name, shape, |shard, key| shard.tensor(key, shape, &self.device))
+        let tensor = self.read(name, shape, |source| source.tensor(name, shape))?;
+        Ok(tensor.to_device(&self.device)?)
     }
 
     fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Matrix> {
-        self.read(name, &shape, |shard, key| shard.matrix(key, shape))
+        self.read(name, &shape, |source| source.matrix(name, shape))
     }
-}
-
-/// The key of a weight where a checkpoint was saved with the module paths of transformers 4.52 and later, instead of
-/// the hub's.
-fn module_key(name: &str) -> Option<String> {
-    if name.starts_with("visual.") {
-        return Some(format!("model.{name}"));
-    }
-    name.strip_prefix("model.").map(|rest| format!("model.language_model.{rest}"))
 }

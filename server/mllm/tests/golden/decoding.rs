@@ -79,6 +79,17 @@ pub(crate) fn run(loaded: &Loaded<Served>, tokens: usize) -> Run<'_> {
     }
 }
 
+/// The scores after every token of a conversation, a token a step, so that x is rounded where weights are.
+pub(crate) fn scores_token_by_token(loaded: &Loaded<Served>, messages: &[Message]) -> Tensor {
+    let config = loaded.model.language.config();
+    let (embeds, positions, _) = prompt(loaded, messages);
+    let mut run = run(loaded, positions.len());
+    let steps = embeds.chunks_exact(config.hidden_size).zip(&positions);
+    let scores: Vec<f32> =
+        steps.flat_map(|(embed, position)| run.step(embed.to_vec(), vec![*position])).collect();
+    Tensor::from_vec(scores, (positions.len(), config.vocab_size), &Device::Cpu).expect("scores")
+}
+
 #[test]
 fn eight_bits_change_scores_by_their_rounding_only() {
     // The other checkpoint's rows are no multiple of 32 numbers.
@@ -86,19 +97,8 @@ fn eight_bits_change_scores_by_their_rounding_only() {
     let loaded = serving_in(&folder(checkpoint), WeightFormat::Q8_0).expect("a valid checkpoint");
     let stored = serving(&folder(checkpoint)).expect("a valid checkpoint").model.language.step_bytes();
     assert!(loaded.model.language.step_bytes() < stored / 2, "weights were not rounded");
-    let (vocab, hidden) = {
-        let config = loaded.model.language.config();
-        (config.vocab_size, config.hidden_size)
-    };
     for (case, messages) in conversations(checkpoint) {
-        let (embeds, positions, _) = prompt(&loaded, &messages);
-        let tokens = positions.len();
-        let mut run = run(&loaded, tokens);
-        // Token by token, so that x is rounded too.
-        let steps = embeds.chunks_exact(hidden).zip(&positions);
-        let scores: Vec<f32> =
-            steps.flat_map(|(embed, position)| run.step(embed.to_vec(), vec![*position])).collect();
-        let got = Tensor::from_vec(scores, (tokens, vocab), &Device::Cpu).expect("scores");
+        let got = scores_token_by_token(&loaded, &messages);
         let apart = relative_difference(&got, &expected(checkpoint)[&format!("{case}.logits")]);
         assert!(apart < 0.1, "{checkpoint}/{case}: {apart}");
     }

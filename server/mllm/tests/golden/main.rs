@@ -8,6 +8,7 @@
 //! - `broken`: broken checkpoints are refused.
 //! - `decoding`: the language model as it decodes against transformers.
 //! - `engine`: turns as callers see them.
+//! - `gguf`: weights as llama.cpp stores them.
 
 // Helpers outside test functions count as tests too.
 #![cfg(test)]
@@ -17,6 +18,7 @@ mod broken;
 mod common;
 mod decoding;
 mod engine;
+mod gguf;
 mod gradients;
 mod ops;
 mod parity;

@@ -34,7 +34,7 @@ pub struct BenchArgs {
     /// Write one line of JSON per figure
     #[arg(long, global = true)]
     json: bool,
-    /// Numbers that the weights are kept in: `stored` or `q8_0`; several are measured one after the other
+    /// Numbers that the weights are kept in: `stored`, `q8_0` or `q4_k`; several are measured one after the other
     #[arg(long, global = true, value_delimiter = ',', default_value = "stored", value_parser = weight_format)]
     weights: Vec<WeightFormat>,
 }

@@ -2,7 +2,13 @@
 //!
 //! - `rows`: rows as products read them, in f32 and bf16.
 //! - `q8`: eight bits a number.
+//! - `q4`: four bits a number.
+//! - `q6`: six bits a number, as files have it.
+//! - `blocks`: matrices as ggml's files hold them.
 
+mod blocks;
+mod q4;
+mod q6;
 mod q8;
 mod rows;
 
@@ -13,6 +19,8 @@ use candle_core::{Result, bail};
 use half::bf16;
 use rayon::prelude::*;
 
+pub use self::blocks::Blocks;
+use self::q4::Q4;
 use self::q8::Q8;
 use self::rows::{Dense, Rows, TOGETHER};
 use crate::ops::gemm::{Into, Mat, Threads, gemm};
@@ -38,6 +46,9 @@ enum Values {
     F32(Vec<f32>),
     Bf16(Vec<bf16>),
     Q8(Q8),
+    Q4(Q4),
+    /// Matrices of as many columns, one below the other.
+    Mixed(Vec<Matrix>),
 }
 
 impl Matrix {
@@ -64,15 +75,21 @@ impl Matrix {
         Ok(Self { rows, columns, values })
     }
 
-    /// The matrix rounded to eight bits a number with a scale for every 32 (Q8_0); one whose rows are no multiple of
-    /// 32 stays as it is.
+    /// The matrix rounded to eight bits a number with a scale for every 32 (Q8_0); one that is kept in as few bits, or
+    /// whose rows are no multiple of 32, stays as it is.
     #[must_use]
     pub fn in_eight_bits(self) -> Self {
-        if matches!(self.values, Values::Q8(_)) || !Q8::fits(self.columns) {
-            return self;
+        match self.values {
+            Values::Mixed(parts) => {
+                let parts = parts.into_iter().map(Self::in_eight_bits).collect();
+                Self { values: Values::Mixed(parts), ..self }
+            }
+            Values::F32(_) | Values::Bf16(_) if Q8::fits(self.columns) => {
+                let rounded = Q8::round(self.rows, self.columns, |rows| self.widened(rows));
+                Self { values: Values::Q8(rounded), ..self }
+            }
+            _ => self,
         }
-        let rounded = Q8::round(self.rows, self.columns, |rows| self.widened(rows));
-        Self { values: Values::Q8(rounded), ..self }
     }
 
     /// The matrix with `change` `[rows, columns]` added to it, in the numbers in which it is kept.
@@ -95,7 +112,25 @@ impl Matrix {
         Ok(self)
     }
 
-    /// Matrices of as many columns, one below the other. They keep their numbers where all are kept alike.
+    /// The matrix rounded to four bits a number (Q4_K); one whose rows are no multiple of 256 is rounded to eight bits
+    /// where that can be.
+    #[must_use]
+    pub fn in_four_bits(self) -> Self {
+        match self.values {
+            Values::Mixed(parts) => {
+                let parts = parts.into_iter().map(Self::in_four_bits).collect();
+                Self { values: Values::Mixed(parts), ..self }
+            }
+            Values::Q4(_) => self,
+            _ if Q4::fits(self.columns) => {
+                let rounded = Q4::round(self.rows, self.columns, |rows| self.widened(rows));
+                Self { values: Values::Q4(rounded), ..self }
+            }
+            _ => self.in_eight_bits(),
+        }
+    }
+
+    /// Matrices of as many columns, one below the other. Each keeps its numbers as they are.
     ///
     /// # Errors
     /// When their columns differ.
@@ -104,23 +139,33 @@ impl Matrix {
         if parts.iter().any(|part| part.columns != columns) {
             bail!("matrices of different widths cannot be stacked");
         }
-        let mut parts = parts.into_iter();
-        let Some(mut stack) = parts.next() else { bail!("there are no matrices to stack") };
+        let rows = parts.iter().map(|part| part.rows).sum();
+        let mut stacked: Vec<Self> = Vec::new();
         for part in parts {
-            match (&mut stack.values, part.values) {
-                (Values::F32(stack), Values::F32(part)) => stack.extend(part),
-                (Values::Bf16(stack), Values::Bf16(part)) => stack.extend(part),
-                (Values::Q8(stack), Values::Q8(part)) => stack.extend(part),
-                (_, values) => {
-                    let part = Self { values, ..part };
-                    let mut both = stack.widened(0..stack.rows).into_owned();
-                    both.extend_from_slice(&part.widened(0..part.rows));
-                    stack.values = Values::F32(both);
-                }
+            if let Some(other) = stacked.pop() {
+                stacked.extend(other.joined(part));
+            } else {
+                stacked.push(part);
             }
-            stack.rows += part.rows;
         }
-        Ok(stack)
+        match stacked.len() {
+            0 => bail!("there are no matrices to stack"),
+            1 => Ok(stacked.remove(0)),
+            _ => Ok(Self { rows, columns, values: Values::Mixed(stacked) }),
+        }
+    }
+
+    /// One matrix where both are kept alike, else both.
+    fn joined(mut self, below: Self) -> Vec<Self> {
+        match (&mut self.values, below.values) {
+            (Values::F32(values), Values::F32(below)) => values.extend(below),
+            (Values::Bf16(values), Values::Bf16(below)) => values.extend(below),
+            (Values::Q8(values), Values::Q8(below)) => values.extend(below),
+            (Values::Q4(values), Values::Q4(below)) => values.extend(below),
+            (_, values) => return vec![self, Self { values, ..below }],
+        }
+        self.rows += below.rows;
+        vec![self]
     }
 
     /// Rows.
@@ -136,7 +181,15 @@ impl Matrix {
             Values::F32(values) => size_of_val(values.as_slice()),
             Values::Bf16(values) => size_of_val(values.as_slice()),
             Values::Q8(values) => values.bytes(),
+            Values::Q4(values) => values.bytes(),
+            Values::Mixed(parts) => parts.iter().map(Self::bytes).sum(),
         }
+    }
+
+    /// All values as f32, `[rows, columns]`.
+    #[must_use]
+    pub fn to_f32(&self) -> Vec<f32> {
+        self.widened(0..self.rows).into_owned()
     }
 
     /// Writes a row, widened.
@@ -150,6 +203,17 @@ impl Matrix {
             Values::F32(values) => Cow::Borrowed(&values[rows.start * columns..rows.end * columns]),
             Values::Bf16(values) => Cow::Owned(Dense { values, columns }.widened(rows).into_owned()),
             Values::Q8(values) => values.widened(rows),
+            Values::Q4(values) => values.widened(rows),
+            Values::Mixed(parts) => {
+                let mut values = Vec::with_capacity(rows.len() * columns);
+                let mut first = 0;
+                for part in parts {
+                    let within = |row: usize| row.clamp(first, first + part.rows) - first;
+                    values.extend_from_slice(&part.widened(within(rows.start)..within(rows.end)));
+                    first += part.rows;
+                }
+                Cow::Owned(values)
+            }
         }
     }
 
@@ -166,6 +230,11 @@ impl Matrix {
             (Values::F32(values), 0..=FEW) => self.few(&Dense { values, columns }, x),
             (Values::Bf16(values), 0..=FEW) => self.few(&Dense { values, columns }, x),
             (Values::Q8(values), 0..=FEW) => self.few(values, x),
+            (Values::Q4(values), 0..=FEW) => self.few(values, x),
+            (Values::Mixed(parts), _) => {
+                let parts: Result<Vec<_>> = parts.iter().map(|part| part.product(x, None)).collect();
+                self.side_by_side(parts?, count)
+            }
             (Values::F32(w), _) => {
                 let mut y = vec![0.0; count * self.rows];
                 let (x, w) = (Mat::new(x, count, self.columns), Mat::new(w, self.rows, self.columns));
@@ -232,17 +301,21 @@ impl Matrix {
             gemm(&mut y, rows.len(), Into::Set, 1.0, x, panel.t(), Threads::One)?;
             Ok(y)
         });
-        let panels: Vec<Vec<f32>> = panels.collect::<Result<_>>()?;
+        Ok(self.side_by_side(panels.collect::<Result<_>>()?, count))
+    }
+
+    /// Products `[count, rows]` with matrices that make up this one from above to below.
+    fn side_by_side(&self, parts: Vec<Vec<f32>>, count: usize) -> Vec<f32> {
         let mut y = vec![0.0; count * self.rows];
         let mut at = 0;
-        for panel in panels {
-            let rows = panel.len() / count;
-            for (y, panel) in y.chunks_exact_mut(self.rows).zip(panel.chunks_exact(rows)) {
-                y[at..at + rows].copy_from_slice(panel);
+        for part in parts {
+            let rows = part.len().checked_div(count).unwrap_or(0);
+            for (y, part) in y.chunks_exact_mut(self.rows).zip(part.chunks_exact(rows.max(1))) {
+                y[at..at + rows].copy_from_slice(part);
             }
             at += rows;
         }
-        Ok(y)
+        y
     }
 }
 
@@ -314,18 +387,59 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_eight_bits_cannot_hold_and_mixed_stacks_stay_right() {
+    fn four_bits_give_the_product_up_to_their_rounding() {
+        let (rows, columns) = (300, 512);
+        let wide = numbers(rows * columns, 1);
+        let matrix = Matrix::f32(wide.clone(), [rows, columns]).unwrap().in_four_bits();
+        assert_eq!(matrix.bytes(), rows * columns * 144 / 256);
+        let x = numbers((FEW + 1) * columns, 2);
+        let plain = expected(&wide, &x, rows, columns);
+        for count in [1, FEW, FEW + 1] {
+            let y = matrix.product(&x[..count * columns], None).unwrap();
+            for (y, plain) in y.iter().zip(&plain) {
+                assert!((y - plain).abs() < 0.5, "{count} rows: {y}, {plain}");
+            }
+        }
+        let together = matrix.product(&x[..FEW * columns], None).unwrap();
+        for (x, together) in x.chunks(columns).zip(together.chunks(rows)) {
+            assert_eq!(matrix.product(x, None).unwrap(), together);
+        }
+    }
+
+    #[test]
+    fn rows_that_few_bits_cannot_hold_take_the_next_more() {
         let odd = Matrix::f32(numbers(2 * 33, 1), [2, 33]).unwrap();
         assert_eq!(odd.clone().in_eight_bits().bytes(), odd.bytes());
-        let first = Matrix::f32(numbers(2 * 64, 1), [2, 64]).unwrap();
-        let second = Matrix::f32(numbers(3 * 64, 2), [3, 64]).unwrap();
-        let stack = |parts| Matrix::stack(parts).unwrap().product(&numbers(64, 3), None).unwrap();
-        let plain = stack(vec![first.clone(), second.clone()]);
-        let mixed = stack(vec![first.clone().in_eight_bits(), second.clone()]);
-        let eight = stack(vec![first.in_eight_bits(), second.in_eight_bits()]);
-        for ((plain, mixed), eight) in plain.iter().zip(mixed).zip(eight) {
-            assert!((plain - mixed).abs() < 0.05 && (plain - eight).abs() < 0.05);
+        assert_eq!(odd.clone().in_four_bits().bytes(), odd.bytes());
+        let short = Matrix::f32(numbers(2 * 96, 1), [2, 96]).unwrap();
+        assert_eq!(short.clone().in_four_bits().bytes(), short.in_eight_bits().bytes());
+        let four = Matrix::f32(numbers(2 * 256, 1), [2, 256]).unwrap().in_four_bits();
+        assert_eq!(four.clone().in_eight_bits().bytes(), four.bytes());
+    }
+
+    #[test]
+    fn mixed_stacks_keep_the_numbers_of_their_parts() {
+        let part = |rows, seed| Matrix::f32(numbers(rows * 256, seed), [rows, 256]).unwrap();
+        let parts =
+            [part(2, 1), part(3, 2).in_eight_bits(), part(4, 3).in_eight_bits(), part(5, 4).in_four_bits()];
+        let stack = Matrix::stack(parts.to_vec()).unwrap();
+        assert_eq!(stack.rows(), 14);
+        assert_eq!(stack.bytes(), parts.iter().map(Matrix::bytes).sum::<usize>());
+        let values: Vec<f32> = parts.iter().flat_map(Matrix::to_f32).collect();
+        assert_eq!(stack.to_f32(), values);
+        let mut row = vec![0.0; 256];
+        stack.copy_row(6, &mut row);
+        assert_eq!(row, values[6 * 256..7 * 256]);
+        for count in [0, 1, 3, FEW + 1] {
+            let x = numbers(count * 256, 3);
+            let y = stack.product(&x, None).unwrap();
+            assert_eq!(y.len(), count * 14);
+            for (x, y) in x.chunks(256).zip(y.chunks(14)) {
+                let apart: Vec<f32> = parts.iter().flat_map(|part| part.product(x, None).unwrap()).collect();
+                assert!(y.iter().zip(&apart).all(|(y, apart)| (y - apart).abs() < 0.1));
+            }
         }
+        assert_eq!(stack.in_four_bits().bytes(), 14 * 144);
     }
 
     #[test]

@@ -12,6 +12,8 @@ use super::rows::Rows;
 
 /// Numbers that share a scale.
 pub(super) const GROUP: usize = 32;
+/// Bytes of a group in files: the scale, then the numbers.
+pub(super) const GROUP_BYTES: usize = 34;
 const GREATEST: f32 = 127.0;
 
 /// Weights `[rows, columns]`; `columns` is a multiple of [`GROUP`].
@@ -56,6 +58,14 @@ impl Q8 {
         Self { columns, scales, numbers }
     }
 
+    /// Takes groups as files hold them, [`GROUP_BYTES`] each.
+    pub(super) fn from_blocks(columns: usize, bytes: &[u8]) -> Self {
+        let (groups, _) = bytes.as_chunks::<GROUP_BYTES>();
+        let scales = groups.iter().map(|group| f16::from_le_bytes([group[0], group[1]])).collect();
+        let numbers = groups.iter().flat_map(|group| &group[2..]).map(|byte| byte.cast_signed()).collect();
+        Self { columns, scales, numbers }
+    }
+
     /// Appends the rows of another of as many columns.
     pub(super) fn extend(&mut self, other: Self) {
         self.scales.extend(other.scales);
@@ -75,7 +85,7 @@ impl Q8 {
 }
 
 /// Rounds a group; gives its scale.
-fn round(values: &[f32], numbers: &mut [i8]) -> f32 {
+pub(super) fn round(values: &[f32], numbers: &mut [i8]) -> f32 {
     let greatest = values.iter().fold(0f32, |greatest, value| greatest.max(value.abs()));
     let scale = greatest / GREATEST;
     let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
@@ -101,7 +111,7 @@ impl Rows for Q8 {
     fn dot(&self, row: usize, x: &Row) -> f32 {
         let (scales, numbers) = self.row(row);
         #[cfg(target_arch = "x86_64")]
-        if vnni::available() {
+        if super::rows::has_byte_products() {
             return vnni::dot(scales, numbers, x);
         }
         plain(scales, numbers, x)
@@ -142,19 +152,12 @@ mod vnni {
     /// Numbers that fill a register: two groups.
     const NUMBERS: usize = 2 * GROUP;
 
-    pub(super) fn available() -> bool {
-        is_x86_feature_detected!("avx512vnni")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512f")
-    }
-
     /// Scales `[groups]` and numbers `[groups * GROUP]` of a row of weights with a row of x as long.
     pub(super) fn dot(scales: &[f16], numbers: &[i8], x: &Row) -> f32 {
         let groups = scales.len();
         assert!(numbers.len() == groups * GROUP && x.numbers.len() == numbers.len());
         assert!(x.scales.len() == groups && x.sums.len() == groups);
-        // SAFETY: the caller asked `available`; all slices hold the same number of groups, as was just checked, and
+        // SAFETY: the caller asked `has_byte_products`; all slices hold the same number of groups, as was just checked, and
         // `sum` reads nothing beyond them.
         #[allow(unsafe_code)]
         unsafe {

@@ -101,9 +101,18 @@ fn sums<const N: usize>(rows: [&[bf16]; N], x: &[f32]) -> [f32; N] {
     })
 }
 
+/// Whether the processor has the byte products of AVX-512 that kernels here are written for.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn has_byte_products() -> bool {
+    is_x86_feature_detected!("avx512vnni")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512f")
+}
+
 /// Asks for what lies `ahead` weights further on: the processor itself does not look beyond a page.
 #[inline(always)]
-fn prefetch(weights: &[bf16], ahead: usize) {
+pub(super) fn prefetch<T>(weights: &[T], ahead: usize) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};

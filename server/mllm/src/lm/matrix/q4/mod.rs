@@ -1,0 +1,326 @@
+//! Weights of four bits: Q4_K of ggml. A block of 256 numbers of a row holds eight groups of 32. A number is
+//! `scale * n - min` with n of four bits; the scale and the min of its group are six-bit multiples of two f16 steps of
+//! the block. That is 4.5 bits a number. x is rounded to eight bits a number, as for [`Q8`](super::q8).
+//!
+//! - `head`: steps, scales and mins of a block.
+//! - `fit`: rounding of a group.
+//! - `vnni`: the product with the byte products of AVX-512.
+
+mod fit;
+mod head;
+#[cfg(target_arch = "x86_64")]
+mod vnni;
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use half::f16;
+use rayon::prelude::*;
+
+use self::fit::{Fit, MOST, fit};
+use self::head::Head;
+use super::q8::{self, GROUP};
+use super::rows::{Rows, TOGETHER};
+
+/// Numbers that share their steps.
+pub(super) const BLOCK: usize = 256;
+/// Bytes of a block in files.
+pub(super) const BLOCK_BYTES: usize = 144;
+/// Groups of a block.
+const GROUPS: usize = BLOCK / GROUP;
+/// Bytes of a register.
+const REGISTER: usize = 64;
+
+/// Weights `[rows, columns]`; `columns` is a multiple of [`BLOCK`].
+#[derive(Debug, Clone)]
+pub(super) struct Q4 {
+    columns: usize,
+    /// `[rows, columns / BLOCK]`
+    heads: Vec<Head>,
+    /// `[rows, columns / BLOCK]`
+    numbers: Vec<Numbers>,
+}
+
+/// The four-bit numbers of a block, in the order of [`place`]: registers 0 and 1 are the low and the high halves of
+/// the first line's bytes, 2 and 3 those of the second's.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+struct Numbers([[u8; REGISTER]; 2]);
+
+/// A block of a row of x.
+#[repr(C, align(64))]
+pub(super) struct XBlock {
+    /// In the order of [`place`].
+    numbers: [[i8; REGISTER]; 4],
+    /// Of each group the scale, then of each group minus the scale times the sum of its numbers.
+    factors: [f32; 2 * GROUPS],
+}
+
+/// The register and the byte in it that hold a number of a block: words of 32 bits lie 2 g and 2 g + 1 in all four
+/// registers for group g, so that the products of the four can be added before they are scaled.
+const fn place(number: usize) -> (usize, usize) {
+    (number / 4 % 4, number / 16 * 4 + number % 4)
+}
+
+impl Numbers {
+    const NONE: Self = Self([[0; REGISTER]; 2]);
+
+    fn set(&mut self, number: usize, value: u8) {
+        let (register, byte) = place(number);
+        self.0[register / 2][byte] |= value << (register % 2 * 4);
+    }
+
+    /// In the order of the row.
+    fn unpacked(&self) -> [u8; BLOCK] {
+        std::array::from_fn(|number| {
+            let (register, byte) = place(number);
+            self.0[register / 2][byte] >> (register % 2 * 4) & 0xf
+        })
+    }
+}
+
+impl Q4 {
+    /// Whether rows of so many numbers can be kept so.
+    pub(super) fn fits(columns: usize) -> bool {
+        columns.is_multiple_of(BLOCK)
+    }
+
+    /// Rounds rows of `columns` numbers, given as f32 by range.
+    pub(super) fn round<'a>(
+        rows: usize,
+        columns: usize,
+        widened: impl Fn(Range<usize>) -> Cow<'a, [f32]> + Sync,
+    ) -> Self {
+        let blocks = columns / BLOCK;
+        let mut q4 = Self::zeros(rows, columns);
+        let by_row = q4.heads.par_chunks_mut(blocks).zip(q4.numbers.par_chunks_mut(blocks));
+        by_row.enumerate().for_each(|(row, (heads, numbers))| {
+            let values = widened(row..row + 1);
+            let (values, _) = values.as_chunks::<BLOCK>();
+            for ((values, head), numbers) in values.iter().zip(heads).zip(numbers) {
+                *head = round(values, numbers);
+            }
+        });
+        q4
+    }
+
+    /// Takes blocks as files hold them, [`BLOCK_BYTES`] each.
+    pub(super) fn from_blocks(rows: usize, columns: usize, bytes: &[u8]) -> Self {
+        let mut q4 = Self::zeros(rows, columns);
+        let (blocks, _) = bytes.as_chunks::<BLOCK_BYTES>();
+        let places = q4.heads.par_iter_mut().zip(&mut q4.numbers);
+        places.zip(blocks).for_each(|((head, numbers), block)| {
+            let (start, nibbles) = block.split_at(Head::FILE_BYTES);
+            *head = Head::read(start);
+            // 32 bytes hold two groups: one in their low halves, the next in their high ones.
+            for (pair, bytes) in nibbles.chunks_exact(GROUP).enumerate() {
+                for (nth, byte) in bytes.iter().enumerate() {
+                    numbers.set(2 * pair * GROUP + nth, byte & 0xf);
+                    numbers.set((2 * pair + 1) * GROUP + nth, byte >> 4);
+                }
+            }
+        });
+        q4
+    }
+
+    fn zeros(rows: usize, columns: usize) -> Self {
+        let blocks = rows * (columns / BLOCK);
+        Self { columns, heads: vec![Head::ZERO; blocks], numbers: vec![Numbers::NONE; blocks] }
+    }
+
+    /// Appends the rows of another of as many columns.
+    pub(super) fn extend(&mut self, other: Self) {
+        self.heads.extend(other.heads);
+        self.numbers.extend(other.numbers);
+    }
+
+    /// Bytes that a product reads.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(self.heads.as_slice()) + size_of_val(self.numbers.as_slice())
+    }
+
+    fn row(&self, row: usize) -> (&[Head], &[Numbers]) {
+        let blocks = self.columns / BLOCK;
+        let row = row * blocks..(row + 1) * blocks;
+        (&self.heads[row.clone()], &self.numbers[row])
+    }
+
+    fn sums<const N: usize>(&self, first: usize, x: &[XBlock]) -> [f32; N] {
+        let rows = std::array::from_fn(|nth| self.row(first + nth));
+        #[cfg(target_arch = "x86_64")]
+        if super::rows::has_byte_products() {
+            return vnni::sums(rows, x);
+        }
+        rows.map(|(heads, numbers)| plain(heads, numbers, x))
+    }
+}
+
+/// Rounds a block; gives its head.
+fn round(values: &[f32; BLOCK], numbers: &mut Numbers) -> Head {
+    // What is not a number has to stay visible in the product.
+    if !values.iter().all(|value| value.is_finite()) {
+        return Head { step: f16::NAN, ..Head::ZERO };
+    }
+    let (groups, _) = values.as_chunks::<GROUP>();
+    let mut fits = [Fit::default(); GROUPS];
+    for (fitted, group) in fits.iter_mut().zip(groups) {
+        *fitted = fit(group);
+    }
+    let head = Head::around(fits.map(|fit| fit.scale), fits.map(|fit| fit.min));
+    for (at, group) in groups.iter().enumerate() {
+        let (scale, min) = head.group(at);
+        if scale == 0.0 {
+            continue;
+        }
+        for (nth, value) in group.iter().enumerate() {
+            let number = ((value + min) / scale).round_ties_even().clamp(0.0, MOST);
+            numbers.set(at * GROUP + nth, number as u8);
+        }
+    }
+    head
+}
+
+impl Rows for Q4 {
+    type X<'x> = Vec<XBlock>;
+
+    fn prepare(&self, x: &[f32]) -> Vec<XBlock> {
+        let (blocks, _) = x.as_chunks::<BLOCK>();
+        blocks.iter().map(x_block).collect()
+    }
+
+    fn dot(&self, row: usize, x: &Vec<XBlock>) -> f32 {
+        let [sum] = self.sums(row, x);
+        sum
+    }
+
+    fn dots(&self, row: usize, x: &Vec<XBlock>) -> [f32; TOGETHER] {
+        self.sums(row, x)
+    }
+
+    fn widened(&self, rows: Range<usize>) -> Cow<'_, [f32]> {
+        let mut values = Vec::with_capacity(rows.len() * self.columns);
+        for row in rows {
+            let (heads, numbers) = self.row(row);
+            for (head, numbers) in heads.iter().zip(numbers) {
+                for (at, group) in numbers.unpacked().as_chunks::<GROUP>().0.iter().enumerate() {
+                    let (scale, min) = head.group(at);
+                    values.extend(group.iter().map(|number| scale * f32::from(*number) - min));
+                }
+            }
+        }
+        Cow::Owned(values)
+    }
+}
+
+fn x_block(x: &[f32; BLOCK]) -> XBlock {
+    let mut block = XBlock { numbers: [[0; REGISTER]; 4], factors: [0.0; 2 * GROUPS] };
+    for (at, group) in x.as_chunks::<GROUP>().0.iter().enumerate() {
+        let mut numbers = [0; GROUP];
+        let scale = q8::round(group, &mut numbers);
+        for (nth, number) in numbers.iter().enumerate() {
+            let (register, byte) = place(at * GROUP + nth);
+            block.numbers[register][byte] = *number;
+        }
+        let sum: i32 = numbers.iter().copied().map(i32::from).sum();
+        block.factors[at] = scale;
+        block.factors[GROUPS + at] = -scale * sum as f32;
+    }
+    block
+}
+
+/// The definition.
+fn plain(heads: &[Head], numbers: &[Numbers], x: &[XBlock]) -> f32 {
+    let mut total = 0.0;
+    for ((head, numbers), x) in heads.iter().zip(numbers).zip(x) {
+        for (at, numbers) in numbers.unpacked().chunks_exact(GROUP).enumerate() {
+            let product = |(nth, number): (usize, &u8)| {
+                let (register, byte) = place(at * GROUP + nth);
+                i32::from(*number) * i32::from(x.numbers[register][byte])
+            };
+            let sum: i32 = numbers.iter().enumerate().map(product).sum();
+            let (scale, min) = head.group(at);
+            total += sum as f32 * scale * x.factors[at] + min * x.factors[GROUPS + at];
+        }
+    }
+    total
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(count: usize, seed: u32) -> Vec<f32> {
+        let step = |i: u32| (i.wrapping_mul(2_654_435_761).wrapping_add(seed) >> 16) as f32 / 65_536.0 - 0.5;
+        (0..count as u32).map(step).collect()
+    }
+
+    fn rounded(values: &[f32], columns: usize) -> Q4 {
+        let row = |rows: Range<usize>| Cow::Borrowed(&values[rows.start * columns..rows.end * columns]);
+        Q4::round(values.len() / columns, columns, row)
+    }
+
+    #[test]
+    fn every_number_has_its_own_place() {
+        let mut places: Vec<_> = (0..BLOCK).map(place).collect();
+        places.sort_unstable();
+        places.dedup();
+        assert_eq!(places.len(), BLOCK);
+        let mut block = Numbers::NONE;
+        (0..BLOCK).for_each(|number| block.set(number, (number % 13) as u8));
+        assert_eq!(block.unpacked(), std::array::from_fn(|number| (number % 13) as u8));
+    }
+
+    #[test]
+    fn rounding_stays_within_a_step_of_four_bits() {
+        let values = numbers(4 * 512, 3);
+        let q4 = rounded(&values, 512);
+        assert_eq!(q4.bytes(), 4 * 512 * 9 / 16);
+        for (value, kept) in values.iter().zip(q4.widened(0..4).iter()) {
+            assert!((value - kept).abs() <= 1.0 / 15.0 * 0.75, "{value} as {kept}");
+        }
+    }
+
+    #[test]
+    fn every_length_gives_the_definition() {
+        for blocks in [1, 2, 3, 8, 43] {
+            let columns = blocks * BLOCK;
+            let (w, x) = (rounded(&numbers(6 * columns, 1), columns), numbers(columns, 2));
+            let x = w.prepare(&x);
+            let together = w.dots(1, &x);
+            for row in 0..6 {
+                let (heads, numbers) = w.row(row);
+                let expected = plain(heads, numbers, &x);
+                let got = w.dot(row, &x);
+                assert!((got - expected).abs() < 1e-4, "{blocks} blocks: {got}, {expected}");
+                if let Some(together) = row.checked_sub(1).and_then(|nth| together.get(nth)) {
+                    assert_eq!(*together, got);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_definition_is_the_product_of_what_is_kept() {
+        let (w, x) = (rounded(&numbers(512, 1), 512), numbers(512, 2));
+        let rounded = q8::Q8::round(1, 512, |_| Cow::Borrowed(x.as_slice())).widened(0..1).into_owned();
+        let expected: f32 = w.widened(0..1).iter().zip(&rounded).map(|(w, x)| w * x).sum();
+        let (heads, numbers) = w.row(0);
+        assert!((plain(heads, numbers, &w.prepare(&x)) - expected).abs() < 2e-3);
+    }
+
+    #[test]
+    fn zeros_and_what_is_not_a_number_stay_what_they_are() {
+        let zeros = rounded(&[0.0; BLOCK], BLOCK);
+        assert!(zeros.widened(0..1).iter().all(|value| *value == 0.0));
+        let w = rounded(&numbers(BLOCK, 1), BLOCK);
+        assert_eq!(w.dot(0, &w.prepare(&[0.0; BLOCK])), 0.0);
+        for strange in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut x = numbers(BLOCK, 2);
+            x[40] = strange;
+            assert!(!w.dot(0, &w.prepare(&x)).is_finite());
+            let broken = rounded(&x, BLOCK);
+            assert!(!broken.dot(0, &w.prepare(&numbers(BLOCK, 3))).is_finite());
+            assert!(broken.widened(0..1).iter().all(|value| value.is_nan()));
+        }
+    }
+}
