@@ -109,6 +109,18 @@ pub enum Error {
         /// What was expected.
         expected: String,
     },
+    /// The weights do not fit into memory.
+    #[error(
+        "the weights take at least {} of memory and {} are free; keep them in fewer bits (--weights q8_0 or q4_k), or end other programs",
+        gib(*needed),
+        gib(*available)
+    )]
+    Memory {
+        /// Bytes that they take at least.
+        needed: u64,
+        /// Bytes that there are.
+        available: u64,
+    },
     /// A conversation that cannot be rendered or tokenised.
     #[error("the conversation cannot be encoded: {0}")]
     Conversation(String),
@@ -121,6 +133,11 @@ pub enum Error {
     /// A tensor operation failed.
     #[error("a tensor operation failed: {0}")]
     Tensor(#[from] candle_core::Error),
+}
+
+/// Bytes as people read them.
+pub(crate) fn gib(bytes: u64) -> String {
+    format!("{:.1} GiB", bytes as f64 / (1u64 << 30) as f64)
 }
 
 impl Error {
@@ -139,6 +156,7 @@ impl Error {
             Self::WrongBase { .. } => "adapter_wrong_base",
             Self::Adapter(_) => "adapter_unusable",
             Self::TokenizerMismatch { .. } => "model_tokenizer_mismatch",
+            Self::Memory { .. } => "model_too_large",
             Self::Conversation(_) => "conversation_invalid",
             Self::Picture(_) => "picture_invalid",
             Self::NotFinite => "model_not_finite",

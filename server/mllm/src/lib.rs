@@ -16,6 +16,7 @@
 //! - [`tokenizer`]: text to ids and back.
 //! - [`picture`]: pictures as the vision tower reads them.
 //! - [`threads`]: the threads that compute: how many, and on which cores.
+//! - `memory`: whether a model fits.
 //! - [`bench`]: what the engine does per second, beside what the machine allows.
 //! - [`probe`]: every intermediate value of a turn, to be held against another implementation.
 //! - [`error`]: why a checkpoint, a conversation or a picture is refused.
@@ -31,6 +32,7 @@ pub mod error;
 pub mod grammar;
 pub mod lm;
 pub mod loaded;
+mod memory;
 pub mod model;
 pub mod ops;
 pub mod picture;

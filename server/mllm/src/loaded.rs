@@ -10,6 +10,7 @@ use crate::config::ModelConfig;
 use crate::engine::ModelInfo;
 use crate::error::Result;
 use crate::lm::LanguageModel;
+use crate::memory;
 use crate::model::{Qwen2_5Vl, Vision};
 use crate::picture::Preprocessor;
 use crate::tokenizer::{MESSAGE_END, Tokenizer};
@@ -67,6 +68,7 @@ impl Loaded<Served> {
     /// As for [`Loaded::open`], and when an adapter is broken or does not fit.
     pub fn open_with_adapters(files: &Files, format: WeightFormat, adapters: &[AdapterSpec]) -> Result<Self> {
         Self::with(files, |config| {
+            memory::check(files, config, format)?;
             let to_merge = spec::to_merge(adapters, config)?;
             let adapters = Adapters::open(adapters, config)?;
             let store = Store::open(files, &Device::Cpu)?;

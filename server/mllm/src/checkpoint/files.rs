@@ -110,6 +110,19 @@ impl Files {
         Ok(names)
     }
 
+    /// Bytes of all weight files.
+    ///
+    /// # Errors
+    /// [`Error::Read`] when the folder or a file cannot be read.
+    pub(crate) fn weight_bytes(&self) -> Result<u64> {
+        let mut bytes = 0;
+        for name in [self.ending_in(".safetensors")?, self.ending_in(".gguf")?].concat() {
+            let opened = self.open(&name);
+            bytes += opened.map_err(|source| Error::Read { file: self.path(&name), source })?.1;
+        }
+        Ok(bytes)
+    }
+
     fn listed(&self) -> io::Result<Vec<String>> {
         let entries = match std::fs::read_dir(&self.root) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),

@@ -18,6 +18,7 @@ use crate::engine::{Completion, Decoder, EngineError, Finish, GenerateRequest, M
 use crate::grammar::{Grammar, Grammars, Mask};
 use crate::lm::KvPool;
 use crate::loaded::{Loaded, Served};
+use crate::memory;
 
 /// What an engine may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,9 +66,10 @@ impl Engine {
     /// with the engine.
     ///
     /// # Errors
-    /// When the system gives no threads.
+    /// When the system gives no threads, or less memory than `limits` allow for keys and values.
     pub fn start(loaded: Loaded<Served>, limits: Limits) -> std::io::Result<Self> {
         let adapters = loaded.model.adapters.names().map(str::to_owned).collect();
+        memory::check_cache(limits.kv_bytes as u64)?;
         let info = ModelInfo { adapters, ..loaded.info() };
         let loaded = Arc::new(loaded);
         let (messages, received) = channel();
