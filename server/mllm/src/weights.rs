@@ -140,7 +140,7 @@ mod tests {
             model.embed(id, row).unwrap();
         }
         let positions = vec![[0; 3], [1; 3], [2; 3]];
-        let segments = vec![Segment { tokens: 3, before: 0, blocks: vec![BlockId::new(0)] }];
+        let segments = vec![Segment { tokens: 3, before: 0, adapter: None, blocks: vec![BlockId::new(0)] }];
         let batch = Batch { embeds, positions, segments, wanted: vec![2] };
         model.step(&batch, &mut model.new_pool(1)).unwrap()
     }
