@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Remote, RemoteSpec, SpecError};
 
+mod real;
+
 /// What the double answers, in order; the last one again and again.
 #[derive(Clone)]
 struct Double {
