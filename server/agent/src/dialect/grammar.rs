@@ -26,7 +26,7 @@ pub(super) mod tests {
     use loupe_mllm::grammar::Grammar;
     use proptest::prelude::*;
 
-    use super::super::{Dialect, ParsedTurn, QueryContext, ViewSize, by_name};
+    use super::super::{Dialect, ParsedTurn, Problem, QueryContext, ViewSize, by_name};
     use super::*;
 
     pub(in super::super) fn matcher(grammar: &Grammar) -> Matcher {
@@ -110,6 +110,10 @@ pub(super) mod tests {
                 }
                 let turn = String::from_utf8(turn).unwrap();
                 let parsed = ParsedTurn::parse(dialect.parser(&context()), &turn);
+                // Which numbers make a box is beyond a grammar.
+                if matches!(parsed.problems[..], [Problem::BadArguments(_)]) && turn.contains("bbox_2d") {
+                    continue;
+                }
                 prop_assert!(parsed.problems.is_empty(), "{}: {turn:?}: {:?}", dialect.name(), parsed.problems);
                 prop_assert!(parsed.deed().is_ok());
             }
