@@ -17,7 +17,7 @@ pub struct Flags {
     #[arg(long, value_name = "FILE", global = true)]
     #[serde(skip)]
     pub config: Option<PathBuf>,
-    /// Model: `pocket`, or a checkpoint's folder in Hugging Face layout [default: pocket]
+    /// Model: `pocket`, or a checkpoint's folder: Hugging Face layout, weights in safetensors or GGUF [default: pocket]
     #[arg(long, value_name = "MODEL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,

@@ -1,4 +1,4 @@
-//! A model in Hugging Face layout, opened and checked.
+//! A model in Hugging Face layout, its weights in safetensors or GGUF, opened and checked.
 //!
 //! - [`files`]: where its files lie: a folder, or the program itself.
 //! - [`store`]: its weights.

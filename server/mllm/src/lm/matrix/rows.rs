@@ -89,7 +89,7 @@ fn sums<const N: usize>(rows: [&[bf16]; N], x: &[f32]) -> [f32; N] {
     for (at, x) in chunks.iter().enumerate() {
         for (sums, (chunks, _)) in sums.iter_mut().zip(&rows) {
             let Some(w) = chunks.get(at) else { break };
-            prefetch(w, N * x_len);
+            prefetch(w.as_ptr().wrapping_add(N * x_len));
             for ((sum, w), x) in sums.iter_mut().zip(w).zip(x) {
                 *sum += widen(*w) * x;
             }
@@ -110,13 +110,12 @@ pub(super) fn has_byte_products() -> bool {
         && is_x86_feature_detected!("avx512f")
 }
 
-/// Asks for what lies `ahead` weights further on: the processor itself does not look beyond a page.
+/// Asks memory for what a product comes to later: the processor itself does not look beyond a page.
 #[inline(always)]
-pub(super) fn prefetch<T>(weights: &[T], ahead: usize) {
+pub(super) fn prefetch<T>(place: *const T) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        let place = weights.as_ptr().wrapping_add(ahead);
         // SAFETY: a prefetch of any address, mapped or not, reads nothing that the program could see.
         #[allow(unsafe_code)]
         unsafe {
