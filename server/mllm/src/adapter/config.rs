@@ -18,7 +18,7 @@ const MAX_RANK: usize = 1 << 16;
 
 /// Fields that change what an adapter computes, with the values that leave it plain LoRA. Those that do not concern
 /// what is computed (dropout, versions, how numbers began) are not looked at.
-const PLAIN: [(&str, Plain); 17] = [
+const PLAIN: [(&str, Plain); 16] = [
     ("use_dora", Plain::Off),
     ("use_qalora", Plain::Off),
     ("use_bdlora", Plain::Off),
@@ -36,7 +36,6 @@ const PLAIN: [(&str, Plain); 17] = [
     ("bias", Plain::Text("none")),
     // These begin by changing the base model's weights, which are not in the adapter.
     ("init_lora_weights", Plain::NotText(&["pissa", "corda", "olora", "mica", "loftq", "lora_ga"])),
-    ("megatron_config", Plain::Off),
 ];
 
 /// Which values of a field leave an adapter plain.
@@ -176,8 +175,8 @@ impl AdapterConfig {
             return Err((format!("a rank is {rank}"), format!("1 to {MAX_RANK}")));
         }
         let mut alphas = self.alpha_pattern.values().chain([&self.alpha]);
-        if let Some(alpha) = alphas.find(|alpha| !alpha.is_finite()) {
-            return Err((format!("an alpha is {alpha}"), "a finite number".into()));
+        if let Some(alpha) = alphas.find(|alpha| !(**alpha as f32).is_finite()) {
+            return Err((format!("an alpha is {alpha}"), "a number that f32 holds".into()));
         }
         let mut patterns = self.rank_pattern.keys().chain(self.alpha_pattern.keys());
         let plain = |c: char| c.is_ascii_alphanumeric() || "_.^".contains(c);
@@ -315,6 +314,7 @@ mod tests {
             (json!({ "r": 0 }), "rank"),
             (json!({ "r": -1 }), "-1"),
             (json!({ "lora_alpha": null }), "null"),
+            (json!({ "lora_alpha": 1e300 }), "alpha"),
             (json!({ "use_dora": true }), "use_dora"),
             (json!({ "bias": "all" }), "bias"),
             (json!({ "modules_to_save": ["lm_head"] }), "modules_to_save"),
