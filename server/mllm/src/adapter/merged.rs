@@ -35,7 +35,9 @@ impl Weights for Merged<'_> {
     fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Matrix> {
         let mut matrix = self.weights.matrix(name, shape)?;
         for change in self.changes(name) {
-            matrix = matrix.plus(&change?).map_err(|error| Error::Adapter(format!("{name}: {error}")))?;
+            matrix = matrix.plus(&change?).map_err(|error| {
+                Error::Adapter(format!("{name}: {error}; keep the adapter beside them, as NAME=DIR"))
+            })?;
         }
         Ok(matrix)
     }

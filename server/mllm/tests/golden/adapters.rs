@@ -91,16 +91,22 @@ fn an_adapter_beside_the_weights_computes_what_peft_computes() {
     }
 }
 
-#[test]
-fn merging_into_bf16_changes_scores_by_its_rounding_only() {
-    let loaded = merged("untied", "all");
-    let (embeds, positions, _) = prompt(&loaded, &conversations("untied")["words"]);
+/// How far scores of words are from peft's, as a part of the largest; forty tokens may differ after rounding.
+fn apart(loaded: &Loaded<Served>, checkpoint: &str, applied: Option<&str>) -> f32 {
+    let (embeds, positions, _) = prompt(loaded, &conversations(checkpoint)["words"]);
     let vocab = loaded.model.language.config().vocab_size;
-    let scores = run(&loaded, positions.len()).step(embeds, positions);
-    let wanted = &expected("untied", "all")["words.logits"];
+    let mut run = run(loaded, positions.len());
+    run.adapter = applied.map(|name| loaded.model.adapters.get(name).expect("it is there"));
+    let scores = run.step(embeds, positions);
+    let wanted = &expected(checkpoint, "all")["words.logits"];
     let rows = wanted.dim(0).expect("rows");
     let got = Tensor::from_vec(scores[scores.len() - rows * vocab..].to_vec(), (rows, vocab), &Device::Cpu);
-    let apart = relative_difference(&got.expect("scores"), wanted);
+    relative_difference(&got.expect("scores"), wanted)
+}
+
+#[test]
+fn merging_into_bf16_changes_scores_by_its_rounding_only() {
+    let apart = apart(&merged("untied", "all"), "untied", None);
     assert!(apart > 0.0 && apart < 0.02, "{apart}");
 }
 
@@ -110,13 +116,24 @@ fn an_adapter_is_merged_before_weights_are_rounded_to_eight_bits() {
     let files = Files::folder(&folder("tied"));
     let loaded =
         Loaded::open_with_adapters(&files, WeightFormat::Q8_0, &specs).expect("an adapter that fits");
-    let (embeds, positions, _) = prompt(&loaded, &conversations("tied")["words"]);
-    let vocab = loaded.model.language.config().vocab_size;
-    let scores = run(&loaded, positions.len()).step(embeds, positions);
-    let wanted = &expected("tied", "all")["words.logits"];
-    let rows = wanted.dim(0).expect("rows");
-    let got = Tensor::from_vec(scores[scores.len() - rows * vocab..].to_vec(), (rows, vocab), &Device::Cpu);
-    let apart = relative_difference(&got.expect("scores"), wanted);
+    let apart = apart(&loaded, "tied", None);
+    assert!(apart > 0.0 && apart < 0.1, "{apart}");
+}
+
+#[test]
+fn an_adapter_is_kept_beside_weights_of_few_bits_and_not_merged_into_them() {
+    let checkpoint = crate::gguf::copy("q8_0", Some("tied"));
+    let open = |adapter: String| {
+        let specs = [AdapterSpec::parse(&adapter)];
+        Loaded::open_with_adapters(&Files::folder(checkpoint.path()), WeightFormat::Stored, &specs)
+    };
+    let folder = adapter("tied", "all").display().to_string();
+    let error = open(folder.clone()).expect_err("they are rounded already");
+    assert_eq!(error.code(), "adapter_unusable");
+    assert!(error.to_string().contains("NAME=DIR"), "{error}");
+
+    let loaded = open(format!("all={folder}")).expect("an adapter that fits");
+    let apart = apart(&loaded, "tied", Some("all"));
     assert!(apart > 0.0 && apart < 0.1, "{apart}");
 }
 

@@ -26,7 +26,7 @@ fn ggufs(name: &str) -> PathBuf {
 }
 
 /// A folder with GGUF files, and the small files of a checkpoint where one is named.
-fn copy(name: &str, checkpoint: Option<&str>) -> TempDir {
+pub(crate) fn copy(name: &str, checkpoint: Option<&str>) -> TempDir {
     let copy = tempfile::tempdir().expect("a temporary folder");
     let add = |folder: PathBuf, end: &str| {
         for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
