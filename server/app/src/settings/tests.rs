@@ -76,35 +76,6 @@ fn adapters_come_from_the_file_the_environment_or_flags_and_have_to_be_there() {
 }
 
 #[test]
-fn adapters_come_from_the_file_the_environment_or_flags_and_have_to_be_there() {
-    figment::Jail::expect_with(|jail| {
-        jail.set_env("HOME", "/home/me");
-        for folder in ["one", "two", "three"] {
-            jail.create_dir(folder)?;
-        }
-        let names = |flags: &Flags| {
-            let adapters = Settings::load(flags).unwrap().adapters;
-            let shown = adapters.into_iter().map(|AdapterSpec { name, folder }| (name, folder));
-            shown.map(|(name, folder)| format!("{name:?} {}", folder.display())).collect::<Vec<_>>()
-        };
-        jail.create_file("loupe.toml", "adapters = [\"one\", \"b=two\"]")?;
-        assert_eq!(names(&Flags::default()), ["None one", "Some(\"b\") two"]);
-        jail.set_env("LOUPE_ADAPTERS", "[\"c=three\"]");
-        assert_eq!(names(&Flags::default()), ["Some(\"c\") three"]);
-        let flags = Flags { adapters: vec!["two".into()], ..Flags::default() };
-        assert_eq!(names(&flags), ["None two"]);
-        let absent = Flags { adapters: vec!["d=four".into()], ..Flags::default() };
-        let error = Settings::load(&absent).unwrap_err();
-        assert_eq!(error.code(), "settings_invalid");
-        assert!(error.to_string().contains("no folder four"), "{error}");
-        let engine = Flags { engine: Some("openai:http://a/v1".into()), ..flags };
-        let error = Settings::load(&engine).unwrap_err().to_string();
-        assert!(error.contains("adapters") && error.contains("engine"), "{error}");
-        Ok(())
-    });
-}
-
-#[test]
 fn an_engine_decodes_instead_of_the_model() {
     let engine = |text: &str| Settings::check(Raw { engine: Some(text.into()), ..raw() });
     let settings = engine("openai:http://a:8000/v1,http://b:8000/v1#qwen").unwrap();

@@ -110,17 +110,17 @@ impl Files {
         Ok(names)
     }
 
-    /// Bytes of all weight files.
+    /// Bytes of the weight files: of those of the kind that has more, where there are both.
     ///
     /// # Errors
     /// [`Error::Read`] when the folder or a file cannot be read.
     pub(crate) fn weight_bytes(&self) -> Result<u64> {
-        let mut bytes = 0;
-        for name in [self.ending_in(".safetensors")?, self.ending_in(".gguf")?].concat() {
-            let opened = self.open(&name);
-            bytes += opened.map_err(|source| Error::Read { file: self.path(&name), source })?.1;
-        }
-        Ok(bytes)
+        let size = |name: &String| {
+            let opened = self.open(name);
+            Ok(opened.map_err(|source| Error::Read { file: self.path(name), source })?.1)
+        };
+        let sum = |end| self.ending_in(end)?.iter().map(size).sum::<Result<u64>>();
+        Ok(sum(".safetensors")?.max(sum(".gguf")?))
     }
 
     fn listed(&self) -> io::Result<Vec<String>> {

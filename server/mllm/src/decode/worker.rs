@@ -104,23 +104,23 @@ impl<'a> Worker<'a> {
                 let sequence = Sequence::new(*job, &self.loaded.chat.tokenizer);
                 self.waiting.push_back(sequence);
             }
-            Message::Seen(hash, seen) => self.seen(hash, seen),
+            Message::Seen(hash, seen) => self.seen(hash, &seen),
             Message::Close => return false,
         }
         true
     }
 
     /// Gives an embedding to those who wait for it, or ends them.
-    fn seen(&mut self, hash: PictureHash, seen: Result<Embedding, String>) {
+    fn seen(&mut self, hash: PictureHash, seen: &Result<Embedding, String>) {
         self.pictures.looked(hash);
-        if let Ok(embedding) = &seen {
+        if let Ok(embedding) = seen {
             self.pictures.keep(hash, embedding.clone());
         }
         for at in (0..self.running.len()).rev() {
             let sequence = &mut self.running[at];
             let wanted = sequence.unseen().into_iter().filter(|index| sequence.hashes[*index] == hash);
             let wanted: Vec<usize> = wanted.collect();
-            match &seen {
+            match seen {
                 _ if wanted.is_empty() => {}
                 Ok(embedding) => {
                     wanted.into_iter().for_each(|index| sequence.seen[index] = Some(embedding.clone()));

@@ -129,7 +129,7 @@ async fn a_panic_ends_what_was_decoded_and_nothing_after_it() {
     let eyes = Eyes::open(loaded.clone(), messages.clone()).unwrap();
     let served = loaded.clone();
     let thread = std::thread::spawn(move || {
-        super::super::engine::decode(&served, &eyes, Limits::default(), &received)
+        super::super::engine::decode(&served, &eyes, Limits::default(), &received);
     });
     let (mut broken, asked) = ask(&loaded, &said(None, "Hello"), 4);
     // An empty conversation, which `Engine::generate` lets nobody ask for.
