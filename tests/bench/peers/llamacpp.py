@@ -1,6 +1,6 @@
 """Tokens per second of llama.cpp on the CPU, for the shape that `loupe bench decode --model random:3b` measures.
 
-    python llama_cpp.py [--weights q8_0] [--context 64] [--steps 12] [--threads 2]
+    python llamacpp.py [--weights q8_0] [--context 64] [--steps 12] [--threads 2]
 
 Wants llama-cpp-python (built from its source), gguf and numpy. Writes a GGUF file of random weights into a temporary
 folder first (3.3 GB for q8_0). Prints one line of JSON.
