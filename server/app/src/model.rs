@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use loupe_mllm::checkpoint::Files;
 use loupe_mllm::engine::Decoder;
-use loupe_mllm::{AdapterSpec, Engine, Limits, Loaded, WeightFormat};
+use loupe_mllm::{AdapterSpec, Engine, Limits, Loaded, Processor, WeightFormat};
 use rust_embed::Embed;
 
 use crate::remote::{KEY, Remote, RemoteSpec, SpecError};
@@ -36,6 +36,8 @@ pub enum ModelSpec {
 pub struct ModelOptions {
     /// In which numbers its weights are kept.
     pub weights: WeightFormat,
+    /// Where it decodes.
+    pub device: Processor,
     /// Its LoRA adapters.
     pub adapters: Vec<AdapterSpec>,
     /// What its engine may use.
@@ -88,6 +90,14 @@ impl ModelError {
 /// Names the formats when it is none.
 pub fn weight_format(name: &str) -> Result<WeightFormat, String> {
     WeightFormat::named(name).ok_or_else(|| format!("write {}", WeightFormat::NAMES))
+}
+
+/// Reads a processor from the command line.
+///
+/// # Errors
+/// Says how processors are written when it is none.
+pub fn processor(name: &str) -> Result<Processor, String> {
+    Processor::named(name).ok_or_else(|| format!("write {}", Processor::NAMES))
 }
 
 /// Reads an adapter from the command line.
@@ -145,7 +155,8 @@ impl ModelSpec {
     }
 
     fn open_here(&self, options: &ModelOptions) -> Result<Arc<dyn Decoder>, ModelError> {
-        let loaded = Loaded::open_with_adapters(&self.files()?, options.weights, &options.adapters)?;
-        Ok(Arc::new(Engine::start(loaded, options.limits).map_err(ModelError::Thread)?))
+        let ModelOptions { weights, device, adapters, limits } = options;
+        let loaded = Loaded::open_on(*device, &self.files()?, *weights, adapters)?;
+        Ok(Arc::new(Engine::start(loaded, *limits).map_err(ModelError::Thread)?))
     }
 }

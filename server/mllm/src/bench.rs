@@ -2,17 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use candle_core::{Result, Tensor};
+use candle_core::Tensor;
 use half::bf16;
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::config::vision::{MERGE, PATCH_VALUES};
 use crate::config::{TextConfig, VisionConfig};
+use crate::decode::ALONE;
+use crate::device::{Eye, Language, Processor};
 use crate::engine::EngineError;
+use crate::error::Result;
 use crate::grammar::{Grammar, Grammars};
-use crate::lm::{BLOCK, Batch, BlockId, KvPool, LanguageModel, Matrix, Segment};
-use crate::model::{Grid, Vision};
+use crate::lm::{BLOCK, Batch, BlockId, Executor, Input, Matrix, Segment, Wanted};
+use crate::model::Grid;
 use crate::tokenizer::Tokenizer;
 use crate::weights::{Formatted, WeightFormat, Weights};
 
@@ -47,9 +50,34 @@ pub struct PrefillFigure {
     pub tokens_per_second: f64,
 }
 
-/// Bytes per second that all threads together read from memory.
-#[must_use]
-pub fn read_limit() -> f64 {
+/// A picture and a question, up to the first token of the answer.
+#[derive(Debug, Clone, Serialize)]
+pub struct PictureFigure {
+    /// Tokens of the picture.
+    pub picture_tokens: usize,
+    /// Tokens of the question.
+    pub question_tokens: usize,
+    /// Median time of the vision tower, in milliseconds.
+    pub picture_ms: f64,
+    /// Median time up to the first token, that of the tower included.
+    pub first_token_ms: f64,
+}
+
+/// Bytes per second that a processor reads from its memory: all threads together, or the GPU.
+///
+/// # Errors
+/// When the processor cannot be used.
+pub fn read_limit(on: Processor) -> Result<f64> {
+    match on {
+        Processor::Cpu => Ok(cpu_read_limit()),
+        #[cfg(feature = "cuda")]
+        Processor::Cuda(number) => crate::cuda::driver::Driver::open(number)?.read_limit(),
+        #[cfg(not(feature = "cuda"))]
+        Processor::Cuda(_) => Err(crate::device::without_cuda()),
+    }
+}
+
+fn cpu_read_limit() -> f64 {
     let data = vec![1u64; READ_BYTES / size_of::<u64>()];
     let part = data.len().div_ceil(8 * rayon::current_num_threads());
     let seconds = (0..READS).map(|_| {
@@ -66,14 +94,14 @@ pub fn read_limit() -> f64 {
 /// # Errors
 /// When the model refuses the batch.
 pub fn decode(
-    model: &LanguageModel,
+    model: &Language,
     batch: usize,
     context: usize,
     steps: usize,
     limit: f64,
 ) -> Result<DecodeFigure> {
     let blocks = (context + steps).div_ceil(BLOCK);
-    let mut pool = model.new_pool(blocks * batch);
+    let mut executor = model.executor(blocks * batch);
     let mut times = Vec::with_capacity(steps);
     for step in 0..steps {
         let segments = (0..batch).map(|n| Segment {
@@ -83,7 +111,7 @@ pub fn decode(
             adapter: None,
         });
         let batch = random_batch(model.config(), segments.collect());
-        times.push(timed(model, &batch, &mut pool)?);
+        times.push(timed(&mut *executor, &batch)?);
     }
     let step = median(times);
     Ok(DecodeFigure {
@@ -99,12 +127,12 @@ pub fn decode(
 ///
 /// # Errors
 /// When the model refuses it.
-pub fn prefill(model: &LanguageModel, tokens: usize, runs: usize) -> Result<PrefillFigure> {
+pub fn prefill(model: &Language, tokens: usize, runs: usize) -> Result<PrefillFigure> {
     let blocks = tokens.div_ceil(BLOCK);
-    let mut pool = model.new_pool(blocks);
+    let mut executor = model.executor(blocks);
     let blocks = (0..blocks as u32).map(BlockId::new).collect();
     let batch = random_batch(model.config(), vec![Segment { tokens, before: 0, blocks, adapter: None }]);
-    let times: Result<Vec<Duration>> = (0..runs).map(|_| timed(model, &batch, &mut pool)).collect();
+    let times: Result<Vec<Duration>> = (0..runs).map(|_| timed(&mut *executor, &batch)).collect();
     let step = median(times?).as_secs_f64();
     Ok(PrefillFigure { tokens, step_ms: step * 1e3, tokens_per_second: tokens as f64 / step })
 }
@@ -132,7 +160,7 @@ pub fn grammar(
     grammar: &Grammar,
     text: &str,
     runs: usize,
-) -> std::result::Result<GrammarFigure, EngineError> {
+) -> Result<GrammarFigure, EngineError> {
     let grammars = Grammars::new(tokenizer, end_ids)?;
     let ids = tokenizer.encode(text)?.get_ids().to_vec();
     let mut times = Vec::with_capacity(runs * ids.len());
@@ -159,9 +187,50 @@ pub fn grammar(
     })
 }
 
-fn timed(model: &LanguageModel, batch: &Batch, pool: &mut KvPool) -> Result<Duration> {
+/// Measures a picture of `grid` with a question, as the engine runs them: the tower, then the prompt in its parts. The
+/// picture's pixels are ready.
+///
+/// # Errors
+/// When the model refuses it.
+pub fn picture(
+    model: &Language,
+    eye: &Eye,
+    grid: Grid,
+    question: usize,
+    runs: usize,
+) -> Result<PictureFigure> {
+    let (config, tokens) = (model.config(), grid.tokens() + question);
+    let pixels = noise(grid.patches() * PATCH_VALUES, 1.0);
+    let pixels = Tensor::from_vec(pixels, (grid.patches(), PATCH_VALUES), &candle_core::Device::Cpu)?;
+    let blocks: Vec<BlockId> = (0..tokens.div_ceil(BLOCK) as u32).map(BlockId::new).collect();
+    let mut executor = model.executor(blocks.len());
+    let (mut seeing, mut whole) = (Vec::new(), Vec::new());
+    for _ in 0..runs {
+        let started = Instant::now();
+        let seen = eye.see(&pixels, &[grid])?;
+        seeing.push(started.elapsed());
+        for before in (0..tokens).step_by(ALONE) {
+            let tokens = ALONE.min(tokens - before);
+            let segment = Segment { tokens, before, blocks: blocks.clone(), adapter: None };
+            let mut batch = random_batch(config, vec![segment]);
+            let given = before.min(grid.tokens())..(before + tokens).min(grid.tokens());
+            batch.inputs[..given.len()].fill(Input::Embedding);
+            batch.embeds = seen[given.start * config.hidden_size..given.end * config.hidden_size].to_vec();
+            std::hint::black_box(executor.step(&batch)?);
+        }
+        whole.push(started.elapsed());
+    }
+    Ok(PictureFigure {
+        picture_tokens: grid.tokens(),
+        question_tokens: question,
+        picture_ms: median(seeing).as_secs_f64() * 1e3,
+        first_token_ms: median(whole).as_secs_f64() * 1e3,
+    })
+}
+
+fn timed(executor: &mut dyn Executor, batch: &Batch) -> Result<Duration> {
     let started = Instant::now();
-    std::hint::black_box(model.step(batch, pool)?);
+    std::hint::black_box(executor.step(batch)?);
     Ok(started.elapsed())
 }
 
@@ -175,10 +244,11 @@ fn random_batch(config: &TextConfig, segments: Vec<Segment>) -> Batch {
     let mut batch = Batch::default();
     for segment in segments {
         batch.positions.extend((segment.before..segment.total()).map(|place| [place as u32; 3]));
-        batch.wanted.push(batch.positions.len() - 1);
+        batch.wanted.push(Wanted { token: batch.positions.len() - 1, best: true });
         batch.segments.push(segment);
     }
-    batch.embeds = noise(batch.len() * config.hidden_size, 1.0);
+    let id = |at: usize| (at as u32).wrapping_mul(2_654_435_761) % config.vocab_size as u32;
+    batch.inputs = (0..batch.len()).map(|at| Input::Token(id(at))).collect();
     batch
 }
 
@@ -196,7 +266,7 @@ fn noise(count: usize, size: f32) -> Vec<f32> {
 pub struct RandomWeights;
 
 impl Weights for RandomWeights {
-    fn get(&self, name: &str, shape: &[usize]) -> crate::Result<Tensor> {
+    fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
         let values = match shape.len() {
             1 if name.ends_with("norm.weight") => vec![1.0; shape.iter().product()],
             _ => noise(shape.iter().product(), 0.04),
@@ -204,7 +274,7 @@ impl Weights for RandomWeights {
         Ok(Tensor::from_vec(values, shape, &candle_core::Device::Cpu)?)
     }
 
-    fn matrix(&self, _name: &str, shape: [usize; 2]) -> crate::Result<Matrix> {
+    fn matrix(&self, _name: &str, shape: [usize; 2]) -> Result<Matrix> {
         let values = noise(shape[0] * shape[1], 0.04).into_par_iter().map(bf16::from_f32).collect();
         Ok(Matrix::bf16(values, shape)?)
     }
@@ -221,53 +291,32 @@ pub struct VisionFigure {
     pub look_ms: f64,
 }
 
-/// Measures a picture of `rows` and `columns` merged cells, `runs` times.
+/// Measures a tower of so many blocks on a picture of `rows` and `columns` merged cells, `runs` times.
 ///
 /// # Errors
 /// When the tower refuses it.
-pub fn vision(tower: &Vision, [rows, columns]: [usize; 2], runs: usize) -> Result<VisionFigure> {
+pub fn vision(eye: &Eye, blocks: usize, [rows, columns]: [usize; 2], runs: usize) -> Result<VisionFigure> {
     let grid = Grid { rows: rows * MERGE, columns: columns * MERGE };
     let shape = (grid.patches(), PATCH_VALUES);
     let patches = Tensor::from_vec(noise(shape.0 * shape.1, 2.0), shape, &candle_core::Device::Cpu)?;
     let look = |_| {
         let started = Instant::now();
-        std::hint::black_box(tower.forward(&patches, &[grid])?);
+        std::hint::black_box(eye.see(&patches, &[grid])?);
         Ok(started.elapsed())
     };
     let times: Result<Vec<Duration>> = (0..runs).map(look).collect();
     let look_ms = median(times?).as_secs_f64() * 1e3;
-    Ok(VisionFigure { tokens: grid.tokens(), blocks: tower.config().depth, look_ms })
+    Ok(VisionFigure { tokens: grid.tokens(), blocks, look_ms })
 }
 
-/// The vision tower of Qwen2.5-VL 3B with random weights, of which the first `blocks` blocks.
-///
-/// # Errors
-/// When memory does not suffice.
-pub fn tower_3b(blocks: usize) -> crate::Result<Vision> {
-    let config = VisionConfig {
-        depth: blocks,
-        hidden_size: 1280,
-        intermediate_size: 3420,
-        heads: 16,
-        window_size: 112,
-        full_attention_blocks: vec![7, 15, 23, 31],
-        out_hidden_size: 2048,
-        rope_theta: 1e4,
-    };
-    Vision::load(&config, &RandomWeights)
-}
-
-/// The language model of Qwen2.5-VL 3B with random weights in `format`, of which the first `layers` layers; stored are
-/// bf16.
-///
-/// # Errors
-/// When memory does not suffice.
-pub fn shape_3b(format: WeightFormat, layers: usize) -> crate::Result<LanguageModel> {
-    let text = TextConfig {
+/// The shape of Qwen2.5-VL's language model in that size, `3b` or `7b`, and whether its output is the embedding table.
+#[must_use]
+pub fn shape(size: &str) -> Option<(TextConfig, bool)> {
+    let small = TextConfig {
         vocab_size: 151_936,
         hidden_size: 2048,
         intermediate_size: 11_008,
-        layers,
+        layers: 36,
         heads: 16,
         kv_heads: 2,
         rms_norm_eps: 1e-6,
@@ -275,5 +324,43 @@ pub fn shape_3b(format: WeightFormat, layers: usize) -> crate::Result<LanguageMo
         mrope_section: vec![16, 24, 24],
         max_positions: 128_000,
     };
-    LanguageModel::load(&text, true, &Formatted { weights: &RandomWeights, format })
+    match size {
+        "3b" => Some((small, true)),
+        "7b" => {
+            let (vocab_size, hidden_size, intermediate_size) = (152_064, 3584, 18_944);
+            let (layers, heads, kv_heads) = (28, 28, 4);
+            let large =
+                TextConfig { vocab_size, hidden_size, intermediate_size, layers, heads, kv_heads, ..small };
+            Some((large, false))
+        }
+        _ => None,
+    }
+}
+
+/// The vision tower of Qwen2.5-VL with random weights, of which the first `blocks` blocks, for a language model of some
+/// width.
+///
+/// # Errors
+/// When memory does not suffice or the processor cannot be used.
+pub fn random_eye(hidden: usize, blocks: usize, on: Processor) -> Result<Eye> {
+    let config = VisionConfig {
+        depth: blocks,
+        hidden_size: 1280,
+        intermediate_size: 3420,
+        heads: 16,
+        window_size: 112,
+        full_attention_blocks: vec![7, 15, 23, 31],
+        out_hidden_size: hidden,
+        rope_theta: 1e4,
+    };
+    Eye::load(on, &config, &RandomWeights)
+}
+
+/// A language model of that shape with random weights in `format`; stored are bf16.
+///
+/// # Errors
+/// When memory does not suffice or the processor cannot be used.
+pub fn random(shape: &TextConfig, tied: bool, format: WeightFormat, on: Processor) -> Result<Language> {
+    on.check(format, &[])?;
+    Language::load(on, shape, tied, &Formatted { weights: &RandomWeights, format })
 }

@@ -130,6 +130,9 @@ pub enum Error {
     /// The model computed something that is not a number.
     #[error("the model's scores are not finite; its weights are damaged")]
     NotFinite,
+    /// A device cannot be used, or failed.
+    #[error("the device cannot be used: {0}")]
+    Device(String),
     /// A tensor operation failed.
     #[error("a tensor operation failed: {0}")]
     Tensor(#[from] candle_core::Error),
@@ -160,6 +163,7 @@ impl Error {
             Self::Conversation(_) => "conversation_invalid",
             Self::Picture(_) => "picture_invalid",
             Self::NotFinite => "model_not_finite",
+            Self::Device(_) => "device_failed",
             Self::Tensor(_) => "tensor_failed",
         }
     }

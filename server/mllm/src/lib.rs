@@ -9,6 +9,8 @@
 //! - [`weights`]: where a model's weights come from.
 //! - [`model`]: vision tower, merger and decoder; the same definition decodes and trains.
 //! - [`lm`]: the decoder as it decodes: many sequences in one step.
+//! - [`cuda`]: the same on an NVIDIA GPU.
+//! - [`device`]: where a model decodes, and the model there.
 //! - [`ops`]: the arithmetic, every operation with its gradient.
 //! - [`chat`]: conversations as token ids, with the span of each message.
 //! - [`decode`]: turns of conversations; the [`Engine`] that serves them.
@@ -26,7 +28,9 @@ pub mod bench;
 pub mod chat;
 pub mod checkpoint;
 pub mod config;
+pub mod cuda;
 pub mod decode;
+pub mod device;
 pub mod engine;
 pub mod error;
 pub mod grammar;
@@ -44,6 +48,7 @@ pub mod weights;
 pub use adapter::{AdapterSpec, Adapters};
 pub use candle_core::Device;
 pub use decode::{Engine, Limits};
+pub use device::Processor;
 pub use error::{Error, Result};
 pub use loaded::{Loaded, Served};
 pub use weights::WeightFormat;

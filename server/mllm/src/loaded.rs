@@ -7,11 +7,11 @@ use crate::adapter::{AdapterSpec, Adapters, merged::Merged, spec};
 use crate::chat::{Chat, ChatTemplate};
 use crate::checkpoint::{self, About, Files, Store};
 use crate::config::ModelConfig;
+use crate::device::{Eye, Language, Processor};
 use crate::engine::ModelInfo;
 use crate::error::Result;
-use crate::lm::LanguageModel;
 use crate::memory;
-use crate::model::{Qwen2_5Vl, Vision};
+use crate::model::Qwen2_5Vl;
 use crate::picture::Preprocessor;
 use crate::tokenizer::{MESSAGE_END, Tokenizer};
 use crate::weights::{Formatted, WeightFormat};
@@ -35,9 +35,9 @@ pub struct Loaded<M = Qwen2_5Vl> {
 #[derive(Debug)]
 pub struct Served {
     /// The decoder.
-    pub language: LanguageModel,
+    pub language: Language,
     /// The vision tower and the merger.
-    pub vision: Vision,
+    pub vision: Eye,
     /// What turns may be decoded with beside the weights.
     pub adapters: Adapters,
 }
@@ -67,15 +67,31 @@ impl Loaded<Served> {
     /// # Errors
     /// As for [`Loaded::open`], and when an adapter is broken or does not fit.
     pub fn open_with_adapters(files: &Files, format: WeightFormat, adapters: &[AdapterSpec]) -> Result<Self> {
+        Self::open_on(Processor::Cpu, files, format, adapters)
+    }
+
+    /// The same on a processor.
+    ///
+    /// # Errors
+    /// As for [`Loaded::open_with_adapters`], and when the processor cannot be used.
+    pub fn open_on(
+        on: Processor,
+        files: &Files,
+        format: WeightFormat,
+        adapters: &[AdapterSpec],
+    ) -> Result<Self> {
+        on.check(format, adapters)?;
         Self::with(files, |config| {
-            memory::check(files, config, format)?;
+            if on == Processor::Cpu {
+                memory::check(files, config, format)?;
+            }
             let to_merge = spec::to_merge(adapters, config)?;
             let adapters = Adapters::open(adapters, config)?;
             let store = Store::open(files, &Device::Cpu)?;
             let weights = Merged { weights: &store, adapters: &to_merge };
-            let vision = Vision::load(&config.vision, &weights)?;
+            let vision = Eye::load(on, &config.vision, &weights)?;
             let weights = Formatted { weights: &weights, format };
-            let language = LanguageModel::load(&config.text, config.tied, &weights)?;
+            let language = Language::load(on, &config.text, config.tied, &weights)?;
             Ok(Served { language, vision, adapters })
         })
     }
@@ -86,7 +102,7 @@ impl Loaded<Served> {
     /// When the picture has an impossible shape.
     pub fn see(&self, picture: &Rgb8) -> Result<Vec<f32>> {
         let (patches, grids) = self.chat.preprocessor.pixel_values([picture], &Device::Cpu)?;
-        Ok(self.model.vision.forward(&patches, &grids)?.flatten_all()?.to_vec1()?)
+        self.model.vision.see(&patches, &grids)
     }
 }
 

@@ -115,7 +115,7 @@ mod tests {
     use super::*;
     use crate::bench::RandomWeights;
     use crate::config::TextConfig;
-    use crate::lm::{Batch, BlockId, LanguageModel, Segment};
+    use crate::lm::{Batch, BlockId, Input, LanguageModel, Segment, Wanted};
 
     fn model(format: WeightFormat) -> LanguageModel {
         let text = TextConfig {
@@ -135,13 +135,11 @@ mod tests {
 
     /// Scores after three tokens.
     fn scores(model: &LanguageModel) -> Vec<f32> {
-        let mut embeds = vec![0.0; 3 * 256];
-        for (id, row) in [3, 500, 77].into_iter().zip(embeds.chunks_exact_mut(256)) {
-            model.embed(id, row).unwrap();
-        }
+        let inputs = [3, 500, 77].map(Input::Token).to_vec();
         let positions = vec![[0; 3], [1; 3], [2; 3]];
         let segments = vec![Segment { tokens: 3, before: 0, adapter: None, blocks: vec![BlockId::new(0)] }];
-        let batch = Batch { embeds, positions, segments, wanted: vec![2] };
+        let wanted = vec![Wanted { token: 2, best: false }];
+        let batch = Batch { inputs, embeds: Vec::new(), positions, segments, wanted };
         model.step(&batch, &mut model.new_pool(1)).unwrap()
     }
 

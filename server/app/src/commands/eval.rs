@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use loupe_mllm::{AdapterSpec, Limits, WeightFormat};
+use loupe_mllm::{AdapterSpec, Limits, Processor, WeightFormat};
 use loupe_search::local::{Index, LocalImage, LocalText};
 use loupe_train::dataset::file;
 use loupe_train::dataset::record::Record;
@@ -13,7 +13,7 @@ use loupe_train::eval::run::{Evaluation, Scored};
 
 use super::workflow::WorkflowArg;
 use crate::logging;
-use crate::model::{ModelOptions, ModelSpec, adapter, weight_format};
+use crate::model::{ModelOptions, ModelSpec, adapter, processor, weight_format};
 
 /// Arguments of `loupe eval`.
 #[derive(Debug, clap::Args)]
@@ -33,6 +33,9 @@ pub struct EvalArgs {
     /// Numbers that the weights are kept in: `stored`, `q8_0` or `q4_k`
     #[arg(long, default_value = "stored", value_parser = weight_format)]
     weights: WeightFormat,
+    /// Where it decodes: `cpu`, `cuda` or `cuda:N`
+    #[arg(long, default_value = "cpu", value_parser = processor)]
+    device: Processor,
     /// Hold every turn to the grammar of the model's dialect
     #[arg(long)]
     constrain: bool,
@@ -60,7 +63,7 @@ pub async fn run(args: EvalArgs) -> anyhow::Result<()> {
     let mut records = file::read(&args.data)?;
     records.truncate(args.limit.unwrap_or(usize::MAX));
     let (weights, limits) = (args.weights, Limits::default());
-    let options = ModelOptions { weights, limits, adapters: args.adapter };
+    let options = ModelOptions { weights, device: args.device, limits, adapters: args.adapter };
     let decoder = ModelSpec::parse(&args.model).open(options).await?;
     decoder.info().check_adapter(args.use_adapter.as_deref())?;
     let name = match &args.use_adapter {

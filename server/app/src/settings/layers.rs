@@ -25,6 +25,10 @@ pub struct Flags {
     #[arg(long, value_name = "FORMAT", conflicts_with = "engine")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<String>,
+    /// Where the model decodes: `cpu`, or `cuda` or `cuda:N` for an NVIDIA GPU [default: cpu]
+    #[arg(long, value_name = "DEVICE", conflicts_with = "engine")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
     /// Memory for keys and values of conversations, as in 512MiB or 4GiB [default: 1GiB]
     #[arg(long, value_name = "SIZE", conflicts_with = "engine")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,6 +86,7 @@ pub struct Flags {
 pub(super) struct Raw {
     pub(super) model: String,
     pub(super) weights: String,
+    pub(super) device: String,
     pub(super) kv_cache: String,
     pub(super) cores: Vec<usize>,
     pub(super) constrain: Vec<Workflow>,
@@ -105,9 +110,10 @@ pub(super) struct Raw {
 }
 
 /// The names that the environment may set, each as `LOUPE_NAME`. Other variables of that form belong to the build.
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 17] = [
     "model",
     "weights",
+    "device",
     "adapters",
     "kv_cache",
     "cores",
@@ -129,6 +135,7 @@ impl Default for Raw {
         Self {
             model: "pocket".to_owned(),
             weights: "stored".to_owned(),
+            device: "cpu".to_owned(),
             kv_cache: "1GiB".to_owned(),
             cores: Vec::new(),
             constrain: Vec::new(),

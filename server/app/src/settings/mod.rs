@@ -13,11 +13,11 @@ use std::sync::Arc;
 pub use layers::{Flags, SettingsError};
 use layers::{Raw, invalid};
 use loupe_mllm::engine::Decoder;
-use loupe_mllm::{AdapterSpec, Limits, WeightFormat};
+use loupe_mllm::{AdapterSpec, Limits, Processor, WeightFormat};
 use loupe_shared::protocol::Workflow;
 use url::Url;
 
-use crate::model::{ModelError, ModelOptions, ModelSpec, adapter, weight_format};
+use crate::model::{ModelError, ModelOptions, ModelSpec, adapter, processor, weight_format};
 use crate::remote::RemoteSpec;
 
 /// Where providers are searched, as written: `local:DIR` or `searxng:URL`.
@@ -33,6 +33,8 @@ pub struct Settings {
     pub model: ModelSpec,
     /// In which numbers its weights are kept.
     pub weights: WeightFormat,
+    /// Where it decodes.
+    pub device: Processor,
     /// What its engine may use.
     pub limits: Limits,
     /// Cores to compute on; all where there are none.
@@ -83,6 +85,7 @@ impl Settings {
             model: model(&raw)?,
             weights: weight_format(&raw.weights)
                 .map_err(|advice| invalid("weights", &raw.weights, advice))?,
+            device: processor(&raw.device).map_err(|advice| invalid("device", &raw.device, advice))?,
             limits: limits(&raw)?,
             cores: raw.cores.clone(),
             constrain: raw.constrain.clone(),
@@ -109,7 +112,7 @@ impl Settings {
     /// [`ModelError`].
     pub async fn open_model(&self) -> Result<Arc<dyn Decoder>, ModelError> {
         let Self { weights, adapters, limits, .. } = self.clone();
-        self.model.open(ModelOptions { weights, adapters, limits }).await
+        self.model.open(ModelOptions { weights, device: self.device, adapters, limits }).await
     }
 
     /// The settings as TOML, secrets left out.

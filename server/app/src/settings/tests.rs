@@ -76,6 +76,14 @@ fn adapters_come_from_the_file_the_environment_or_flags_and_have_to_be_there() {
 }
 
 #[test]
+fn a_model_decodes_on_a_known_device() {
+    let device = |name: &str| Settings::check(Raw { device: name.into(), ..raw() });
+    assert_eq!(device("cuda:1").unwrap().device, Processor::Cuda(1));
+    let error = device("gpu").unwrap_err().to_string();
+    assert!(error.contains("device") && error.contains("`cpu`, `cuda` or `cuda:N`"), "{error}");
+}
+
+#[test]
 fn an_engine_decodes_instead_of_the_model() {
     let engine = |text: &str| Settings::check(Raw { engine: Some(text.into()), ..raw() });
     let settings = engine("openai:http://a:8000/v1,http://b:8000/v1#qwen").unwrap();

@@ -13,12 +13,10 @@ use super::eyes::Eyes;
 use super::sequence::Job;
 use super::stats;
 use super::worker::{Message, Worker};
-use crate::config::TextConfig;
+use crate::device::Language;
 use crate::engine::{Completion, Decoder, EngineError, Finish, GenerateRequest, ModelInfo};
 use crate::grammar::{Grammar, Grammars, Mask};
-use crate::lm::KvPool;
 use crate::loaded::{Loaded, Served};
-use crate::memory;
 
 /// What an engine may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,8 +41,8 @@ impl Default for Limits {
 
 impl Limits {
     /// Blocks of keys and values that fit, at least one.
-    pub(super) fn kv_blocks(&self, config: &TextConfig) -> usize {
-        (self.kv_bytes / KvPool::block_bytes(config)).max(1)
+    pub(super) fn kv_blocks(&self, language: &Language) -> usize {
+        (self.kv_bytes / language.block_bytes()).max(1)
     }
 }
 
@@ -69,7 +67,8 @@ impl Engine {
     /// When the system gives no threads, or less memory than `limits` allow for keys and values.
     pub fn start(loaded: Loaded<Served>, limits: Limits) -> std::io::Result<Self> {
         let adapters = loaded.model.adapters.names().map(str::to_owned).collect();
-        memory::check_cache(limits.kv_bytes as u64)?;
+        let language = &loaded.model.language;
+        language.make_room(limits.kv_blocks(language))?;
         let info = ModelInfo { adapters, ..loaded.info() };
         let loaded = Arc::new(loaded);
         let (messages, received) = channel();
@@ -90,8 +89,9 @@ impl Engine {
 
     /// Tokens that may be written after a prompt.
     fn room(&self, tokens: usize, wanted: u32) -> Result<usize, EngineError> {
-        let config = self.loaded.model.language.config();
-        let context = config.max_positions.min(self.limits.kv_blocks(config) * crate::lm::BLOCK);
+        let language = &self.loaded.model.language;
+        let room = self.limits.kv_blocks(language) * crate::lm::BLOCK;
+        let context = language.config().max_positions.min(room);
         match tokens {
             0 => Err(EngineError::Input("the conversation is empty".into())),
             _ if tokens >= context => Err(EngineError::TooLong { tokens, context }),

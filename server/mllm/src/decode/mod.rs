@@ -27,3 +27,4 @@ mod stream;
 mod worker;
 
 pub use engine::{Engine, Limits};
+pub(crate) use plan::ALONE;

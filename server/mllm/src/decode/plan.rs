@@ -1,7 +1,7 @@
 //! How a step's tokens are shared out.
 
 /// Tokens of a step where nobody waits for the next word: bounds memory and the wait for a cancellation.
-const ALONE: usize = 512;
+pub(crate) const ALONE: usize = 512;
 /// Tokens of a step that sequences in the middle of their turn take part in: a long prompt must not stall them.
 const SHARED: usize = 128;
 

@@ -15,7 +15,7 @@ use super::stream::TextStream;
 use crate::chat::Encoded;
 use crate::engine::{Completion, EngineError, Finish, GenerateRequest, Sampling};
 use crate::grammar::Mask;
-use crate::lm::{BLOCK, BlockId, Lora};
+use crate::lm::{BLOCK, BlockId, Lora, Next};
 use crate::model::Positions;
 use crate::tokenizer::Tokenizer;
 
@@ -127,9 +127,14 @@ impl<'a> Sequence<'a> {
         parts.next().map(|(index, picture)| (index, token - picture.tokens.start))
     }
 
+    /// Whether the likeliest token is all that is asked of a row of scores.
+    pub(super) fn takes_best(&self) -> bool {
+        self.job.request.sampling == Sampling::Greedy && self.job.mask.is_none()
+    }
+
     /// Guesses up to `most` tokens after the one that is due. Draws are not guessed: each takes a new random number.
     pub(super) fn guess(&mut self, most: usize) {
-        let writes = self.lacking() == 1 && self.job.request.sampling == Sampling::Greedy;
+        let writes = self.lacking() == 1 && self.takes_best();
         let most = most.min(self.job.room - self.written() - 1);
         self.draft = if writes { self.lookup.propose(&self.ids, most) } else { Vec::new() };
     }
@@ -146,7 +151,7 @@ impl<'a> Sequence<'a> {
     /// why the turn ends, if it does.
     pub(super) fn take<'s>(
         &mut self,
-        mut scores: impl Iterator<Item = &'s [f32]>,
+        mut scores: impl Iterator<Item = Next<'s>>,
         end_ids: &[u32],
     ) -> Result<Option<Finish>, EngineError> {
         let draft = std::mem::take(&mut self.draft);
@@ -170,9 +175,13 @@ impl<'a> Sequence<'a> {
     }
 
     /// Takes the scores of the next token; says why the turn ends with it, if it does.
-    fn write(&mut self, scores: &[f32], end_ids: &[u32]) -> Result<Option<Finish>, EngineError> {
+    fn write(&mut self, next: Next, end_ids: &[u32]) -> Result<Option<Finish>, EngineError> {
         let allowed = self.job.mask.as_mut().map(Mask::allowed).transpose()?;
-        let id = self.sampler.choose(scores, allowed.as_ref()).ok_or(EngineError::NotFinite)?;
+        let id = match next {
+            Next::Scores(scores) => self.sampler.choose(scores, allowed.as_ref()),
+            Next::Best(best) => best,
+        };
+        let id = id.ok_or(EngineError::NotFinite)?;
         self.note_time();
         if end_ids.contains(&id) {
             return Ok(Some(Finish::EndOfTurn));

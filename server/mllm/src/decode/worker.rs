@@ -13,7 +13,7 @@ use super::plan;
 use super::sequence::{Job, Sequence};
 use super::stats;
 use crate::engine::{EngineError, Finish};
-use crate::lm::{BLOCK, Batch, KvPool, Segment};
+use crate::lm::{BLOCK, Batch, Executor, Input, Segment, Wanted};
 use crate::loaded::{Loaded, Served};
 
 /// How soon a cancellation is noticed while everybody waits for a picture to be seen.
@@ -35,7 +35,7 @@ pub(super) struct Worker<'a> {
     loaded: &'a Loaded<Served>,
     eyes: &'a Eyes,
     limits: Limits,
-    pool: KvPool,
+    executor: Box<dyn Executor + 'a>,
     blocks: Blocks,
     pictures: Pictures,
     /// In the order in which they were asked for.
@@ -50,12 +50,12 @@ type Plan = Vec<(usize, usize)>;
 impl<'a> Worker<'a> {
     pub(super) fn new(loaded: &'a Loaded<Served>, eyes: &'a Eyes, limits: Limits) -> Self {
         let language = &loaded.model.language;
-        let count = limits.kv_blocks(language.config());
+        let count = limits.kv_blocks(language);
         Self {
             loaded,
             eyes,
             limits,
-            pool: language.new_pool(count),
+            executor: language.executor(count),
             blocks: Blocks::new(count),
             pictures: Pictures::new(limits.picture_bytes),
             waiting: VecDeque::new(),
@@ -264,25 +264,28 @@ impl<'a> Worker<'a> {
         let sequence = &running[at];
         let hidden = loaded.model.language.config().hidden_size;
         let range = sequence.cached..sequence.cached + tokens;
-        let mut embeds = vec![0.0; tokens * hidden];
-        for (token, row) in range.clone().zip(embeds.chunks_exact_mut(hidden)) {
+        let (mut inputs, mut embeds) = (Vec::with_capacity(tokens), Vec::new());
+        for token in range.clone() {
             let Some((index, part)) = sequence.picture(token) else {
-                loaded.model.language.embed(sequence.token(token), row).map_err(|error| Err(error.into()))?;
+                inputs.push(Input::Token(sequence.token(token)));
                 continue;
             };
             let seen =
                 sequence.seen[index].as_ref().and_then(|seen| seen.get(part * hidden..(part + 1) * hidden));
             let seen =
                 seen.ok_or_else(|| Err(EngineError::Internal("a picture has too few tokens".into())))?;
-            row.copy_from_slice(seen);
+            inputs.push(Input::Embedding);
+            embeds.extend_from_slice(seen);
         }
         batch.positions.extend(range.clone().map(|token| sequence.position(token)));
+        batch.inputs.extend(inputs);
         batch.embeds.extend(embeds);
         let (blocks, adapter) = (sequence.blocks.clone(), sequence.job.adapter.clone());
         batch.segments.push(Segment { tokens, before: range.start, blocks, adapter });
         if range.end >= sequence.ids.len() {
             let scored = range.end - sequence.ids.len() + 1;
-            batch.wanted.extend(batch.positions.len() - scored..batch.positions.len());
+            let (best, end) = (sequence.takes_best(), batch.positions.len());
+            batch.wanted.extend((end - scored..end).map(|token| Wanted { token, best }));
         }
         Ok(())
     }
@@ -290,7 +293,7 @@ impl<'a> Worker<'a> {
     /// Runs a batch and takes what it gives; those who end are noted in `ended`.
     fn decode(&mut self, batch: &Batch, ran: &Plan, ended: &mut Vec<(usize, Result<Finish, EngineError>)>) {
         let started = Instant::now();
-        let scores = self.loaded.model.language.step(batch, &mut self.pool);
+        let scores = self.executor.step(batch);
         stats::stepped(ran.len(), batch.len(), started.elapsed());
         let scores = match scores {
             Ok(scores) => scores,
@@ -300,14 +303,13 @@ impl<'a> Worker<'a> {
                 return;
             }
         };
-        let vocab = self.loaded.model.language.config().vocab_size;
-        let mut scores = scores.chunks_exact(vocab);
+        let mut scores = scores.iter();
         for (at, tokens) in ran {
             let sequence = &mut self.running[*at];
             let (known, drafted) = (sequence.cached / BLOCK, sequence.draft.len());
             sequence.cached += tokens - drafted;
             if sequence.lacking() == 0 {
-                let own: Vec<&[f32]> = scores.by_ref().take(1 + drafted).collect();
+                let own: Vec<_> = scores.by_ref().take(1 + drafted).collect();
                 match sequence.take(own.into_iter(), &self.loaded.end_ids) {
                     Ok(None) => {}
                     Ok(Some(finish)) => ended.push((*at, Ok(finish))),

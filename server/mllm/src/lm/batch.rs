@@ -4,21 +4,41 @@ use std::sync::Arc;
 
 use candle_core::{Result, bail};
 
-use super::kv::{BLOCK, BlockId, KvPool};
+use super::kv::{BLOCK, BlockId};
 use super::lora::Lora;
 use crate::config::TextConfig;
 
 /// Tokens of one or more sequences, one sequence after the other.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
-    /// `[tokens, hidden]`
+    /// What each token is.
+    pub inputs: Vec<Input>,
+    /// The embeddings of those that are given, `[.., hidden]`.
     pub embeds: Vec<f32>,
     /// Time, row and column of each token.
     pub positions: Vec<[u32; 3]>,
     /// Whose tokens they are, in order; together they are all tokens.
     pub segments: Vec<Segment>,
-    /// Tokens after which scores are wanted, by their place in the batch.
-    pub wanted: Vec<usize>,
+    /// Tokens after which scores are wanted.
+    pub wanted: Vec<Wanted>,
+}
+
+/// What a token of a batch is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    /// A token of the vocabulary.
+    Token(u32),
+    /// The next of the embeddings that are given: a part of a picture.
+    Embedding,
+}
+
+/// A token after which scores are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its place in the batch.
+    pub token: usize,
+    /// Whether the likeliest token suffices: on a GPU all scores take longer to bring back than to compute.
+    pub best: bool,
 }
 
 /// Tokens of one sequence that follow what is in its blocks.
@@ -56,27 +76,33 @@ impl Batch {
     }
 
     /// Whether everything has its place.
-    pub(super) fn check(&self, config: &TextConfig, pool: &KvPool) -> Result<()> {
+    pub(crate) fn check(&self, config: &TextConfig, blocks: usize) -> Result<()> {
         let tokens: usize = self.segments.iter().map(|segment| segment.tokens).sum();
-        if tokens != self.len() || self.embeds.len() != tokens * config.hidden_size {
+        let given = self.inputs.iter().filter(|input| **input == Input::Embedding).count();
+        let is_whole = tokens == self.len() && self.inputs.len() == tokens;
+        if !is_whole || self.embeds.len() != given * config.hidden_size {
             bail!(
-                "a batch of {} tokens has segments of {tokens} and {} values",
+                "a batch of {} tokens has segments of {tokens}, {given} embeddings and {} values",
                 self.len(),
                 self.embeds.len()
             );
+        }
+        let beyond = |input: &Input| matches!(input, Input::Token(id) if *id as usize >= config.vocab_size);
+        if let Some(Input::Token(id)) = self.inputs.iter().find(|input| beyond(input)) {
+            bail!("token {id} is not in a table of {} tokens", config.vocab_size);
         }
         for segment in &self.segments {
             if segment.tokens == 0 || segment.blocks.len() * BLOCK < segment.total() {
                 bail!("{} blocks do not hold {} tokens", segment.blocks.len(), segment.total());
             }
-            if segment.blocks.iter().any(|block| block.index() >= pool.blocks()) {
-                bail!("a block lies outside the pool of {}", pool.blocks());
+            if segment.blocks.iter().any(|block| block.index() >= blocks) {
+                bail!("a block lies outside the pool of {blocks}");
             }
             if segment.adapter.as_ref().is_some_and(|adapter| !adapter.fits(config)) {
                 bail!("an adapter was made for a model of another shape");
             }
         }
-        if self.wanted.iter().any(|row| *row >= tokens) {
+        if self.wanted.iter().any(|wanted| wanted.token >= tokens) {
             bail!("scores are wanted of a token that is not in the batch");
         }
         Ok(())

@@ -6,6 +6,7 @@
 //! - [`matrix`]: weight matrices as they are kept, and products with them.
 //! - [`kv`]: keys and values in blocks.
 //! - [`batch`]: the tokens of a step and whose they are.
+//! - [`executor`]: what runs steps, here or on a GPU, and what comes of them.
 //! - [`lora`]: what adapters add to the rows that use them.
 //! - `layer`: one decoder layer.
 //! - `attend`: attention over blocks.
@@ -13,6 +14,7 @@
 
 mod attend;
 pub mod batch;
+pub mod executor;
 pub mod kv;
 mod layer;
 pub mod lora;
@@ -22,7 +24,8 @@ mod rotary;
 use candle_core::Result;
 
 pub(crate) use attend::FEW as FEW_QUERIES;
-pub use batch::{Batch, Segment};
+pub use batch::{Batch, Input, Segment, Wanted};
+pub use executor::{Executor, Next, Scores};
 pub use kv::{BLOCK, BlockId, KvPool};
 pub use lora::Lora;
 pub(crate) use matrix::FEW as FEW_ROWS;
@@ -95,17 +98,31 @@ impl LanguageModel {
         Ok(())
     }
 
+    /// The embeddings of a batch's tokens, `[tokens, hidden]`.
+    fn embeddings(&self, batch: &Batch) -> Vec<f32> {
+        let hidden = self.config.hidden_size;
+        let mut x = vec![0.0; batch.len() * hidden];
+        let mut given = batch.embeds.chunks_exact(hidden);
+        for (input, row) in batch.inputs.iter().zip(x.chunks_exact_mut(hidden)) {
+            match input {
+                Input::Token(id) => self.table.copy_row(*id as usize, row),
+                Input::Embedding => given.next().into_iter().for_each(|given| row.copy_from_slice(given)),
+            }
+        }
+        x
+    }
+
     /// Runs a step: appends the keys and values of all tokens of the batch to the pool and gives the scores
     /// `[wanted, vocab]` of the tokens after those that the batch wants scored, in order.
     ///
     /// # Errors
     /// When the batch does not fit the model or the pool.
     pub fn step(&self, batch: &Batch, pool: &mut KvPool) -> Result<Vec<f32>> {
-        batch.check(&self.config, pool)?;
+        batch.check(&self.config, pool.blocks())?;
         let hidden = self.config.hidden_size;
         let turns = Turns::new(&self.config, &batch.positions);
         let adapted = Adapted::of(batch);
-        let mut x = batch.embeds.clone();
+        let mut x = self.embeddings(batch);
         for (index, layer) in self.layers.iter().enumerate() {
             let mixed = layer.attention(&x, &turns, batch, &adapted, pool, index)?;
             add(&mut x, &mixed);
@@ -113,8 +130,8 @@ impl LanguageModel {
             add(&mut x, &moved);
         }
         let mut last = Vec::with_capacity(batch.wanted.len() * hidden);
-        for row in &batch.wanted {
-            last.extend_from_slice(&x[row * hidden..(row + 1) * hidden]);
+        for Wanted { token, .. } in &batch.wanted {
+            last.extend_from_slice(&x[token * hidden..(token + 1) * hidden]);
         }
         let last = rms_norm(&last, &self.norm, self.config.rms_norm_eps);
         self.output.as_ref().unwrap_or(&self.table).product(&last, None)

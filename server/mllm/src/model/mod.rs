@@ -19,8 +19,8 @@ pub mod positions;
 pub mod rotary;
 mod splice;
 mod text;
-mod vision;
-mod window;
+pub(crate) mod vision;
+pub(crate) mod window;
 
 use candle_core::{Device, Result, Tensor};
 

@@ -12,7 +12,7 @@ use crate::ops::{self, AttentionMask};
 use crate::weights::{Scope, Weights};
 
 /// Added to the mean square in the tower's norms; transformers fixes it for every checkpoint.
-const EPS: f32 = 1e-6;
+pub(crate) const EPS: f32 = 1e-6;
 
 /// The vision tower with the merger.
 #[derive(Debug, Clone)]
@@ -57,7 +57,9 @@ impl Vision {
             bail!("patches of shape {:?} do not fit grids of {total} patches", patches.dims());
         }
         let windows = Windows::new(grids, self.config.window_cells());
-        let rotary = self.rotary(grids, &windows, patches)?;
+        let angles = angles(&self.config, grids, &windows);
+        let half = self.config.head_dim() / 2;
+        let rotary = Rotary::from_angles(&angles, (1, total, half), patches.device())?;
         let order = Tensor::new(windows.order, patches.device())?;
         let places = Tensor::new(windows.places, patches.device())?;
         let within_windows = AttentionMask::Segments(windows.windows);
@@ -71,21 +73,21 @@ impl Vision {
         }
         self.merger.forward(&x)?.index_select(&places, 0)
     }
+}
 
-    /// Half of the frequencies turn with the row, half with the column.
-    fn rotary(&self, grids: &[Grid], windows: &Windows, like: &Tensor) -> Result<Rotary> {
-        let frequencies = frequencies(self.config.rope_theta, self.config.head_dim() / 2);
-        let positions = patch_positions(grids);
-        let group = MERGE * MERGE;
-        let mut angles = Vec::with_capacity(positions.len() * frequencies.len() * 2);
-        for cell in &windows.order {
-            for [row, column] in &positions[*cell as usize * group..(*cell as usize + 1) * group] {
-                angles.extend(frequencies.iter().map(|f| *row as f32 * f));
-                angles.extend(frequencies.iter().map(|f| *column as f32 * f));
-            }
+/// The angle of every patch, in the windows' order: half of the frequencies turn with the row, half with the column.
+pub(crate) fn angles(config: &VisionConfig, grids: &[Grid], windows: &Windows) -> Vec<f32> {
+    let frequencies = frequencies(config.rope_theta, config.head_dim() / 2);
+    let positions = patch_positions(grids);
+    let group = MERGE * MERGE;
+    let mut angles = Vec::with_capacity(positions.len() * frequencies.len() * 2);
+    for cell in &windows.order {
+        for [row, column] in &positions[*cell as usize * group..(*cell as usize + 1) * group] {
+            angles.extend(frequencies.iter().map(|f| *row as f32 * f));
+            angles.extend(frequencies.iter().map(|f| *column as f32 * f));
         }
-        Rotary::from_angles(&angles, (1, positions.len(), frequencies.len() * 2), like.device())
     }
+    angles
 }
 
 /// Reorders rows `[n, width]` in groups of the four patches of a cell.

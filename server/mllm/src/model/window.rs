@@ -11,20 +11,20 @@ const GROUP: usize = MERGE * MERGE;
 
 /// The order of the cells and where windows and pictures end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Windows {
+pub(crate) struct Windows {
     /// The cell that comes at each place.
-    pub(super) order: Vec<u32>,
+    pub(crate) order: Vec<u32>,
     /// The place of each cell: undoes `order`.
-    pub(super) places: Vec<u32>,
+    pub(crate) places: Vec<u32>,
     /// Cumulative patches of the windows, from 0.
-    pub(super) windows: Vec<usize>,
+    pub(crate) windows: Vec<usize>,
     /// Cumulative patches of the pictures, from 0.
-    pub(super) pictures: Vec<usize>,
+    pub(crate) pictures: Vec<usize>,
 }
 
 impl Windows {
     /// Windows of `side` x `side` merged cells; those at the right and lower border are smaller.
-    pub(super) fn new(grids: &[Grid], side: usize) -> Self {
+    pub(crate) fn new(grids: &[Grid], side: usize) -> Self {
         let (mut order, mut windows, mut pictures) = (Vec::new(), vec![0], vec![0]);
         let mut first = 0;
         for grid in grids {

@@ -15,7 +15,7 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use crate::broken::{edit, edit_header};
 use crate::common::{conversations, folder, relative_difference};
-use crate::decoding::{greatest, prompt, run};
+use crate::decoding::{Prompt, greatest, run};
 use crate::engine::{decode, request, together};
 
 const CONFIG: &str = "adapter_config.json";
@@ -55,10 +55,10 @@ fn compare(loaded: &Loaded<Served>, checkpoint: &str, name: &str, applied: Optio
     let vocab = loaded.model.language.config().vocab_size;
     let mut most = 0f32;
     for case in CASES {
-        let (embeds, positions, next) = prompt(loaded, &conversations[case]);
-        let mut run = run(loaded, positions.len());
+        let prompt = Prompt::new(loaded, &conversations[case]);
+        let mut run = run(loaded, prompt.positions.len());
         run.adapter = applied.map(|name| loaded.model.adapters.get(name).expect("it is there"));
-        let mut scores = run.step(embeds, positions);
+        let mut scores = run.scores(&prompt);
         let wanted = &expected[&format!("{case}.logits")];
         let rows = wanted.dim(0).expect("rows");
         let last = scores[scores.len() - rows * vocab..].to_vec();
@@ -68,7 +68,7 @@ fn compare(loaded: &Loaded<Served>, checkpoint: &str, name: &str, applied: Optio
         for (nth, wanted) in tokens.into_iter().enumerate() {
             let id = greatest(&scores[scores.len() - vocab..]);
             assert_eq!(i64::from(id), wanted, "{checkpoint}/{name}/{case}, token {nth}");
-            scores = run.step(run.word(id), vec![[next + nth as u32; 3]]);
+            scores = run.scores(&Prompt::word(id, prompt.next + nth as u32));
         }
     }
     most
@@ -93,11 +93,11 @@ fn an_adapter_beside_the_weights_computes_what_peft_computes() {
 
 /// How far scores of words are from peft's, as a part of the largest; forty tokens may differ after rounding.
 fn apart(loaded: &Loaded<Served>, checkpoint: &str, applied: Option<&str>) -> f32 {
-    let (embeds, positions, _) = prompt(loaded, &conversations(checkpoint)["words"]);
+    let prompt = Prompt::new(loaded, &conversations(checkpoint)["words"]);
     let vocab = loaded.model.language.config().vocab_size;
-    let mut run = run(loaded, positions.len());
+    let mut run = run(loaded, prompt.positions.len());
     run.adapter = applied.map(|name| loaded.model.adapters.get(name).expect("it is there"));
-    let scores = run.step(embeds, positions);
+    let scores = run.scores(&prompt);
     let wanted = &expected(checkpoint, "all")["words.logits"];
     let rows = wanted.dim(0).expect("rows");
     let got = Tensor::from_vec(scores[scores.len() - rows * vocab..].to_vec(), (rows, vocab), &Device::Cpu);

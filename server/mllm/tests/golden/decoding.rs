@@ -4,60 +4,104 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use loupe_mllm::engine::Message;
-use loupe_mllm::lm::{BLOCK, Batch, BlockId, KvPool, Lora, Segment};
+use loupe_mllm::lm::{BLOCK, Batch, BlockId, Executor, Input, Lora, Next, Scores, Segment, Wanted};
 use loupe_mllm::{Loaded, Served, WeightFormat};
 
 use crate::common::{CHECKPOINTS, conversations, expected, folder, relative_difference, serving, serving_in};
 
 const GENERATED: usize = 40;
 
-/// A conversation in blocks that lie in no order.
+/// A sequence in blocks that lie in no order.
 pub(crate) struct Run<'a> {
-    loaded: &'a Loaded<Served>,
-    pool: KvPool,
+    executor: Box<dyn Executor + 'a>,
     blocks: Vec<BlockId>,
     cached: usize,
     pub(crate) adapter: Option<Arc<Lora>>,
 }
 
-impl Run<'_> {
-    /// Runs tokens; gives the scores after each.
-    pub(crate) fn step(&mut self, embeds: Vec<f32>, positions: Vec<[u32; 3]>) -> Vec<f32> {
-        let tokens = positions.len();
-        let segment = Segment {
-            tokens,
-            before: self.cached,
-            blocks: self.blocks.clone(),
-            adapter: self.adapter.clone(),
-        };
-        let batch = Batch { embeds, positions, segments: vec![segment], wanted: (0..tokens).collect() };
-        self.cached += tokens;
-        self.loaded.model.language.step(&batch, &mut self.pool).expect("a step")
+impl<'a> Run<'a> {
+    /// How many blocks a conversation and what it is going to say take.
+    pub(crate) fn blocks_for(tokens: usize) -> usize {
+        (tokens + GENERATED).div_ceil(BLOCK)
     }
 
-    /// The embedding of a token.
-    pub(crate) fn word(&self, id: u32) -> Vec<f32> {
-        let mut row = vec![0.0; self.loaded.model.language.config().hidden_size];
-        self.loaded.model.language.embed(id, &mut row).expect("a token");
-        row
+    pub(crate) fn new(executor: Box<dyn Executor + 'a>, tokens: usize) -> Self {
+        let blocks = (0..Self::blocks_for(tokens) as u32).rev().map(BlockId::new).collect();
+        Self { executor, blocks, cached: 0, adapter: None }
+    }
+
+    /// Runs tokens; gives what comes after each: the scores, or the likeliest token.
+    pub(crate) fn step(&mut self, prompt: &Prompt, best: bool) -> Scores {
+        let tokens = prompt.positions.len();
+        let (blocks, adapter) = (self.blocks.clone(), self.adapter.clone());
+        let segment = Segment { tokens, before: self.cached, blocks, adapter };
+        self.cached += tokens;
+        let batch = Batch {
+            inputs: prompt.inputs.clone(),
+            embeds: prompt.embeds.clone(),
+            positions: prompt.positions.clone(),
+            segments: vec![segment],
+            wanted: (0..tokens).map(|token| Wanted { token, best }).collect(),
+        };
+        self.executor.step(&batch).expect("a step")
+    }
+
+    /// Runs tokens; gives the scores after each, one after the other.
+    pub(crate) fn scores(&mut self, prompt: &Prompt) -> Vec<f32> {
+        let rows = self.step(prompt, false);
+        let whole = rows.iter().flat_map(|next| match next {
+            Next::Scores(scores) => scores.to_vec(),
+            Next::Best(_) => panic!("all scores were wanted"),
+        });
+        whole.collect()
     }
 }
 
-/// Embeddings and positions of a conversation.
-pub(crate) fn prompt(loaded: &Loaded<Served>, messages: &[Message]) -> (Vec<f32>, Vec<[u32; 3]>, u32) {
-    let encoded = loaded.chat.encode(messages, true).expect("a conversation");
-    let positions = encoded.positions(loaded.chat.image_token).expect("positions");
-    let hidden = loaded.model.language.config().hidden_size;
-    let mut embeds = vec![0.0; encoded.ids.len() * hidden];
-    for (id, row) in encoded.ids.iter().zip(embeds.chunks_exact_mut(hidden)) {
-        loaded.model.language.embed(*id, row).expect("a token");
+/// Tokens as they are run.
+#[derive(Clone, Default)]
+pub(crate) struct Prompt {
+    pub(crate) inputs: Vec<Input>,
+    pub(crate) embeds: Vec<f32>,
+    pub(crate) positions: Vec<[u32; 3]>,
+    /// The position after them.
+    pub(crate) next: u32,
+}
+
+impl Prompt {
+    /// Of a conversation.
+    pub(crate) fn new(loaded: &Loaded<Served>, messages: &[Message]) -> Self {
+        let encoded = loaded.chat.encode(messages, true).expect("a conversation");
+        let positions = encoded.positions(loaded.chat.image_token).expect("positions");
+        let each = (0..positions.len()).map(|at| positions.rows().each_ref().map(|row| row[at])).collect();
+        let mut inputs: Vec<Input> = encoded.ids.iter().copied().map(Input::Token).collect();
+        let mut embeds = Vec::new();
+        for picture in &encoded.pictures {
+            inputs[picture.tokens.clone()].fill(Input::Embedding);
+            embeds.extend(loaded.see(&picture.pixels).expect("a picture"));
+        }
+        Self { inputs, embeds, positions: each, next: positions.next() }
     }
-    for picture in &encoded.pictures {
-        let seen = loaded.see(&picture.pixels).expect("a picture");
-        embeds[picture.tokens.start * hidden..picture.tokens.end * hidden].copy_from_slice(&seen);
+
+    /// One token of text.
+    pub(crate) fn word(id: u32, position: u32) -> Self {
+        let (inputs, positions) = (vec![Input::Token(id)], vec![[position; 3]]);
+        Self { inputs, embeds: Vec::new(), positions, next: position + 1 }
     }
-    let each = (0..positions.len()).map(|at| positions.rows().each_ref().map(|row| row[at])).collect();
-    (embeds, each, positions.next())
+
+    /// Its tokens one by one.
+    fn each(&self, hidden: usize) -> impl Iterator<Item = Self> {
+        let mut embeds = self.embeds.chunks_exact(hidden);
+        self.inputs.iter().zip(&self.positions).map(move |(input, position)| Self {
+            inputs: vec![*input],
+            embeds: if *input == Input::Embedding {
+                embeds.next().expect("one").to_vec()
+            } else {
+                Vec::new()
+            },
+            positions: vec![*position],
+            next: self.next,
+        })
+    }
 }
 
 /// The id of the greatest score.
@@ -66,28 +110,19 @@ pub(crate) fn greatest(scores: &[f32]) -> u32 {
     best.0 as u32
 }
 
-/// A pool for a conversation and what it is going to say.
+/// A sequence of a model, with room for a conversation and what it is going to say.
 pub(crate) fn run(loaded: &Loaded<Served>, tokens: usize) -> Run<'_> {
-    let blocks = (tokens + GENERATED).div_ceil(BLOCK);
-    let pool = loaded.model.language.new_pool(blocks);
-    Run {
-        loaded,
-        pool,
-        blocks: (0..blocks as u32).rev().map(BlockId::new).collect(),
-        cached: 0,
-        adapter: None,
-    }
+    Run::new(loaded.model.language.executor(Run::blocks_for(tokens)), tokens)
 }
 
 /// The scores after every token of a conversation, a token a step, so that x is rounded where weights are.
 pub(crate) fn scores_token_by_token(loaded: &Loaded<Served>, messages: &[Message]) -> Tensor {
     let config = loaded.model.language.config();
-    let (embeds, positions, _) = prompt(loaded, messages);
-    let mut run = run(loaded, positions.len());
-    let steps = embeds.chunks_exact(config.hidden_size).zip(&positions);
-    let scores: Vec<f32> =
-        steps.flat_map(|(embed, position)| run.step(embed.to_vec(), vec![*position])).collect();
-    Tensor::from_vec(scores, (positions.len(), config.vocab_size), &Device::Cpu).expect("scores")
+    let prompt = Prompt::new(loaded, messages);
+    let tokens = prompt.positions.len();
+    let mut run = run(loaded, tokens);
+    let scores: Vec<f32> = prompt.each(config.hidden_size).flat_map(|token| run.scores(&token)).collect();
+    Tensor::from_vec(scores, (tokens, config.vocab_size), &Device::Cpu).expect("scores")
 }
 
 #[test]
@@ -110,11 +145,11 @@ fn scores_and_forty_tokens_are_those_of_transformers() {
         let loaded = serving(&folder(checkpoint)).expect("a valid checkpoint");
         let expected = expected(checkpoint);
         for (case, messages) in conversations(checkpoint) {
-            let (embeds, positions, next) = prompt(&loaded, &messages);
+            let prompt = Prompt::new(&loaded, &messages);
             let vocab = loaded.model.language.config().vocab_size;
-            let tokens = positions.len();
+            let tokens = prompt.positions.len();
             let mut run = run(&loaded, tokens);
-            let mut scores = run.step(embeds, positions);
+            let mut scores = run.scores(&prompt);
             let got = Tensor::from_vec(scores.clone(), (tokens, vocab), &Device::Cpu).expect("scores");
             let apart = relative_difference(&got, &expected[&format!("{case}.logits")]);
             assert!(apart < 2e-5, "{checkpoint}/{case}: {apart}");
@@ -124,7 +159,7 @@ fn scores_and_forty_tokens_are_those_of_transformers() {
             for (nth, wanted) in wanted.expect("ids").into_iter().enumerate() {
                 let id = greatest(&scores[scores.len() - vocab..]);
                 assert_eq!(i64::from(id), wanted, "{checkpoint}/{case}, token {nth}");
-                scores = run.step(run.word(id), vec![[next + nth as u32; 3]]);
+                scores = run.scores(&Prompt::word(id, prompt.next + nth as u32));
             }
         }
     }

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use loupe_mllm::checkpoint::{Files, Store};
-use loupe_mllm::lm::Matrix;
+use loupe_mllm::device::Language;
+use loupe_mllm::lm::{LanguageModel, Matrix};
 use loupe_mllm::weights::Weights;
-use loupe_mllm::{Error, WeightFormat, probe};
+use loupe_mllm::{Error, Loaded, Served, WeightFormat, probe};
 use tempfile::TempDir;
 
 use crate::common::{
@@ -79,9 +80,8 @@ fn bf16_scores_are_those_of_the_safetensors_checkpoint() {
         assert!(apart < 2e-5, "{case}: {apart}");
     }
     let (served, original) = (serving(copy.path()), serving(&folder("untied")));
-    let bytes = |loaded: Result<loupe_mllm::Loaded<loupe_mllm::Served>, Error>| {
-        loaded.expect("a checkpoint").model.language.step_bytes()
-    };
+    let bytes =
+        |loaded: Result<Loaded<Served>, Error>| loaded.expect("a checkpoint").model.language.step_bytes();
     assert_eq!(bytes(served), bytes(original), "bf16 was not kept");
 }
 
@@ -100,9 +100,17 @@ fn q8_0_is_taken_as_it_is() {
     // Ours rounds as ggml does, so both hold the same numbers.
     let (mut got, mut ours) = (vec![0.0; 64], vec![0.0; 64]);
     for id in [0, 7, 447] {
-        stored.model.language.embed(id, &mut got).expect("a token");
-        rounded.model.language.embed(id, &mut ours).expect("a token");
+        on_cpu(&stored).embed(id, &mut got).expect("a token");
+        on_cpu(&rounded).embed(id, &mut ours).expect("a token");
         assert_eq!(got, ours);
+    }
+}
+
+fn on_cpu(loaded: &Loaded<Served>) -> &LanguageModel {
+    match &loaded.model.language {
+        Language::Cpu(language) => language,
+        #[cfg(feature = "cuda")]
+        Language::Cuda(..) => panic!("it was opened on the CPU"),
     }
 }
 

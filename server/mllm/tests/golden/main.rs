@@ -9,6 +9,7 @@
 //! - `decoding`: the language model as it decodes against transformers.
 //! - `engine`: turns as callers see them.
 //! - `gguf`: weights as llama.cpp stores them.
+//! - `cuda`: the kernels of the GPU, compiled for the CPU, and the model on them.
 
 // Helpers outside test functions count as tests too.
 #![cfg(test)]
@@ -16,6 +17,7 @@
 mod adapters;
 mod broken;
 mod common;
+mod cuda;
 mod decoding;
 mod engine;
 mod gguf;

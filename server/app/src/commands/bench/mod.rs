@@ -11,20 +11,24 @@ mod serve;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::Subcommand;
-use loupe_mllm::bench::{self, DecodeFigure, PrefillFigure, VisionFigure};
-use loupe_mllm::lm::LanguageModel;
-use loupe_mllm::{Loaded, WeightFormat};
+use loupe_mllm::bench::{self, DecodeFigure, PictureFigure, PrefillFigure, VisionFigure};
+use loupe_mllm::config::vision::MERGE;
+use loupe_mllm::device::Language;
+use loupe_mllm::model::Grid;
+use loupe_mllm::{Loaded, Processor, WeightFormat};
 use serde::Serialize;
 
 use crate::logging;
-use crate::model::{ModelOptions, ModelSpec, weight_format};
+use crate::model::{ModelOptions, ModelSpec, processor, weight_format};
 
-/// The random model that can be measured instead of a checkpoint.
-const RANDOM_3B: &str = "random:3b";
-
-/// Layers of Qwen2.5-VL 3B.
-const LAYERS_3B: usize = 36;
+/// How models with random weights are written, that can be measured instead of a checkpoint.
+const RANDOM: &str = "random:";
+/// Width of the language model of Qwen2.5-VL 3B.
+const WIDTH_3B: usize = 2048;
+/// Blocks of its vision tower.
+const BLOCKS: usize = 32;
 
 /// Arguments of `loupe bench`.
 #[derive(Debug, clap::Args)]
@@ -37,13 +41,16 @@ pub struct BenchArgs {
     /// Numbers that the weights are kept in: `stored`, `q8_0` or `q4_k`; several are measured one after the other
     #[arg(long, global = true, value_delimiter = ',', default_value = "stored", value_parser = weight_format)]
     weights: Vec<WeightFormat>,
+    /// Where it decodes: `cpu`, `cuda` or `cuda:N`
+    #[arg(long, global = true, default_value = "cpu", value_parser = processor)]
+    device: Processor,
 }
 
 #[derive(Debug, Subcommand)]
 enum What {
     /// Tokens per second while sequences write, beside what memory allows
     Decode {
-        /// Checkpoint folder, `pocket`, or `random:3b` for the shape of Qwen2.5-VL 3B with random weights
+        /// Checkpoint folder, `pocket`, or `random:3b` or `random:7b` for that shape of Qwen2.5-VL with random weights
         #[arg(long, default_value = "pocket")]
         model: String,
         /// Sequences that write together
@@ -61,9 +68,9 @@ enum What {
         /// As for `decode`
         #[arg(long, default_value = "pocket")]
         model: String,
-        /// Layers of the random model, to measure in little memory
-        #[arg(long, default_value_t = LAYERS_3B)]
-        layers: usize,
+        /// Layers of the random model, to measure in little memory [default: all]
+        #[arg(long)]
+        layers: Option<usize>,
         /// Tokens of the prompt
         #[arg(long, value_delimiter = ',', default_value = "128,512")]
         tokens: Vec<usize>,
@@ -74,13 +81,28 @@ enum What {
     /// Time to see a picture, with the vision tower of Qwen2.5-VL 3B and random weights
     Vision {
         /// Blocks of the tower
-        #[arg(long, default_value_t = 32)]
+        #[arg(long, default_value_t = BLOCKS)]
         blocks: usize,
         /// Rows and columns of the tokens that the picture becomes
         #[arg(long, value_delimiter = ',', num_args = 1, default_values_t = [32, 40])]
         grid: Vec<usize>,
         /// Runs; the median counts
         #[arg(long, default_value_t = 3)]
+        runs: usize,
+    },
+    /// Time from a picture with a question to the first token
+    Picture {
+        /// `random:3b` or `random:7b`
+        #[arg(long, default_value = "random:7b")]
+        model: String,
+        /// Rows and columns of the tokens that the picture becomes
+        #[arg(long, value_delimiter = ',', num_args = 1, default_values_t = [32, 40])]
+        grid: Vec<usize>,
+        /// Tokens of the question
+        #[arg(long, default_value_t = 200)]
+        question: usize,
+        /// Runs; the median counts
+        #[arg(long, default_value_t = 5)]
         runs: usize,
     },
     /// What it costs to hold a turn to the grammar of a dialect
@@ -135,35 +157,40 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
     logging::start("error")?;
     let out = Out { json: args.json };
     for format in args.weights {
-        measure(&args.what, format, &out).await?;
+        measure(&args.what, format, args.device, &out).await?;
     }
     Ok(())
 }
 
-async fn measure(what: &What, format: WeightFormat, out: &Out) -> anyhow::Result<()> {
+async fn measure(what: &What, format: WeightFormat, on: Processor, out: &Out) -> anyhow::Result<()> {
     match what {
         What::Decode { model, batch, context, steps } => {
-            let model = language(model, format, LAYERS_3B)?;
-            let limit = bench::read_limit();
-            out.line(&limit_line(limit), &serde_json::json!({ "read_limit_bytes_per_second": limit }))?;
+            let model = language(model, format, on, None)?;
+            let limit = bench::read_limit(on)?;
+            out.line(&limit_line(on, limit), &serde_json::json!({ "read_limit_bytes_per_second": limit }))?;
             for batch in batch {
                 let figure = bench::decode(&model, *batch, *context, *steps, limit)?;
                 out.line(&decode_line(&figure), &figure)?;
             }
         }
         What::Prefill { model, layers, tokens, runs } => {
-            let model = language(model, format, *layers)?;
+            let model = language(model, format, on, *layers)?;
             for tokens in tokens {
                 let figure = bench::prefill(&model, *tokens, *runs)?;
                 out.line(&prefill_line(&figure), &figure)?;
             }
         }
         What::Vision { blocks, grid, runs } => {
-            let [rows, columns] = grid[..] else {
-                anyhow::bail!("--grid takes rows and columns, as in 32,40")
-            };
-            let figure = bench::vision(&bench::tower_3b(*blocks)?, [rows, columns], *runs)?;
+            let eye = bench::random_eye(WIDTH_3B, *blocks, on)?;
+            let figure = bench::vision(&eye, *blocks, sides(grid)?, *runs)?;
             out.line(&vision_line(&figure), &figure)?;
+        }
+        What::Picture { model, grid, question, runs } => {
+            let [rows, columns] = sides(grid)?.map(|side| side * MERGE);
+            let model = random(model, format, on, None)?;
+            let eye = bench::random_eye(model.config().hidden_size, BLOCKS, on)?;
+            let figure = bench::picture(&model, &eye, Grid { rows, columns }, *question, *runs)?;
+            out.line(&picture_line(&figure), &figure)?;
         }
         What::Grammar { model, tokenizer, runs } => {
             let figure = grammar::grammar(model, tokenizer.as_deref(), *runs)?;
@@ -175,7 +202,7 @@ async fn measure(what: &What, format: WeightFormat, out: &Out) -> anyhow::Result
         }
         What::Serve { model, people, questions, tokens } => {
             for people in people {
-                let options = ModelOptions { weights: format, ..ModelOptions::default() };
+                let options = ModelOptions { weights: format, device: on, ..ModelOptions::default() };
                 let decoder = ModelSpec::parse(model).open(options).await?;
                 let figure = serve::serve(decoder, *people, *questions, *tokens).await?;
                 out.line(&serve::line(&figure), &figure)?;
@@ -185,11 +212,34 @@ async fn measure(what: &What, format: WeightFormat, out: &Out) -> anyhow::Result
     Ok(())
 }
 
-fn language(model: &str, format: WeightFormat, layers: usize) -> anyhow::Result<LanguageModel> {
-    if model == RANDOM_3B {
-        return Ok(bench::shape_3b(format, layers)?);
+fn language(
+    model: &str,
+    format: WeightFormat,
+    on: Processor,
+    layers: Option<usize>,
+) -> anyhow::Result<Language> {
+    if model.starts_with(RANDOM) {
+        return random(model, format, on, layers);
     }
-    Ok(Loaded::open_for_serving(&ModelSpec::parse(model).files()?, format)?.model.language)
+    Ok(Loaded::open_on(on, &ModelSpec::parse(model).files()?, format, &[])?.model.language)
+}
+
+fn random(
+    model: &str,
+    format: WeightFormat,
+    on: Processor,
+    layers: Option<usize>,
+) -> anyhow::Result<Language> {
+    let shape = model.strip_prefix(RANDOM).and_then(bench::shape);
+    let (mut shape, tied) =
+        shape.with_context(|| format!("there is no shape {model}; write {RANDOM}3b or {RANDOM}7b"))?;
+    shape.layers = layers.unwrap_or(shape.layers);
+    Ok(bench::random(&shape, tied, format, on)?)
+}
+
+/// Rows and columns.
+fn sides(grid: &[usize]) -> anyhow::Result<[usize; 2]> {
+    grid.try_into().context("--grid takes rows and columns, as in 32,40")
 }
 
 /// Where figures go.
@@ -204,8 +254,8 @@ impl Out {
     }
 }
 
-fn limit_line(limit: f64) -> String {
-    format!("memory is read at {:.1} GB/s by all threads", limit / 1e9)
+fn limit_line(on: Processor, limit: f64) -> String {
+    format!("{on} reads its memory at {:.1} GB/s", limit / 1e9)
 }
 
 fn decode_line(figure: &DecodeFigure) -> String {
@@ -219,6 +269,13 @@ fn decode_line(figure: &DecodeFigure) -> String {
 fn vision_line(figure: &VisionFigure) -> String {
     let VisionFigure { tokens, blocks, look_ms } = figure;
     format!("a picture of {tokens} tokens through {blocks} blocks: {look_ms:.0} ms")
+}
+
+fn picture_line(figure: &PictureFigure) -> String {
+    let PictureFigure { picture_tokens, question_tokens, picture_ms, first_token_ms } = figure;
+    format!(
+        "a picture of {picture_tokens} tokens and {question_tokens} of text: first token after {first_token_ms:.1} ms, {picture_ms:.1} of them for the picture"
+    )
 }
 
 fn prefill_line(figure: &PrefillFigure) -> String {

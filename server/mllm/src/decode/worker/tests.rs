@@ -224,7 +224,7 @@ fn soak() {
     let (messages, received) = channel();
     let eyes = Eyes::open(loaded.clone(), messages.clone()).unwrap();
     let scripts = scripts(&loaded, &eyes, &received);
-    let kv_bytes = 120 * KvPool::block_bytes(loaded.model.language.config());
+    let kv_bytes = 120 * loaded.model.language.block_bytes();
     let mut worker = Worker::new(&loaded, &eyes, Limits { kv_bytes, sequences: 12, ..Limits::default() });
     std::thread::scope(|scope| {
         scope.spawn(|| {

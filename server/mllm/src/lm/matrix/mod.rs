@@ -192,6 +192,14 @@ impl Matrix {
         self.widened(0..self.rows).into_owned()
     }
 
+    /// The numbers, row by row, rounded to bf16 where they are others.
+    pub(crate) fn into_bf16(self) -> Vec<bf16> {
+        match self.values {
+            Values::Bf16(values) => values,
+            _ => self.widened(0..self.rows).par_iter().copied().map(bf16::from_f32).collect(),
+        }
+    }
+
     /// Writes a row, widened.
     pub(super) fn copy_row(&self, row: usize, out: &mut [f32]) {
         out.copy_from_slice(&self.widened(row..row + 1));

@@ -1,0 +1,396 @@
+//! The language model on a GPU.
+
+use std::collections::HashMap;
+
+use half::bf16;
+use half::slice::HalfFloatSliceExt;
+
+use super::gpu::{Address, Gpu, Into, Memory, Product, filled};
+use super::inputs::{Attention, Bucket, Inputs};
+use super::kernels::{Attend, FEW, Heads, Kernels, Norm, SOURCE, Turn};
+use super::layout::Layout;
+use crate::config::TextConfig;
+use crate::error::{Error, Result};
+use crate::lm::{BLOCK, Batch, Matrix, Scores};
+use crate::model::rotary::{frequencies, sections};
+use crate::weights::{Scope, Weights};
+
+/// A language model on a GPU, with the memory of its blocks and of its steps.
+#[derive(Debug)]
+pub struct Language<G: Gpu> {
+    gpu: G,
+    program: G::Program,
+    config: TextConfig,
+    heads: Heads,
+    /// `[vocab, hidden]`
+    table: G::Memory,
+    layers: Vec<Layer<G::Memory>>,
+    norm: G::Memory,
+    /// `[vocab, hidden]`; none where the embedding table serves.
+    output: Option<G::Memory>,
+    frequencies: G::Memory,
+    axes: G::Memory,
+    step_bytes: usize,
+    pool: Option<Pool<G::Memory>>,
+    /// For the intermediate values of a step, with its size.
+    space: Option<(G::Memory, usize)>,
+    /// Steps of single tokens, as recorded.
+    graphs: HashMap<Bucket, G::Graph>,
+}
+
+/// Matrices `[rows, columns]` are bf16, vectors f32.
+#[derive(Debug)]
+struct Layer<M> {
+    attention_norm: M,
+    qkv: M,
+    qkv_bias: M,
+    output: M,
+    mlp_norm: M,
+    gate_up: M,
+    down: M,
+}
+
+/// Keys and values: `[layers, blocks, kv heads, BLOCK, head width]` each.
+#[derive(Debug)]
+struct Pool<M> {
+    blocks: usize,
+    keys: M,
+    values: M,
+}
+
+impl<G: Gpu> Language<G> {
+    /// Takes every weight that `text` asks for, one after the other.
+    ///
+    /// # Errors
+    /// When the kernels do not fit the model, a weight cannot be read, or memory does not suffice.
+    pub fn load(gpu: G, text: &TextConfig, tied: bool, weights: &dyn Weights) -> Result<Self> {
+        let heads = heads(text)?;
+        let program = gpu.program(SOURCE, &heads.defines())?;
+        let mut loader = Loader { gpu: &gpu, bytes: 0 };
+        let (scope, shape) = (Scope::new(weights, "model"), [text.vocab_size, text.hidden_size]);
+        let table = loader.matrix(scope.matrix("embed_tokens.weight", shape)?)?;
+        loader.bytes = 0;
+        let below = scope.below("layers");
+        let layers = (0..text.layers).map(|index| loader.layer(text, &below.below(index)));
+        let layers = layers.collect::<Result<_>>()?;
+        let norm = loader.vector(&scope, "norm.weight", text.hidden_size)?;
+        let output = if tied { None } else { Some(loader.matrix(weights.matrix("lm_head.weight", shape)?)?) };
+        let table_bytes = if tied { text.vocab_size * text.hidden_size * size_of::<bf16>() } else { 0 };
+        let step_bytes = loader.bytes + table_bytes;
+        let axes: Vec<i32> = sections(&text.mrope_section).into_iter().map(|axis| axis as i32).collect();
+        Ok(Self {
+            frequencies: filled(&gpu, &frequencies(text.rope_theta, text.head_dim()))?,
+            axes: filled(&gpu, &axes)?,
+            program,
+            config: text.clone(),
+            heads,
+            table,
+            layers,
+            norm,
+            output,
+            step_bytes,
+            pool: None,
+            space: None,
+            graphs: HashMap::new(),
+            gpu,
+        })
+    }
+
+    /// The model's shape.
+    #[must_use]
+    pub fn config(&self) -> &TextConfig {
+        &self.config
+    }
+
+    /// Bytes of weights that a step reads.
+    #[must_use]
+    pub fn step_bytes(&self) -> usize {
+        self.step_bytes
+    }
+
+    /// Bytes of a block of keys and values.
+    #[must_use]
+    pub fn block_bytes(config: &TextConfig) -> usize {
+        2 * config.layers * layer_bytes(config)
+    }
+
+    /// Takes memory for `blocks` blocks, in place of what there was if that was another number.
+    ///
+    /// # Errors
+    /// When memory does not suffice.
+    pub fn make_room(&mut self, blocks: usize) -> Result<()> {
+        if self.pool.as_ref().is_some_and(|pool| pool.blocks == blocks) {
+            return Ok(());
+        }
+        self.graphs.clear();
+        self.pool = None;
+        let bytes = self.config.layers * blocks * layer_bytes(&self.config);
+        self.pool = Some(Pool { blocks, keys: self.gpu.zeroed(bytes)?, values: self.gpu.zeroed(bytes)? });
+        Ok(())
+    }
+
+    /// Runs a step; see [`crate::lm::Executor`].
+    ///
+    /// # Errors
+    /// When the batch does not fit the model or its blocks, or the GPU fails.
+    pub fn step(&mut self, batch: &Batch) -> Result<Scores> {
+        batch.check(&self.config, self.pool.as_ref().map_or(0, |pool| pool.blocks))?;
+        let inputs = Inputs::new(batch);
+        let layout = self.lay_out(&inputs, batch.embeds.len())?;
+        self.gpu.upload(layout.inputs, bytemuck::cast_slice(&inputs.data))?;
+        self.gpu.upload(layout.given, bytemuck::cast_slice(&batch.embeds))?;
+        match self.graphs.get(&inputs.bucket).filter(|_| inputs.repeats) {
+            Some(graph) => self.gpu.replay(graph)?,
+            None => self.run(&inputs, &layout)?,
+        }
+        if inputs.repeats && !self.graphs.contains_key(&inputs.bucket) {
+            // What ran once has nothing left to allocate.
+            let graph = self.gpu.record(&mut || self.run(&inputs, &layout))?;
+            self.graphs.insert(inputs.bucket, graph);
+        }
+        self.scores(batch, &layout)
+    }
+
+    /// Room for a step. Where it has to grow, what was recorded for the old place is void.
+    fn lay_out(&mut self, inputs: &Inputs, given: usize) -> Result<Layout> {
+        let lay_out = |base| Layout::new::<G>(base, &self.config, &self.heads, inputs, given);
+        let bytes = lay_out(Address::NULL).bytes;
+        if self.space.as_ref().is_none_or(|(_, size)| *size < bytes) {
+            self.graphs.clear();
+            self.space = None;
+            self.space = Some((self.gpu.zeroed(bytes)?, bytes));
+        }
+        let base = self.space.as_ref().map_or(Address::NULL, |(memory, _)| memory.address());
+        Ok(Layout::new::<G>(base, &self.config, &self.heads, inputs, given))
+    }
+
+    /// Asks the GPU for a step.
+    fn run(&self, inputs: &Inputs, layout: &Layout) -> Result<()> {
+        let kernels = Kernels { gpu: &self.gpu, program: &self.program, heads: self.heads };
+        let (rows, hidden, vocab) = (inputs.bucket.rows, self.config.hidden_size, self.config.vocab_size);
+        let parts = inputs.parts();
+        let table = self.table.address();
+        let ids = layout.inputs.after(parts.ids);
+        kernels.embed(ids, table, layout.given, layout.x, [rows, hidden])?;
+        for (index, layer) in self.layers.iter().enumerate() {
+            self.attention(&kernels, layer, index, inputs, layout)?;
+            self.feed_forward(&kernels, layer, rows, layout)?;
+        }
+        if inputs.wanted == 0 {
+            return Ok(());
+        }
+        let order = layout.inputs.after(parts.order);
+        self.norm(&kernels, self.norm.address(), order, inputs.wanted, layout)?;
+        kernels.multiply(&Product {
+            weights: self.output.as_ref().map_or(table, Memory::address),
+            rows: vocab,
+            columns: hidden,
+            x: layout.normed,
+            count: inputs.wanted,
+            out: layout.logits,
+            into: Into::Set,
+        })?;
+        kernels.best(layout.logits, layout.best, layout.ids, [inputs.wanted, vocab])
+    }
+
+    fn norm(
+        &self,
+        kernels: &Kernels<G>,
+        weight: Address,
+        order: Address,
+        rows: usize,
+        layout: &Layout,
+    ) -> Result<()> {
+        kernels.rms_norm(&Norm {
+            x: layout.x,
+            bias: Address::NULL,
+            weight,
+            order,
+            out: layout.normed,
+            rows,
+            width: self.config.hidden_size,
+            eps: self.config.rms_norm_eps,
+        })
+    }
+
+    fn attention(
+        &self,
+        kernels: &Kernels<G>,
+        layer: &Layer<G::Memory>,
+        index: usize,
+        inputs: &Inputs,
+        layout: &Layout,
+    ) -> Result<()> {
+        let (rows, hidden, parts) = (inputs.bucket.rows, self.config.hidden_size, inputs.parts());
+        let at = |part: usize| layout.inputs.after(part);
+        self.norm(kernels, layer.attention_norm.address(), Address::NULL, rows, layout)?;
+        kernels.multiply(&Product {
+            weights: layer.qkv.address(),
+            rows: hidden + 2 * self.config.kv_size(),
+            columns: hidden,
+            x: layout.normed,
+            count: rows,
+            out: layout.qkv,
+            into: Into::Set,
+        })?;
+        let [keys, values] = self.planes(index);
+        let turn = Turn {
+            qkv: layout.qkv,
+            bias: layer.qkv_bias.address(),
+            positions: at(parts.positions),
+            frequencies: self.frequencies.address(),
+            axes: self.axes.address(),
+            slots: at(parts.slots),
+            queries: layout.queries,
+            keys,
+            values,
+        };
+        kernels.rope_kv(&turn, rows)?;
+        let attend = Attend { queries: layout.queries, keys, values, out: layout.mixed };
+        let tables = (at(parts.tables), inputs.bucket.stride);
+        match (inputs.attention, inputs.split(&self.heads)) {
+            (Attention::Many(tiles), _) => {
+                kernels.attend_causal(&attend, (at(parts.tiles), tiles), tables)?;
+            }
+            (Attention::Few, None) => {}
+            (Attention::Few, Some(split)) => {
+                kernels.attend_few(&attend, at(parts.lengths), tables, split, rows, layout.few)?;
+            }
+        }
+        kernels.multiply(&Product {
+            weights: layer.output.address(),
+            rows: hidden,
+            columns: hidden,
+            x: layout.mixed,
+            count: rows,
+            out: layout.x,
+            into: Into::Add,
+        })
+    }
+
+    fn feed_forward(
+        &self,
+        kernels: &Kernels<G>,
+        layer: &Layer<G::Memory>,
+        rows: usize,
+        layout: &Layout,
+    ) -> Result<()> {
+        let (hidden, inner) = (self.config.hidden_size, self.config.intermediate_size);
+        self.norm(kernels, layer.mlp_norm.address(), Address::NULL, rows, layout)?;
+        let gate_up = Product {
+            weights: layer.gate_up.address(),
+            rows: 2 * inner,
+            columns: hidden,
+            x: layout.normed,
+            count: rows,
+            out: layout.gate_up,
+            into: Into::SetBf16,
+        };
+        if rows <= FEW {
+            kernels.gemv_swiglu(&Product { out: layout.inner, ..gate_up })?;
+        } else {
+            kernels.multiply(&gate_up)?;
+            kernels.swiglu(layout.gate_up, Address::NULL, layout.inner, [rows, inner])?;
+        }
+        kernels.multiply(&Product {
+            weights: layer.down.address(),
+            rows: hidden,
+            columns: inner,
+            x: layout.inner,
+            count: rows,
+            out: layout.x,
+            into: Into::Add,
+        })
+    }
+
+    /// Keys and values of a layer.
+    fn planes(&self, index: usize) -> [Address; 2] {
+        let Some(pool) = &self.pool else { return [Address::NULL; 2] };
+        let at = index * pool.blocks * layer_bytes(&self.config);
+        [pool.keys.address().after(at), pool.values.address().after(at)]
+    }
+
+    /// Brings back what is wanted.
+    fn scores(&self, batch: &Batch, layout: &Layout) -> Result<Scores> {
+        let vocab = self.config.vocab_size;
+        let mut scores = Scores::new(vocab);
+        let mut best = vec![0i32; batch.wanted.len()];
+        if batch.wanted.iter().any(|wanted| wanted.best) {
+            self.gpu.download(layout.ids, bytemuck::cast_slice_mut(&mut best))?;
+        }
+        for (row, (wanted, best)) in batch.wanted.iter().zip(best).enumerate() {
+            if wanted.best {
+                scores.push_best(u32::try_from(best).ok());
+                continue;
+            }
+            let from = layout.logits.after(row * vocab * size_of::<f32>());
+            self.gpu.download(from, bytemuck::cast_slice_mut(scores.push_whole()))?;
+        }
+        Ok(scores)
+    }
+}
+
+/// Bytes of the keys, or the values, of a block in one layer.
+fn layer_bytes(config: &TextConfig) -> usize {
+    BLOCK * config.kv_size() * size_of::<bf16>()
+}
+
+/// The model's heads, where the kernels fit it.
+fn heads(config: &TextConfig) -> Result<Heads> {
+    let heads =
+        Heads { kv_heads: config.kv_heads, group: config.heads / config.kv_heads, width: config.head_dim() };
+    let problem = |what: String| Err(Error::Device(format!("the kernels do not fit the model: {what}")));
+    if ![16, 32, 64, 128].contains(&heads.width) {
+        return problem(format!("a head is {} wide; expected 16, 32, 64 or 128", heads.width));
+    }
+    if heads.group > 16 {
+        return problem(format!("{} query heads share a key head; expected at most 16", heads.group));
+    }
+    if !config.hidden_size.is_multiple_of(8) || !config.intermediate_size.is_multiple_of(8) {
+        let sizes = [config.hidden_size, config.intermediate_size];
+        return problem(format!("its widths are {sizes:?}; expected multiples of 8"));
+    }
+    Ok(heads)
+}
+
+/// Brings weights to a GPU and counts their bytes.
+pub(super) struct Loader<'a, G: Gpu> {
+    pub(super) gpu: &'a G,
+    /// Bytes of matrices so far.
+    pub(super) bytes: usize,
+}
+
+impl<G: Gpu> Loader<'_, G> {
+    pub(super) fn matrix(&mut self, matrix: Matrix) -> Result<G::Memory> {
+        let values = matrix.into_bf16();
+        self.bytes += size_of_val(values.as_slice());
+        filled(self.gpu, values.reinterpret_cast())
+    }
+
+    pub(super) fn vector(&self, scope: &Scope, name: &str, size: usize) -> Result<G::Memory> {
+        filled(self.gpu, &scope.vector(name, size)?)
+    }
+
+    fn layer(&mut self, config: &TextConfig, scope: &Scope) -> Result<Layer<G::Memory>> {
+        let (width, kv_width, inner) = (config.hidden_size, config.kv_size(), config.intermediate_size);
+        let (attention, mlp) = (scope.below("self_attn"), scope.below("mlp"));
+        let parts = [("q_proj", width), ("k_proj", kv_width), ("v_proj", kv_width)];
+        let (mut qkv, mut bias) = (Vec::new(), Vec::new());
+        for (name, rows) in parts {
+            let part = attention.below(name);
+            qkv.push(part.matrix("weight", [rows, width])?);
+            bias.extend(part.vector("bias", rows)?);
+        }
+        let gate_up =
+            ["gate_proj", "up_proj"].map(|name| mlp.matrix(&format!("{name}.weight"), [inner, width]));
+        Ok(Layer {
+            attention_norm: self.vector(scope, "input_layernorm.weight", width)?,
+            qkv: self.matrix(Matrix::stack(qkv)?)?,
+            qkv_bias: filled(self.gpu, &bias)?,
+            output: self.matrix(attention.matrix("o_proj.weight", [width, width])?)?,
+            mlp_norm: self.vector(scope, "post_attention_layernorm.weight", width)?,
+            gate_up: self.matrix(Matrix::stack(gate_up.into_iter().collect::<Result<_>>()?)?)?,
+            down: self.matrix(mlp.matrix("down_proj.weight", [width, inner])?)?,
+        })
+    }
+}

@@ -1,0 +1,82 @@
+//! Where a step keeps its intermediate values: one stretch of memory, laid out anew for each shape of step.
+
+use half::bf16;
+
+use super::gpu::Address;
+use super::inputs::Inputs;
+use super::kernels::{BEST_PARTS, Heads, Kernels};
+use crate::config::TextConfig;
+
+/// Alignment of every part: what the widest loads and tensor cores want.
+const ALIGNMENT: usize = 256;
+
+/// Places of a step's values, from the beginning of the memory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layout {
+    /// The batch in integers.
+    pub(super) inputs: Address,
+    /// Embeddings that are given, f32.
+    pub(super) given: Address,
+    /// The residual stream `[rows, hidden]`, f32.
+    pub(super) x: Address,
+    /// `[rows, hidden]`
+    pub(super) normed: Address,
+    /// `[rows, all heads, width]`, f32.
+    pub(super) qkv: Address,
+    /// `[rows, hidden]`
+    pub(super) queries: Address,
+    /// `[rows, hidden]`
+    pub(super) mixed: Address,
+    /// `[rows, 2 * intermediate]`
+    pub(super) gate_up: Address,
+    /// `[rows, intermediate]`
+    pub(super) inner: Address,
+    /// What single tokens need to attend.
+    pub(super) few: Address,
+    /// `[wanted, vocab]`, f32.
+    pub(super) logits: Address,
+    /// What the search for the best score needs.
+    pub(super) best: Address,
+    /// `[wanted]`: the likeliest tokens.
+    pub(super) ids: Address,
+    /// Bytes of all.
+    pub(super) bytes: usize,
+}
+
+impl Layout {
+    /// For a step that begins at `base`.
+    pub(super) fn new<G: super::gpu::Gpu>(
+        base: Address,
+        config: &TextConfig,
+        heads: &Heads,
+        inputs: &Inputs,
+        given: usize,
+    ) -> Self {
+        let (rows, wanted, hidden) = (inputs.bucket.rows, inputs.wanted, config.hidden_size);
+        let (narrow, wide) = (size_of::<bf16>(), size_of::<f32>());
+        let mut bytes = 0;
+        let mut part = |size: usize| {
+            let at = base.after(bytes);
+            bytes += size.next_multiple_of(ALIGNMENT);
+            at
+        };
+        let few = inputs.split(heads).map_or(0, |split| Kernels::<G>::few_space(heads, split, rows));
+        Self {
+            // Parts whose size does not depend on the bucket alone come last: recorded steps keep their addresses.
+            inputs: part(inputs.data.len() * size_of::<i32>()),
+            x: part(rows * hidden * wide),
+            normed: part(rows.max(wanted) * hidden * narrow),
+            qkv: part(rows * (hidden + 2 * config.kv_size()) * wide),
+            queries: part(rows * hidden * narrow),
+            mixed: part(rows * hidden * narrow),
+            gate_up: part(rows * 2 * config.intermediate_size * narrow),
+            inner: part(rows * config.intermediate_size * narrow),
+            few: part(few),
+            logits: part(wanted * config.vocab_size * wide),
+            best: part(wanted * 2 * BEST_PARTS * wide),
+            ids: part(wanted * size_of::<i32>()),
+            given: part(given * wide),
+            bytes,
+        }
+    }
+}

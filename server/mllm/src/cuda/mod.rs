@@ -1,0 +1,21 @@
+//! Decoding on an NVIDIA GPU, with kernels of our own.
+//!
+//! Weights, keys and values are bf16, sums and the residual stream f32. Everything but the driver is written against
+//! [`gpu::Gpu`], so that tests run it whole on the CPU (`tests/cuda`).
+//!
+//! - [`gpu`]: what is asked of a GPU.
+//! - [`kernels`]: the kernels' source and how each is launched.
+//! - [`inputs`]: a batch as the kernels read it.
+//! - [`language`]: the language model.
+//! - `layout`: where a step keeps its intermediate values.
+//! - [`vision`]: the vision tower and the merger.
+//! - `driver`: the GPU itself, with the feature `cuda`.
+
+#[cfg(feature = "cuda")]
+pub mod driver;
+pub mod gpu;
+pub mod inputs;
+pub mod kernels;
+pub mod language;
+mod layout;
+pub mod vision;

@@ -1,0 +1,220 @@
+//! A GPU that is none: the kernels' own text, compiled by the C++ compiler of this machine (`shim.h`).
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::c_void;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use half::bf16;
+use libloading::{Library, Symbol};
+use loupe_mllm::cuda::gpu::{Address, Arg, Gpu, Into, Launch, Memory, Product};
+use loupe_mllm::{Error, Result};
+
+/// What the library has to offer under the name `launch_…`, besides `gemv_…`.
+const KERNELS: [&str; 13] = [
+    "embed",
+    "rms_norm",
+    "rope_kv",
+    "swiglu",
+    "attend_few",
+    "combine",
+    "attend_causal",
+    "attend_window",
+    "best_of_parts",
+    "best_of_rows",
+    "vision_rope",
+    "gelu",
+    "place_rows",
+];
+
+/// Libraries by their macros.
+static BUILT: Mutex<Option<HashMap<String, Arc<Library>>>> = Mutex::new(None);
+
+/// Blocks, threads, arguments.
+type Start = unsafe extern "C" fn(*const u32, u32, *const *mut c_void);
+
+#[derive(Debug, Default)]
+pub(crate) struct Emulator {
+    recording: RefCell<Option<Vec<Work>>>,
+}
+
+/// Memory of this process, aligned like the GPU's.
+#[derive(Debug)]
+pub(crate) struct Words(Vec<u128>);
+
+impl Memory for Words {
+    fn address(&self) -> Address {
+        Address(self.0.as_ptr() as u64)
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Work {
+    Launch { library: Arc<Library>, kernel: String, grid: [usize; 3], threads: usize, args: Vec<Arg> },
+    Multiply(Product),
+}
+
+impl Emulator {
+    /// One, if there is a C++ compiler; says so if there is none.
+    pub(crate) fn new() -> Option<Self> {
+        if Command::new("c++").arg("--version").output().is_ok() {
+            return Some(Self::default());
+        }
+        eprintln!("SKIPPED: there is no C++ compiler (c++) to compile the kernels with");
+        None
+    }
+
+    fn ask(&self, work: Work) -> Result<()> {
+        match &mut *self.recording.borrow_mut() {
+            Some(recorded) => recorded.push(work),
+            None => work.run(),
+        }
+        Ok(())
+    }
+}
+
+impl Work {
+    fn run(&self) {
+        match self {
+            Self::Multiply(product) => multiply(product),
+            Self::Launch { library, kernel, grid, threads, args } => {
+                let mut values: Vec<u64> = args.iter().map(raw).collect();
+                let pointers: Vec<*mut c_void> =
+                    values.iter_mut().map(|v| std::ptr::from_mut(v).cast()).collect();
+                let grid = grid.map(|blocks| blocks as u32);
+                // SAFETY: the library's launchers have this type, and read as many arguments as their kernels have.
+                #[allow(unsafe_code)]
+                unsafe {
+                    let start: Symbol<Start> =
+                        library.get(format!("launch_{kernel}").as_bytes()).expect(kernel);
+                    start(grid.as_ptr(), *threads as u32, pointers.as_ptr());
+                }
+            }
+        }
+    }
+}
+
+fn raw(arg: &Arg) -> u64 {
+    match arg {
+        Arg::At(address) => address.0,
+        Arg::Int(value) => u64::from(value.cast_unsigned()),
+        Arg::Float(value) => u64::from(value.to_bits()),
+    }
+}
+
+impl Gpu for Emulator {
+    type Memory = Words;
+    type Program = Arc<Library>;
+    type Graph = Vec<Work>;
+
+    fn program(&self, source: &str, defines: &[(&str, usize)]) -> Result<Arc<Library>> {
+        let defines: Vec<String> = defines.iter().map(|(name, value)| format!("-D{name}={value}")).collect();
+        let mut built = BUILT.lock().unwrap();
+        let built = built.get_or_insert_default();
+        let library = built.entry(defines.join(" ")).or_insert_with(|| Arc::new(build(source, &defines)));
+        Ok(library.clone())
+    }
+
+    fn zeroed(&self, bytes: usize) -> Result<Words> {
+        Ok(Words(vec![0; bytes.div_ceil(size_of::<u128>()).max(1)]))
+    }
+
+    fn upload(&self, to: Address, bytes: &[u8]) -> Result<()> {
+        at_mut(to, bytes.len()).copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn download(&self, from: Address, bytes: &mut [u8]) -> Result<()> {
+        bytes.copy_from_slice(at_mut(from, bytes.len()));
+        Ok(())
+    }
+
+    fn launch(&self, program: &Arc<Library>, launch: &Launch) -> Result<()> {
+        if launch.grid.contains(&0) {
+            return Err(Error::Device(format!("{} has an empty grid", launch.kernel)));
+        }
+        self.ask(Work::Launch {
+            library: program.clone(),
+            kernel: launch.kernel.to_owned(),
+            grid: launch.grid,
+            threads: launch.threads,
+            args: launch.args.to_vec(),
+        })
+    }
+
+    fn multiply(&self, product: &Product) -> Result<()> {
+        self.ask(Work::Multiply(*product))
+    }
+
+    fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Vec<Work>> {
+        *self.recording.borrow_mut() = Some(Vec::new());
+        work()?;
+        Ok(self.recording.borrow_mut().take().unwrap())
+    }
+
+    fn replay(&self, graph: &Vec<Work>) -> Result<()> {
+        graph.iter().for_each(Work::run);
+        Ok(())
+    }
+}
+
+fn build(source: &str, defines: &[String]) -> Library {
+    let gemv = ["set", "add", "swiglu"]
+        .into_iter()
+        .flat_map(|into| (1..=8).map(move |n| format!("gemv_{into}_{n}")));
+    let names = KERNELS.map(str::to_owned).into_iter().chain(gemv);
+    let exported: String = names.map(|name| format!("KERNEL({name})\n")).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let (text, library) = (folder.path().join("kernels.cc"), folder.path().join("kernels.so"));
+    std::fs::write(&text, [include_str!("shim.h"), source, &exported].concat()).unwrap();
+    let compiled = Command::new("c++")
+        .args(["-std=c++17", "-O1", "-shared", "-fPIC", "-Wall", "-Werror", "-Wno-unknown-pragmas"])
+        // Libraries for other heads must not share what is `__shared__` in templates.
+        .args(["-fvisibility=hidden", "-fno-gnu-unique"])
+        .args(defines)
+        .arg("-o")
+        .args([&library, &text])
+        .output()
+        .unwrap();
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    // SAFETY: nothing runs when the library is loaded.
+    #[allow(unsafe_code)]
+    unsafe {
+        Library::new(&library).unwrap()
+    }
+}
+
+/// What cuBLAS does.
+fn multiply(product: &Product) {
+    let Product { weights, rows, columns, x, count, out, into } = *product;
+    let weights: &[bf16] = numbers(weights, rows * columns);
+    let x: &[bf16] = numbers(x, count * columns);
+    for (n, x) in x.chunks_exact(columns).enumerate() {
+        for (row, weights) in weights.chunks_exact(columns).enumerate() {
+            let sum: f32 = weights.iter().zip(x).map(|(w, x)| w.to_f32() * x.to_f32()).sum();
+            let at = n * rows + row;
+            match into {
+                Into::Set => numbers::<f32>(out, count * rows)[at] = sum,
+                Into::Add => numbers::<f32>(out, count * rows)[at] += sum,
+                Into::SetBf16 => numbers::<bf16>(out, count * rows)[at] = bf16::from_f32(sum),
+            }
+        }
+    }
+}
+
+fn at_mut(address: Address, bytes: usize) -> &'static mut [u8] {
+    numbers(address, bytes)
+}
+
+/// Numbers in the emulator's memory.
+fn numbers<T>(address: Address, count: usize) -> &'static mut [T] {
+    if count == 0 {
+        return &mut [];
+    }
+    // SAFETY: whoever asks has taken this memory from the emulator, and one thread asks at a time.
+    #[allow(unsafe_code)]
+    unsafe {
+        std::slice::from_raw_parts_mut(address.0 as *mut T, count)
+    }
+}

@@ -1,0 +1,9 @@
+//! The kernels of the GPU, compiled for the CPU, and the model on them.
+//!
+//! - `emulator`: a GPU that is none.
+//! - `kernels`: each kernel against the arithmetic that it stands for.
+//! - `model`: the whole language model and vision tower against the CPU's; on a real GPU too, where there is one.
+
+mod emulator;
+mod kernels;
+mod model;

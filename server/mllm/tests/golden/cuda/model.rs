@@ -1,0 +1,162 @@
+//! The whole language model and vision tower on the kernels, against the CPU's; on a real GPU too, where there is one.
+
+use candle_core::{DType, Tensor};
+use loupe_mllm::checkpoint::{Files, Store, read_config};
+use loupe_mllm::config::ModelConfig;
+use loupe_mllm::cuda::gpu::Gpu;
+use loupe_mllm::cuda::language::Language as OnGpu;
+use loupe_mllm::cuda::vision::Vision as EyeOnGpu;
+use loupe_mllm::device::{Eye, Language};
+use loupe_mllm::lm::{Batch, Executor, LanguageModel, Next, Scores};
+use loupe_mllm::model::Vision;
+use loupe_mllm::weights::Weights;
+use loupe_mllm::{Device, Loaded, Result, Served};
+
+use super::emulator::Emulator;
+use crate::common::{conversations, folder, serving};
+use crate::decoding::{Prompt, Run, greatest};
+
+/// The checkpoint whose shape the kernels take.
+const CHECKPOINT: &str = "tied";
+/// How far values may be apart as a part of the largest, because what lies between the layers is rounded to bf16. On
+/// these conversations, transformers in bf16 is 0.025 to 0.077 apart from itself in f32 with the same weights.
+const BF16: f32 = 0.025;
+/// Words that are run after each conversation; of the later ones only the likeliest next is asked for.
+const WORDS: u32 = 4;
+
+/// The checkpoint's weights with matrices rounded to bf16, as a GPU has them, so that both compute with the same.
+struct Rounded(Store);
+
+impl Rounded {
+    fn open() -> Self {
+        Self(Store::open(&Files::folder(&folder(CHECKPOINT)), &Device::Cpu).expect("weights"))
+    }
+}
+
+impl Weights for Rounded {
+    fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        let weight = self.0.get(name, shape)?;
+        if shape.len() < 2 {
+            return Ok(weight);
+        }
+        Ok(weight.to_dtype(DType::BF16)?.to_dtype(DType::F32)?)
+    }
+}
+
+fn config() -> ModelConfig {
+    read_config(&Files::folder(&folder(CHECKPOINT))).expect("a configuration")
+}
+
+/// The checkpoint on the CPU.
+fn rounded() -> Loaded<Served> {
+    let (config, weights) = (config(), Rounded::open());
+    let mut loaded = serving(&folder(CHECKPOINT)).expect("a checkpoint");
+    loaded.model = Served {
+        language: Language::Cpu(LanguageModel::load(&config.text, config.tied, &weights).expect("a model")),
+        vision: Eye::Cpu(Vision::load(&config.vision, &weights).expect("a tower")),
+        ..loaded.model
+    };
+    loaded
+}
+
+struct Steps<G: Gpu>(OnGpu<G>);
+
+impl<G: Gpu> Executor for Steps<G> {
+    fn step(&mut self, batch: &Batch) -> Result<Scores> {
+        self.0.step(batch)
+    }
+}
+
+/// The largest difference as a part of the largest magnitude.
+fn apart(got: &[f32], expected: &[f32]) -> f32 {
+    assert_eq!(got.len(), expected.len());
+    let greatest = |numbers: &mut dyn Iterator<Item = f32>| numbers.fold(0.0, |a: f32, b| a.max(b.abs()));
+    greatest(&mut got.iter().zip(expected).map(|(a, b)| a - b)) / greatest(&mut expected.iter().copied())
+}
+
+/// Runs every conversation on both, then a few words, the same ones.
+fn scores_are_the_cpus<G: Gpu + 'static>(open: impl Fn() -> Option<G>) {
+    let (loaded, config, weights) = (rounded(), config(), Rounded::open());
+    let vocab = config.text.vocab_size;
+    // Pictures between words, and words alone.
+    for case in ["several", "words"] {
+        let messages = &conversations(CHECKPOINT)[case];
+        let Some(gpu) = open() else { return };
+        let mut gpu = OnGpu::load(gpu, &config.text, config.tied, &weights).expect("a model");
+        let prompt = Prompt::new(&loaded, messages);
+        let tokens = prompt.positions.len();
+        let blocks = Run::blocks_for(tokens);
+        gpu.make_room(blocks).expect("memory");
+        let mut gpu = Run::new(Box::new(Steps(gpu)), tokens);
+        let mut cpu = Run::new(loaded.model.language.executor(blocks), tokens);
+        let mut expected = cpu.scores(&prompt);
+        let difference = apart(&gpu.scores(&prompt), &expected);
+        assert!(difference < BF16, "{case}: {difference}");
+        for nth in 0..WORDS {
+            let word = Prompt::word(greatest(&expected[expected.len() - vocab..]), prompt.next + nth);
+            expected = cpu.scores(&word);
+            if nth < WORDS / 2 {
+                let difference = apart(&gpu.scores(&word), &expected);
+                assert!(difference < BF16, "{case}, word {nth}: {difference}");
+                continue;
+            }
+            // It may be another where two are nearly as likely.
+            let Some(Next::Best(Some(id))) = gpu.step(&word, true).iter().next() else { panic!("no token") };
+            let most = expected.iter().fold(0.0f32, |most, score| most.max(score.abs()));
+            let short = expected[greatest(&expected) as usize] - expected[id as usize];
+            assert!(short <= BF16 * most, "{case}, word {nth}: {short} below the likeliest");
+        }
+    }
+}
+
+fn pictures_are_seen_as_on_the_cpu<G: Gpu>(gpu: G) {
+    let (loaded, config) = (rounded(), config());
+    let vision = EyeOnGpu::load(gpu, &config.vision, &Rounded::open()).expect("a tower");
+    for messages in conversations(CHECKPOINT).into_values() {
+        let encoded = loaded.chat.encode(&messages, true).expect("a conversation");
+        for picture in encoded.pictures {
+            let pixels = loaded.chat.preprocessor.pixel_values([picture.pixels.as_ref()], &Device::Cpu);
+            let (patches, grids) = pixels.expect("patches");
+            let patches: Vec<f32> = patches.flatten_all().and_then(|t| t.to_vec1()).expect("numbers");
+            let got = vision.see(&patches, &grids).expect("an embedding");
+            let difference = apart(&got, &loaded.see(&picture.pixels).expect("an embedding"));
+            assert!(difference < BF16, "{difference}");
+        }
+    }
+}
+
+#[test]
+fn the_language_model_on_the_kernels_scores_like_the_cpus() {
+    scores_are_the_cpus(Emulator::new);
+}
+
+#[test]
+fn the_vision_tower_on_the_kernels_sees_like_the_cpus() {
+    if let Some(gpu) = Emulator::new() {
+        pictures_are_seen_as_on_the_cpu(gpu);
+    }
+}
+
+#[cfg(feature = "cuda")]
+mod on_a_gpu {
+    use loupe_mllm::cuda::driver::Driver;
+
+    use super::*;
+
+    /// The first GPU, if there is one; says so if there is none.
+    fn driver() -> Option<Driver> {
+        Driver::open(0).inspect_err(|error| eprintln!("SKIPPED: {error}")).ok()
+    }
+
+    #[test]
+    fn the_language_model_scores_like_the_cpus() {
+        scores_are_the_cpus(driver);
+    }
+
+    #[test]
+    fn the_vision_tower_sees_like_the_cpus() {
+        if let Some(gpu) = driver() {
+            pictures_are_seen_as_on_the_cpu(gpu);
+        }
+    }
+}
