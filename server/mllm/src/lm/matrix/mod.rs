@@ -13,6 +13,7 @@ mod q8;
 mod rows;
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::ops::Range;
 
 use candle_core::{Result, bail};
@@ -32,6 +33,11 @@ pub(crate) const FEW: usize = 16;
 const ROWS: usize = 32;
 /// Weight rows that are widened at a time for a matrix product.
 const PANEL: usize = 256;
+
+thread_local! {
+    /// A thread's panel: memory that is new each time would cost as much as the widening.
+    static WIDE: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
 
 /// A weight `[rows, columns]` of an affine map from `columns` to `rows` numbers.
 #[derive(Debug, Clone)]
@@ -209,18 +215,29 @@ impl Matrix {
         let columns = self.columns;
         match &self.values {
             Values::F32(values) => Cow::Borrowed(&values[rows.start * columns..rows.end * columns]),
-            Values::Bf16(values) => Cow::Owned(Dense { values, columns }.widened(rows).into_owned()),
-            Values::Q8(values) => values.widened(rows),
-            Values::Q4(values) => values.widened(rows),
+            _ => {
+                let mut values = Vec::new();
+                self.widen(rows, &mut values);
+                Cow::Owned(values)
+            }
+        }
+    }
+
+    /// Appends rows, widened.
+    fn widen(&self, rows: Range<usize>, into: &mut Vec<f32>) {
+        let columns = self.columns;
+        match &self.values {
+            Values::F32(values) => Dense { values, columns }.widen(rows, into),
+            Values::Bf16(values) => Dense { values, columns }.widen(rows, into),
+            Values::Q8(values) => values.widen(rows, into),
+            Values::Q4(values) => values.widen(rows, into),
             Values::Mixed(parts) => {
-                let mut values = Vec::with_capacity(rows.len() * columns);
                 let mut first = 0;
                 for part in parts {
                     let within = |row: usize| row.clamp(first, first + part.rows) - first;
-                    values.extend_from_slice(&part.widened(within(rows.start)..within(rows.end)));
+                    part.widen(within(rows.start)..within(rows.end), into);
                     first += part.rows;
                 }
-                Cow::Owned(values)
             }
         }
     }
@@ -303,10 +320,13 @@ impl Matrix {
         let x = Mat::new(x, count, self.columns);
         let panels = (0..self.rows.div_ceil(PANEL)).into_par_iter().map(|panel| {
             let rows = panel * PANEL..self.rows.min((panel + 1) * PANEL);
-            let wide = self.widened(rows.clone());
             let mut y = vec![0.0; count * rows.len()];
-            let panel = Mat::new(&wide, rows.len(), self.columns);
-            gemm(&mut y, rows.len(), Into::Set, 1.0, x, panel.t(), Threads::One)?;
+            WIDE.with_borrow_mut(|wide| {
+                wide.clear();
+                self.widen(rows.clone(), wide);
+                let panel = Mat::new(wide, rows.len(), self.columns);
+                gemm(&mut y, rows.len(), Into::Set, 1.0, x, panel.t(), Threads::One)
+            })?;
             Ok(y)
         });
         Ok(self.side_by_side(panels.collect::<Result<_>>()?, count))

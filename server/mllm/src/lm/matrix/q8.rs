@@ -117,8 +117,8 @@ impl Rows for Q8 {
         plain(scales, numbers, x)
     }
 
-    fn widened(&self, rows: Range<usize>) -> Cow<'_, [f32]> {
-        let mut values = Vec::with_capacity(rows.len() * self.columns);
+    fn widen(&self, rows: Range<usize>, values: &mut Vec<f32>) {
+        values.reserve(rows.len() * self.columns);
         for row in rows {
             let (scales, numbers) = self.row(row);
             for (scale, numbers) in scales.iter().zip(numbers.chunks_exact(GROUP)) {
@@ -126,7 +126,6 @@ impl Rows for Q8 {
                 values.extend(numbers.iter().map(|number| scale * f32::from(*number)));
             }
         }
-        Cow::Owned(values)
     }
 }
 

@@ -1,6 +1,5 @@
 //! Rows of weights in each number format, as products read them.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use half::bf16;
@@ -27,7 +26,15 @@ pub(super) trait Rows: Sync {
     }
 
     /// Rows as f32, `[rows, columns]`.
-    fn widened(&self, rows: Range<usize>) -> Cow<'_, [f32]>;
+    #[cfg(test)]
+    fn widened(&self, rows: Range<usize>) -> Vec<f32> {
+        let mut values = Vec::new();
+        self.widen(rows, &mut values);
+        values
+    }
+
+    /// Appends rows as f32.
+    fn widen(&self, rows: Range<usize>, values: &mut Vec<f32>);
 }
 
 /// Numbers as they are.
@@ -53,8 +60,8 @@ impl Rows for Dense<'_, f32> {
         dot(self.of(row..row + 1), x)
     }
 
-    fn widened(&self, rows: Range<usize>) -> Cow<'_, [f32]> {
-        Cow::Borrowed(self.of(rows))
+    fn widen(&self, rows: Range<usize>, values: &mut Vec<f32>) {
+        values.extend_from_slice(self.of(rows));
     }
 }
 
@@ -74,8 +81,8 @@ impl Rows for Dense<'_, bf16> {
         sums(std::array::from_fn(|nth| self.of(row + nth..row + nth + 1)), x)
     }
 
-    fn widened(&self, rows: Range<usize>) -> Cow<'_, [f32]> {
-        Cow::Owned(self.of(rows).iter().copied().map(widen).collect())
+    fn widen(&self, rows: Range<usize>, values: &mut Vec<f32>) {
+        values.extend(self.of(rows).iter().copied().map(widen));
     }
 }
 

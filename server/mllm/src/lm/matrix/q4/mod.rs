@@ -194,8 +194,8 @@ impl Rows for Q4 {
         plain(heads, numbers, x)
     }
 
-    fn widened(&self, rows: Range<usize>) -> Cow<'_, [f32]> {
-        let mut values = Vec::with_capacity(rows.len() * self.columns);
+    fn widen(&self, rows: Range<usize>, values: &mut Vec<f32>) {
+        values.reserve(rows.len() * self.columns);
         for row in rows {
             let (heads, numbers) = self.row(row);
             for (head, numbers) in heads.iter().zip(numbers) {
@@ -205,7 +205,6 @@ impl Rows for Q4 {
                 }
             }
         }
-        Cow::Owned(values)
     }
 }
 
@@ -296,7 +295,7 @@ mod tests {
     #[test]
     fn the_definition_is_the_product_of_what_is_kept() {
         let (w, x) = (rounded(&numbers(512, 1), 512), numbers(512, 2));
-        let rounded = q8::Q8::round(1, 512, |_| Cow::Borrowed(x.as_slice())).widened(0..1).into_owned();
+        let rounded = q8::Q8::round(1, 512, |_| Cow::Borrowed(x.as_slice())).widened(0..1);
         let expected: f32 = w.widened(0..1).iter().zip(&rounded).map(|(w, x)| w * x).sum();
         let (heads, numbers) = w.row(0);
         assert!((plain(heads, numbers, &w.prepare(&x)) - expected).abs() < 2e-3);
