@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::blocks::{BlockKey, Blocks};
-use super::draft::STEP;
+use super::draft::{Gain, STEP};
 use super::engine::Limits;
 use super::eyes::Eyes;
 use super::pictures::{Embedding, PictureHash, Pictures};
@@ -38,6 +38,7 @@ pub(super) struct Worker<'a> {
     executor: Box<dyn Executor + 'a>,
     blocks: Blocks,
     pictures: Pictures,
+    gain: Gain,
     /// In the order in which they were asked for.
     waiting: VecDeque<Sequence<'a>>,
     /// In the order in which they were admitted.
@@ -58,6 +59,7 @@ impl<'a> Worker<'a> {
             executor: language.executor(count),
             blocks: Blocks::new(count),
             pictures: Pictures::new(limits.picture_bytes),
+            gain: Gain::default(),
             waiting: VecDeque::new(),
             running: Vec::new(),
         }
@@ -192,7 +194,11 @@ impl<'a> Worker<'a> {
     fn guess(&mut self) {
         let ready = || self.running.iter().filter(|sequence| sequence.ready() > 0);
         let all_write = ready().all(|sequence| sequence.lacking() == 1);
-        let each = if all_write && self.limits.drafts { STEP / ready().count().max(1) } else { 0 };
+        let each = if all_write && self.limits.drafts && self.gain.drafts() {
+            STEP / ready().count().max(1)
+        } else {
+            0
+        };
         for sequence in &mut self.running {
             sequence.guess(each.saturating_sub(1));
         }
@@ -294,7 +300,8 @@ impl<'a> Worker<'a> {
     fn decode(&mut self, batch: &Batch, ran: &Plan, ended: &mut Vec<(usize, Result<Finish, EngineError>)>) {
         let started = Instant::now();
         let scores = self.executor.step(batch);
-        stats::stepped(ran.len(), batch.len(), started.elapsed());
+        let time = started.elapsed();
+        stats::stepped(ran.len(), batch.len(), time);
         let scores = match scores {
             Ok(scores) => scores,
             Err(error) => {
@@ -303,6 +310,7 @@ impl<'a> Worker<'a> {
                 return;
             }
         };
+        let before = self.written();
         let mut scores = scores.iter();
         for (at, tokens) in ran {
             let sequence = &mut self.running[*at];
@@ -320,6 +328,15 @@ impl<'a> Worker<'a> {
                 self.blocks.know(sequence.blocks[number], sequence.keys[number]);
             }
         }
+        let drafted = batch.len() > ran.len();
+        if batch.wanted.len() == batch.len() {
+            self.gain.note(drafted, self.written() - before, time.as_secs_f32());
+        }
+    }
+
+    /// Tokens of everybody who is admitted.
+    fn written(&self) -> usize {
+        self.running.iter().map(|sequence| sequence.ids.len()).sum()
     }
 
     /// Ends an admitted sequence. Its blocks stay known for those who go on from there.
