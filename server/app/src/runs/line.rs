@@ -1,4 +1,5 @@
-//! One run after the other, in the order they came, each told how many are before it.
+//! Runs get their turn in the order they came, as many at a time as there are places; who waits is told how many are
+//! before it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Runs: each belongs to the server, not to a connection.
 //!
-//! - [`line`]: one run after the other.
+//! - [`line`]: whose turn it is.
 //! - [`live`]: a run that waits or works.
 //! - [`log`]: its events: kept first, then told.
 //! - [`crops`]: asking the browser for a crop of its original.

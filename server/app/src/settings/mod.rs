@@ -154,7 +154,7 @@ fn model(raw: &Raw) -> Result<ModelSpec, SettingsError> {
     ))
 }
 
-/// As many turns are decoded together as questions are answered; the engine's own bound is for callers that have none.
+/// What the engine may use, with the checks of the settings that go with it.
 fn limits(raw: &Raw) -> Result<Limits, SettingsError> {
     if !(1..=MAX_RUNS).contains(&raw.runs) {
         return Err(invalid("runs", &raw.runs.to_string(), format!("write a number from 1 to {MAX_RUNS}")));
