@@ -14,7 +14,7 @@ use crate::memory;
 use crate::model::Qwen2_5Vl;
 use crate::picture::Preprocessor;
 use crate::tokenizer::{MESSAGE_END, Tokenizer};
-use crate::weights::{Formatted, WeightFormat};
+use crate::weights::{Formatted, WeightFormat, Weights};
 
 /// Everything a checkpoint holds, checked against each other.
 #[derive(Debug, Clone)]
@@ -107,6 +107,17 @@ impl Loaded<Served> {
 }
 
 impl<M> Loaded<M> {
+    /// Opens a checkpoint and makes of its weights, in f32 on the CPU, whatever `load` makes.
+    ///
+    /// # Errors
+    /// As for [`Loaded::open`], and those of `load`.
+    pub fn open_as(
+        files: &Files,
+        load: impl FnOnce(&ModelConfig, &dyn Weights) -> Result<M>,
+    ) -> Result<Self> {
+        Self::with(files, |config| load(config, &Store::open(files, &Device::Cpu)?))
+    }
+
     fn with(files: &Files, load: impl FnOnce(&ModelConfig) -> Result<M>) -> Result<Self> {
         let config = checkpoint::read_config(files)?;
         let tokenizer = Tokenizer::open(files, &config)?;

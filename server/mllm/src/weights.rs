@@ -4,6 +4,7 @@ use candle_core::Tensor;
 
 use crate::error::Result;
 use crate::lm::Matrix;
+use crate::model::LowRank;
 
 /// Weights by name. A checkpoint gives what it stores; a trainer gives its variables, so that gradients reach them.
 ///
@@ -23,6 +24,15 @@ pub trait Weights {
     fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Matrix> {
         let values = self.get(name, &shape)?.flatten_all()?.to_vec1()?;
         Ok(Matrix::f32(values, shape)?)
+    }
+
+    /// What is trained beside the weight `[outputs, inputs]` of the linear map `module` (its weight's name without
+    /// `.weight`); nothing but where a trainer says otherwise.
+    ///
+    /// # Errors
+    /// When it has other shapes.
+    fn beside(&self, _module: &str, _shape: [usize; 2]) -> Result<Option<LowRank>> {
+        Ok(None)
     }
 }
 
@@ -103,6 +113,10 @@ impl<'a> Scope<'a> {
 
     pub(crate) fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Matrix> {
         self.weights.matrix(&format!("{}.{name}", self.prefix), shape)
+    }
+
+    pub(crate) fn beside(&self, shape: [usize; 2]) -> Result<Option<LowRank>> {
+        self.weights.beside(&self.prefix, shape)
     }
 
     pub(crate) fn vector(&self, name: &str, size: usize) -> Result<Vec<f32>> {

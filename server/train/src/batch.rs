@@ -7,6 +7,7 @@ use loupe_mllm::model::{Grid, Positions};
 
 use crate::atlas::rng::Rng;
 use crate::dense::Cell;
+use crate::error::Result;
 use crate::example::ExampleSource;
 use crate::recipe::BatchRecipe;
 use crate::sequence::Sequence;
@@ -67,17 +68,17 @@ pub struct Batch {
 /// out with a warning.
 ///
 /// # Errors
-/// When a tensor cannot be made.
+/// When an example cannot be read, or a tensor cannot be made.
 pub fn pool(
     source: &dyn ExampleSource,
     chat: &Chat,
     recipe: &BatchRecipe,
     seed: u64,
     number: u64,
-) -> candle_core::Result<Vec<Batch>> {
+) -> Result<Vec<Batch>> {
     let mut sequences = Vec::new();
     for index in number * recipe.pool..(number + 1) * recipe.pool {
-        match Sequence::encode(&source.example(index), chat) {
+        match Sequence::encode(&source.example(index)?, chat) {
             Ok(sequence) if sequence.ids.len() <= recipe.max_length => sequences.push(sequence),
             Ok(sequence) => tracing::warn!(index, tokens = sequence.ids.len(), "example left out: too long"),
             Err(error) => tracing::warn!(index, %error, "example left out"),
@@ -91,11 +92,12 @@ pub fn pool(
         after if after == last => Place { pool: number + 1, batch: 0 },
         after => Place { pool: number, batch: after as u64 },
     };
-    groups.iter().enumerate().map(|(at, group)| Batch::new(group, chat.image_token, next(at))).collect()
+    let batch = |(at, group): (usize, &Vec<Sequence>)| Batch::new(group, chat.image_token, next(at));
+    Ok(groups.iter().enumerate().map(batch).collect::<candle_core::Result<_>>()?)
 }
 
 /// Cuts sequences, sorted by length, where a batch is full.
-fn groups(sequences: Vec<Sequence>, recipe: &BatchRecipe) -> Vec<Vec<Sequence>> {
+pub(crate) fn groups(sequences: Vec<Sequence>, recipe: &BatchRecipe) -> Vec<Vec<Sequence>> {
     let mut groups: Vec<Vec<Sequence>> = Vec::new();
     let mut pictures = 0;
     for sequence in sequences {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
+use half::bf16;
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, View};
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,10 @@ use crate::params::Params;
 
 /// The name of the counters in the file's metadata.
 const STATE: &str = "state";
+/// The file in a run's folder.
+pub(crate) const CHECKPOINT: &str = "checkpoint.safetensors";
+/// What stands before the name of a weight in it.
+const WEIGHT: &str = "weight.";
 
 /// How far a run is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -27,6 +32,23 @@ pub struct Progress {
     pub seconds: f64,
     /// The place in the stream of batches.
     pub place: Place,
+    /// Examples read, where a run is as long as its data.
+    #[serde(default)]
+    pub examples: u64,
+    /// The best that was found on the development set.
+    #[serde(default)]
+    pub best: Option<Best>,
+}
+
+/// The best of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// The step after which it was measured.
+    pub step: u64,
+    /// Its loss on the development set.
+    pub loss: f64,
+    /// Measurements since that were no better.
+    pub worse: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -67,7 +89,7 @@ pub fn save(path: &Path, params: &Params, optimiser: &AdamW, progress: Progress)
     let mut tensors = Vec::new();
     for (name, var) in params.all() {
         let values = var.flatten_all()?.to_vec1::<f32>()?;
-        tensors.push((format!("weight.{name}"), Values { shape: var.dims().to_vec(), values }));
+        tensors.push((format!("{WEIGHT}{name}"), Values { shape: var.dims().to_vec(), values }));
     }
     for (name, Moments { mean, square }) in optimiser.moments() {
         for (kind, values) in [("mean", mean), ("square", square)] {
@@ -100,7 +122,7 @@ pub fn load(path: &Path, params: &Params, config: AdamWConfig) -> Result<(AdamW,
     let names: Vec<String> = params.all().into_iter().map(|(name, _)| name).collect();
     let mut moments: BTreeMap<String, Moments> = BTreeMap::new();
     for name in &names {
-        let weight = tensors.tensor(&format!("weight.{name}")).map_err(|error| damaged(path, &error))?;
+        let weight = tensors.tensor(&format!("{WEIGHT}{name}")).map_err(|error| damaged(path, &error))?;
         let shape = weight.shape().to_vec();
         let count: usize = shape.iter().product();
         let weight = Tensor::from_vec(floats(&weight, path)?, shape, &Device::Cpu)?;
@@ -121,17 +143,20 @@ pub fn load(path: &Path, params: &Params, config: AdamWConfig) -> Result<(AdamW,
     Ok((AdamW::resumed(config, state.optimiser_steps, moments), state.progress))
 }
 
-/// Takes over those weights of another run's checkpoint that have the same name and shape; gives how many.
+/// Takes over those weights of another run's folder, or of an exported model's, that have the same name and shape;
+/// gives how many.
 ///
 /// # Errors
-/// When the file cannot be read.
-pub fn take_weights(path: &Path, params: &Params) -> Result<usize> {
-    let bytes = std::fs::read(path).map_err(TrainError::file(path))?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged(path, &error))?;
+/// When neither is there, or the file cannot be read.
+pub fn take_weights(folder: &Path, params: &Params) -> Result<usize> {
+    let (run, model) = (folder.join(CHECKPOINT), folder.join("model.safetensors"));
+    let (path, prefix) = if run.exists() { (run, WEIGHT) } else { (model, "") };
+    let bytes = std::fs::read(&path).map_err(TrainError::file(&path))?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged(&path, &error))?;
     let mut taken = 0;
     for (name, view) in tensors.tensors() {
-        if let Some(name) = name.strip_prefix("weight.") {
-            let weight = Tensor::from_vec(floats(&view, path)?, view.shape(), &Device::Cpu)?;
+        if let Some(name) = name.strip_prefix(prefix) {
+            let weight = Tensor::from_vec(floats(&view, &path)?, view.shape(), &Device::Cpu)?;
             taken += usize::from(params.set(name, &weight)?);
         }
     }
@@ -139,10 +164,15 @@ pub fn take_weights(path: &Path, params: &Params) -> Result<usize> {
 }
 
 fn floats(view: &TensorView, path: &Path) -> Result<Vec<f32>> {
-    if view.dtype() != Dtype::F32 {
-        return Err(damaged(path, &format!("it holds {:?} where f32 is expected", view.dtype())));
+    match view.dtype() {
+        Dtype::F32 => {
+            Ok(view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
+        }
+        Dtype::BF16 => {
+            Ok(view.data().chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect())
+        }
+        other => Err(damaged(path, &format!("it holds {other:?} where f32 or bf16 is expected"))),
     }
-    Ok(view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
 }
 
 fn damaged(path: &Path, reason: &dyn std::fmt::Display) -> TrainError {

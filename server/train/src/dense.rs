@@ -125,6 +125,7 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
+    use crate::grads::Grads;
     use crate::init::Init;
 
     #[test]
@@ -157,7 +158,8 @@ mod tests {
         let before = head.loss(&embeds, &places, &cells)?.loss.to_scalar::<f32>()?;
         for _ in 0..200 {
             let loss = head.loss(&embeds, &places, &cells)?.loss;
-            optimiser.step(&params.all(), &loss.backward()?, 0.02)?;
+            let vars = params.all();
+            optimiser.step(&vars, &Grads::of(&vars, &loss.backward()?)?, 0.02)?;
         }
         let after = head.loss(&embeds, &places, &cells)?;
         assert!(after.loss.to_scalar::<f32>()? < before * 0.2, "{before} {}", after.loss);

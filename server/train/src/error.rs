@@ -29,6 +29,18 @@ pub enum TrainError {
         /// What does not fit.
         reason: String,
     },
+    /// An adapter to go on from does not fit.
+    #[error("the adapter cannot be trained on: {reason}")]
+    Adapter {
+        /// What does not fit.
+        reason: String,
+    },
+    /// The agent could not be run.
+    #[error("a rollout could not be made: {0}")]
+    Rollout(String),
+    /// A data set cannot be read.
+    #[error(transparent)]
+    Dataset(#[from] crate::dataset::DatasetError),
     /// No tokenizer could be made or read.
     #[error("the tokenizer failed: {0}")]
     Tokenizer(String),
@@ -69,6 +81,9 @@ impl TrainError {
             Self::File { .. } => "file",
             Self::Recipe { .. } => "recipe",
             Self::Checkpoint { .. } => "checkpoint",
+            Self::Adapter { .. } => "adapter",
+            Self::Rollout(_) => "rollout",
+            Self::Dataset(error) => error.code(),
             Self::Tokenizer(_) => "tokenizer",
             Self::Example { .. } => "example",
             Self::Prefetch => "prefetch",

@@ -2,6 +2,8 @@
 
 use loupe_mllm::engine::Message;
 
+use crate::error::Result;
+
 /// A piece of an example.
 #[derive(Debug, Clone)]
 pub enum Turn {
@@ -45,8 +47,13 @@ pub struct Example {
 /// its counter alone.
 pub trait ExampleSource: Send + Sync {
     /// The `index`th example.
-    fn example(&self, index: u64) -> Example;
+    ///
+    /// # Errors
+    /// When what it is made of cannot be read.
+    fn example(&self, index: u64) -> Result<Example>;
 
     /// Classes of [`Seen`], the background included.
-    fn seen_classes(&self) -> usize;
+    fn seen_classes(&self) -> usize {
+        1
+    }
 }

@@ -4,8 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::atlas::rng::Rng;
 
+/// How names of LoRA's two matrices end.
+pub(crate) const LORA_A: &str = ".lora_A.weight";
+pub(crate) const LORA_B: &str = ".lora_B.weight";
+
 /// How weights begin: norms 1, biases 0, matrices N(0, `deviation`), those that write to the residual stream smaller by
-/// `1/sqrt(2 layers)` (GPT-2's rule).
+/// `1/sqrt(2 layers)` (GPT-2's rule). Of LoRA's two matrices B is 0 and A uniform within `1/sqrt(inputs)`, as PEFT has
+/// it (`kaiming_uniform_(a=sqrt(5))`).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Init {
     /// Of the draws.
@@ -29,8 +34,17 @@ impl Init {
         if shape.len() == 1 {
             return vec![1.0; count];
         }
-        let deviation = self.deviation * self.residual_scale(name);
+        if name.ends_with(LORA_B) {
+            return vec![0.0; count];
+        }
         let mut rng = Rng::of(self.seed, name, 0);
+        if let [_, inputs] = shape
+            && name.ends_with(LORA_A)
+        {
+            let bound = 1.0 / (*inputs as f64).sqrt();
+            return (0..count).map(|_| rng.uniform(-bound, bound) as f32).collect();
+        }
+        let deviation = self.deviation * self.residual_scale(name);
         (0..count).map(|_| (normal(&mut rng) * deviation) as f32).collect()
     }
 
@@ -58,6 +72,9 @@ mod tests {
     fn each_kind_of_weight_begins_as_it_should() {
         let init = Init { seed: 3, deviation: 0.02, layers: 8, vision_layers: 2 };
         assert_eq!(init.values("model.norm.weight", &[4]), [1.0; 4]);
+        assert_eq!(init.values("model.layers.0.mlp.up_proj.lora_B.weight", &[2, 1]), [0.0; 2]);
+        let a = init.values("model.layers.0.mlp.up_proj.lora_A.weight", &[8, 100]);
+        assert!(a.iter().all(|x| x.abs() <= 0.1) && a.iter().any(|x| x.abs() > 0.09));
         assert_eq!(init.values("model.layers.0.self_attn.q_proj.bias", &[2]), [0.0; 2]);
         let spread = |name: &str| {
             let values = init.values(name, &[100, 100]);

@@ -10,6 +10,7 @@
 //! - [`dense`]: the dense teacher of the vision tower.
 //! - [`error`]: why a model cannot be trained.
 //! - [`export`]: a trained model in Hugging Face layout.
+//! - [`grads`]: gradients by name.
 //! - [`init`]: what weights are before training.
 //! - [`log`]: the log of a run.
 //! - [`muon`]: orthogonalised steps for hidden matrices.
@@ -23,6 +24,7 @@
 //! - `setup`: tokenizer and chat encoding of a run.
 //! - [`step`]: one step: forward, loss, backward, update.
 //! - [`tokenizer`]: a byte-level BPE tokenizer made for copying names.
+//! - [`tune`]: LoRA fine-tuning: supervised, and by reinforcement.
 //! - `window`: steps gathered between two lines of the log.
 
 pub mod atlas;
@@ -34,6 +36,7 @@ pub mod error;
 pub mod eval;
 pub mod example;
 pub mod export;
+pub mod grads;
 pub mod init;
 pub mod log;
 pub mod muon;
@@ -47,4 +50,5 @@ pub mod sequence;
 mod setup;
 pub mod step;
 pub mod tokenizer;
+pub mod tune;
 mod window;

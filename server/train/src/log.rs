@@ -45,6 +45,9 @@ pub struct Line {
     pub loss: f64,
     /// Mean loss of the dense teacher where there was one.
     pub dense: Option<f64>,
+    /// Loss on the development set, where it was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dev: Option<f64>,
     /// Learning rate of the last step.
     pub rate: f64,
     /// Mean norm of the gradients before clipping.

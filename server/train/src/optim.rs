@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, InplaceOp2, Layout, Storage, Tensor, Var, bail};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::grads::Grads;
 use crate::muon;
 
 /// Numbers that one thread updates at a time.
@@ -96,13 +96,9 @@ impl AdamW {
     ///
     /// # Errors
     /// When a gradient is not an f32 tensor of its variable's shape on the CPU.
-    pub fn step(&mut self, vars: &[(String, Var)], grads: &GradStore, rate: f64) -> candle_core::Result<f64> {
-        let mut present = Vec::with_capacity(vars.len());
-        for (name, var) in vars {
-            if let Some(grad) = grads.get(var) {
-                present.push((name, var, grad.contiguous()?));
-            }
-        }
+    pub fn step(&mut self, vars: &[(String, Var)], grads: &Grads, rate: f64) -> candle_core::Result<f64> {
+        let present: Vec<(&String, &Var, &Tensor)> =
+            vars.iter().filter_map(|(name, var)| Some((name, var, grads.get(name)?))).collect();
         let mut total = 0.0;
         for (_, _, grad) in &present {
             total += sum_of_squares(grad)?;
@@ -116,13 +112,13 @@ impl AdamW {
         for (name, var, grad) in present {
             let moments = self.moments.entry(name.clone()).or_default();
             if self.config.muon && muon::moves(name, var) {
-                moments.muon(var, &grad, rate, f64::from(update.keep))?;
+                moments.muon(var, grad, rate, f64::from(update.keep))?;
                 continue;
             }
             moments.mean.resize(var.elem_count(), 0.0);
             moments.square.resize(var.elem_count(), 0.0);
             let decays = var.rank() > 1;
-            var.inplace_op2(&grad, &Step { update: &update, moments: Mutex::new(moments), decays })?;
+            var.inplace_op2(grad, &Step { update: &update, moments: Mutex::new(moments), decays })?;
         }
         Ok(norm)
     }
@@ -254,7 +250,7 @@ mod tests {
         let mut optimiser = AdamW::new(config);
         for _ in 0..2 {
             let loss = input.matmul(&matrix.t()?)?.broadcast_add(&bias)?.sqr()?.sum_all()?;
-            optimiser.step(&vars, &loss.backward()?, 0.01)?;
+            optimiser.step(&vars, &Grads::of(&vars, &loss.backward()?)?, 0.01)?;
         }
         for (name, var) in [("matrix_after", &matrix), ("bias_after", &bias)] {
             let expected = tensor(name)?.flatten_all()?.to_vec1::<f32>()?;
@@ -271,7 +267,8 @@ mod tests {
         let var = Var::zeros(3, DType::F32, &Device::Cpu)?;
         let loss = (var.as_tensor() * f64::INFINITY)?.sum_all()?;
         let vars = [("w".to_owned(), var.clone())];
-        let norm = AdamW::new(AdamWConfig::default()).step(&vars, &loss.backward()?, 0.1)?;
+        let grads = Grads::of(&vars, &loss.backward()?)?;
+        let norm = AdamW::new(AdamWConfig::default()).step(&vars, &grads, 0.1)?;
         assert!(!norm.is_finite());
         assert_eq!(var.to_vec1::<f32>()?, [0.0; 3]);
         Ok(())

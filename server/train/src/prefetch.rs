@@ -16,7 +16,7 @@ const AHEAD: usize = 4;
 
 /// An endless stream of batches.
 pub struct Prefetch {
-    batches: Receiver<candle_core::Result<Batch>>,
+    batches: Receiver<Result<Batch>>,
     _thread: JoinHandle<()>,
 }
 
@@ -46,11 +46,11 @@ impl Prefetch {
     /// # Errors
     /// When it could not be made, or the thread has ended.
     pub fn next(&self) -> Result<Batch> {
-        Ok(self.batches.recv().map_err(|_ended| TrainError::Prefetch)??)
+        self.batches.recv().map_err(|_ended| TrainError::Prefetch)?
     }
 }
 
-fn fill(from: &Ingredients, place: Place, sender: &SyncSender<candle_core::Result<Batch>>) {
+fn fill(from: &Ingredients, place: Place, sender: &SyncSender<Result<Batch>>) {
     let mut skip = place.batch as usize;
     for number in place.pool.. {
         let batches = match pool(&*from.source, &from.chat, &from.recipe, from.seed, number) {

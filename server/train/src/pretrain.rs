@@ -8,7 +8,7 @@ use loupe_mllm::config::ModelConfig;
 use loupe_mllm::model::Qwen2_5Vl;
 use loupe_mllm::ops;
 
-use crate::checkpoint::{self, Progress};
+use crate::checkpoint::{self, CHECKPOINT, Progress};
 use crate::dense::DenseHead;
 use crate::error::{Result, TrainError};
 use crate::example::ExampleSource;
@@ -24,7 +24,6 @@ use crate::step::Learner;
 use crate::window::Window;
 
 /// Files of a run's folder.
-const CHECKPOINT: &str = "checkpoint.safetensors";
 const LOG: &str = "log.jsonl";
 /// The trained model's folder inside it.
 pub const MODEL: &str = "model";
@@ -78,7 +77,7 @@ impl<'a> Run<'a> {
         if saved.exists() {
             (learner.optimiser, progress) = checkpoint::load(&saved, &learner.params, recipe.optimiser)?;
         } else if let Some(start) = &recipe.start_from {
-            let taken = checkpoint::take_weights(&start.join(CHECKPOINT), &learner.params)?;
+            let taken = checkpoint::take_weights(start, &learner.params)?;
             tracing::info!(weights = taken, from = %start.display(), "weights taken over");
         }
         let ingredients = Ingredients { source, chat, recipe: recipe.batch, seed: recipe.seed };
@@ -116,7 +115,7 @@ impl<'a> Run<'a> {
         while self.done() < 1.0 && go_on(self.progress.step) {
             let rate = self.recipe.schedule.rate(self.progress.step, self.done());
             let batch = self.batches.next()?;
-            let report = self.learner.step(&batch, rate, self.progress.step)?;
+            let report = self.learner.step(std::slice::from_ref(&batch), rate, self.progress.step)?;
             self.progress.step += 1;
             self.progress.tokens += batch.tokens;
             self.progress.place = batch.next;
@@ -170,6 +169,6 @@ fn learner(recipe: &Recipe, config: &ModelConfig, seen_classes: usize) -> Result
     });
     let model = Qwen2_5Vl::load(config, &params)?;
     let head = DenseHead::new(&params, config.text.hidden_size, seen_classes)?;
-    let optimiser = AdamW::new(recipe.optimiser);
-    Ok(Learner { params, model, head, dense_weight: recipe.dense_weight, optimiser })
+    let (dense, optimiser) = (Some((head, recipe.dense_weight)), AdamW::new(recipe.optimiser));
+    Ok(Learner { params, model, dense, optimiser, checkpointing: false })
 }

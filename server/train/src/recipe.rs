@@ -133,6 +133,15 @@ pub struct BatchRecipe {
     pub pool: u64,
 }
 
+impl BatchRecipe {
+    pub(crate) fn check(&self) -> std::result::Result<(), String> {
+        if self.pool == 0 || self.pictures == 0 || self.max_length < 2 || self.tokens < self.max_length {
+            return Err("batch needs pool and pictures above 0 and tokens >= max_length >= 2".into());
+        }
+        Ok(())
+    }
+}
+
 impl Recipe {
     /// Reads a recipe.
     ///
@@ -150,10 +159,7 @@ impl Recipe {
     }
 
     fn check(&self) -> std::result::Result<(), String> {
-        let batch = &self.batch;
-        if batch.pool == 0 || batch.pictures == 0 || batch.max_length < 2 || batch.tokens < batch.max_length {
-            return Err("batch needs pool and pictures above 0 and tokens >= max_length >= 2".into());
-        }
+        self.batch.check()?;
         if self.log_steps == 0 {
             return Err("log_steps has to be above 0".into());
         }

@@ -27,7 +27,8 @@ pub(crate) fn tokenizer(recipe: &Recipe, source: &dyn ExampleSource, out: &Path)
             std::fs::read(&path).map_err(TrainError::file(&path))?
         }
         None => {
-            let texts = (0..recipe.tokenizer.examples).flat_map(|index| texts(source.example(index)));
+            let examples = (0..recipe.tokenizer.examples).map(|index| source.example(index));
+            let texts = examples.collect::<Result<Vec<_>>>()?.into_iter().flat_map(texts);
             crate::tokenizer::train(texts, &recipe.tokenizer.whole, recipe.tokenizer.vocab)?
         }
     };

@@ -2,29 +2,31 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::Tensor;
-use loupe_mllm::model::Qwen2_5Vl;
-use loupe_mllm::ops;
+use candle_core::{Tensor, Var};
+use loupe_mllm::model::{Qwen2_5Vl, Rotary};
+use loupe_mllm::ops::{self, CrossEntropy, Term};
 
 use crate::batch::{Batch, Target};
 use crate::dense::DenseHead;
 use crate::error::{Result, TrainError};
+use crate::grads::Grads;
 use crate::log::Tally;
 use crate::optim::AdamW;
 use crate::params::Params;
 
 /// A model under training.
 pub struct Learner {
-    /// Its weights.
+    /// What of its weights is trained.
     pub params: Params,
     /// The model over them.
     pub model: Qwen2_5Vl,
-    /// The dense teacher's head.
-    pub head: DenseHead,
-    /// Weight of the dense teacher's loss.
-    pub dense_weight: f64,
+    /// The dense teacher's head and the weight of its loss, where there is one.
+    pub dense: Option<(DenseHead, f64)>,
     /// The optimiser.
     pub optimiser: AdamW,
+    /// Whether only what is between the decoder's layers is kept, and each computed again for its gradient: a third more
+    /// time, and a fraction of the memory.
+    pub checkpointing: bool,
 }
 
 /// What a step found.
@@ -40,65 +42,203 @@ pub struct StepReport {
     pub kinds: BTreeMap<String, Tally>,
 }
 
-struct Losses {
-    words: ops::CrossEntropy,
-    dense: Option<Tensor>,
+/// What a pass over a batch found.
+pub(crate) struct Pass {
+    /// The loss over the batch's targets, and each target's surprise.
+    pub(crate) words: CrossEntropy,
+    pub(crate) loss: f64,
+    pub(crate) dense: Option<f64>,
+    pub(crate) grads: Grads,
+}
+
+/// What the decoder reads of a batch.
+struct Inputs {
+    /// `[b, t, hidden]`
+    embeds: Tensor,
+    rotary: Rotary,
+    /// The dense teacher's loss, and what it is multiplied by in the whole.
+    dense: Option<(Tensor, f64)>,
 }
 
 impl Learner {
-    /// Learns from a batch with learning rate `rate`; `step` is for messages.
+    /// Learns from batches, whose targets count together, with learning rate `rate`; `step` is for messages.
     ///
     /// # Errors
-    /// When the batch does not fit the model, or loss or gradients are not finite; the weights are unchanged then.
-    pub fn step(&mut self, batch: &Batch, rate: f64, step: u64) -> Result<StepReport> {
-        let losses = self.losses(batch)?;
-        let loss = f64::from(losses.words.loss.to_scalar::<f32>()?);
-        let dense = losses.dense.as_ref().map(Tensor::to_scalar::<f32>).transpose()?.map(f64::from);
-        let total = match &losses.dense {
-            Some(dense) => (&losses.words.loss + (dense * self.dense_weight)?)?,
-            None => losses.words.loss.clone(),
-        };
-        if !(loss.is_finite() && dense.is_none_or(f64::is_finite)) {
+    /// When a batch does not fit the model, or loss or gradients are not finite; the weights are unchanged then.
+    pub fn step(&mut self, batches: &[Batch], rate: f64, step: u64) -> Result<StepReport> {
+        let weight = |batch: &Batch| batch.targets.iter().map(|target| f64::from(target.weight)).sum::<f64>();
+        let total: f64 = batches.iter().map(weight).sum();
+        let scale = if total > 0.0 { (1.0 / total) as f32 } else { 0.0 };
+        let mut report = StepReport { loss: 0.0, dense: None, grad_norm: 0.0, kinds: BTreeMap::new() };
+        let mut grads = Grads::default();
+        for batch in batches {
+            let pass = self.pass(batch, 1.0 / batches.len() as f64, |row, surprise| {
+                let weight = batch.targets[row].weight * scale;
+                Term { value: weight * surprise, slope: weight }
+            })?;
+            report.loss += pass.loss;
+            if let Some(dense) = pass.dense {
+                *report.dense.get_or_insert(0.0) += dense;
+            }
+            for (kind, tally) in tallies(batch, &pass.words) {
+                report.kinds.entry(kind).or_default().add(&tally);
+            }
+            grads.add(pass.grads)?;
+        }
+        if !(report.loss.is_finite() && report.dense.is_none_or(f64::is_finite)) {
             return Err(TrainError::NotFinite { step, what: "loss" });
         }
-        let grads = total.backward()?;
-        let grad_norm = self.optimiser.step(&self.params.all(), &grads, rate)?;
-        if !grad_norm.is_finite() {
-            return Err(TrainError::NotFinite { step, what: "gradient" });
-        }
-        let kinds = tallies(batch, &losses.words);
-        Ok(StepReport { loss, dense, grad_norm, kinds })
+        report.grad_norm = self.update(&grads, rate, step)?;
+        Ok(report)
     }
 
-    fn losses(&self, batch: &Batch) -> Result<Losses> {
-        let (rows, length) = batch.ids.dims2()?;
-        let words = self.model.embed(&batch.ids)?.flatten_to(1)?;
-        let width = words.dim(1)?;
-        let (embeds, dense) = match (&batch.patches, &batch.order) {
-            (Some(patches), Some(order)) => {
-                let pictures = self.model.vision(patches, &batch.grids)?;
-                let dense = match batch.cells.is_empty() || self.dense_weight == 0.0 {
-                    true => None,
-                    false => Some(self.head.loss(&pictures, &batch.cell_places, &batch.cells)?.loss),
-                };
-                (Tensor::cat(&[words, pictures], 0)?.index_select(order, 0)?, dense)
-            }
-            _ => (words, None),
+    /// Moves the weights; gives the norm of the gradients before clipping.
+    ///
+    /// # Errors
+    /// When it is not finite; the weights are unchanged then.
+    pub(crate) fn update(&mut self, grads: &Grads, rate: f64, step: u64) -> Result<f64> {
+        let norm = self.optimiser.step(&self.params.all(), grads, rate)?;
+        if !norm.is_finite() {
+            return Err(TrainError::NotFinite { step, what: "gradient" });
+        }
+        Ok(norm)
+    }
+
+    /// Forward and backward over a batch: the loss is the sum of `term` over the batch's targets (as
+    /// [`ops::linear_likelihood`] asks), and `share` of the dense teacher's.
+    ///
+    /// # Errors
+    /// When the batch does not fit the model.
+    pub(crate) fn pass(
+        &self,
+        batch: &Batch,
+        share: f64,
+        term: impl Fn(usize, f32) -> Term + Sync,
+    ) -> Result<Pass> {
+        let inputs = self.inputs(batch, share)?;
+        let dense = inputs.dense.as_ref().map(|(dense, _)| dense.to_scalar::<f32>()).transpose()?;
+        let dense = dense.map(|dense| f64::from(dense) * share);
+        let (words, grads) = match self.checkpointing {
+            true => self.layer_by_layer(batch, &inputs, term)?,
+            false => self.at_once(batch, &inputs, term)?,
         };
-        let rotary = self.model.rotary(&batch.positions, length)?;
-        let hidden = self.model.forward(&embeds.reshape((rows, length, width))?, &rotary, None)?;
-        let column = |f: fn(&Target) -> u32| batch.targets.iter().map(f).collect::<Vec<u32>>();
-        let chosen = Tensor::new(column(|target| target.row), hidden.device())?;
-        let hidden = hidden.reshape((rows * length, width))?.index_select(&chosen, 0)?;
-        let weights: Vec<f32> = batch.targets.iter().map(|target| target.weight).collect();
-        let ids = column(|target| target.id);
-        let words = ops::linear_cross_entropy(&hidden, self.model.output_weight(), &ids, &weights)?;
-        Ok(Losses { words, dense })
+        let loss = f64::from(words.loss.to_scalar::<f32>()?);
+        Ok(Pass { words, loss, dense, grads })
+    }
+
+    fn at_once(
+        &self,
+        batch: &Batch,
+        inputs: &Inputs,
+        term: impl Fn(usize, f32) -> Term + Sync,
+    ) -> Result<(CrossEntropy, Grads)> {
+        let hidden = self.model.forward(&inputs.embeds, &inputs.rotary, None)?;
+        let words = likelihood(&self.model, batch, &hidden, term)?;
+        let total = match &inputs.dense {
+            Some((dense, weight)) => (&words.loss + (dense * *weight)?)?,
+            None => words.loss.clone(),
+        };
+        let grads = Grads::of(&self.params.all(), &total.backward()?)?;
+        Ok((words, grads))
+    }
+
+    /// The same, with the decoder's layers forgotten and computed again. Each layer's gradient is that of `y · slope`,
+    /// where slope is the loss's gradient by its result y.
+    fn layer_by_layer(
+        &self,
+        batch: &Batch,
+        inputs: &Inputs,
+        term: impl Fn(usize, f32) -> Term + Sync,
+    ) -> Result<(CrossEntropy, Grads)> {
+        let vars = self.params.all();
+        let mut between = vec![inputs.embeds.detach()];
+        for index in 0..self.model.layers() {
+            let x = between.last().unwrap_or(&inputs.embeds);
+            between.push(self.model.layer(index, x, &inputs.rotary)?.detach());
+        }
+        let last = Var::from_tensor(&between.pop().unwrap_or_else(|| inputs.embeds.detach()))?;
+        let words = likelihood(&self.model, batch, &self.model.last_norm(&last)?, term)?;
+        let store = words.loss.backward()?;
+        let mut grads = Grads::of(&vars, &store)?;
+        let mut slope = store.get(&last).cloned();
+        for (index, x) in between.into_iter().enumerate().rev() {
+            let Some(by_result) = slope.take() else { break };
+            let x = Var::from_tensor(&x)?;
+            let y = self.model.layer(index, &x, &inputs.rotary)?;
+            let store = (y * by_result)?.sum_all()?.backward()?;
+            grads.add(Grads::of(&vars, &store)?)?;
+            slope = store.get(&x).cloned();
+        }
+        let through = match slope.filter(|_| inputs.embeds.track_op()) {
+            Some(slope) => Some((&inputs.embeds * slope)?.sum_all()?),
+            None => None,
+        };
+        let dense = inputs.dense.as_ref().map(|(dense, weight)| dense * *weight).transpose()?;
+        for loss in through.iter().chain(&dense) {
+            grads.add(Grads::of(&vars, &loss.backward()?)?)?;
+        }
+        Ok((words, grads))
+    }
+
+    fn inputs(&self, batch: &Batch, share: f64) -> Result<Inputs> {
+        let (pictures, embeds) = embed(&self.model, batch)?;
+        let dense = match (&self.dense, pictures) {
+            (Some((head, weight)), Some(pictures)) if *weight > 0.0 && !batch.cells.is_empty() => {
+                let loss = head.loss(&pictures, &batch.cell_places, &batch.cells)?.loss;
+                Some((loss, weight * share))
+            }
+            _ => None,
+        };
+        let length = batch.ids.dim(1)?;
+        Ok(Inputs { embeds, rotary: self.model.rotary(&batch.positions, length)?, dense })
     }
 }
 
+/// How surprised a model is by each of a batch's targets, in nats; nothing is kept for gradients.
+///
+/// # Errors
+/// When the batch does not fit the model.
+pub(crate) fn surprises(model: &Qwen2_5Vl, batch: &Batch) -> Result<CrossEntropy> {
+    let (_, embeds) = embed(model, batch)?;
+    let rotary = model.rotary(&batch.positions, batch.ids.dim(1)?)?;
+    let mut x = embeds.detach();
+    for index in 0..model.layers() {
+        x = model.layer(index, &x, &rotary)?.detach();
+    }
+    likelihood(model, batch, &model.last_norm(&x)?.detach(), |_, _| Term::default())
+}
+
+/// The pictures' embeddings `[tokens, hidden]`, and those of all tokens `[b, t, hidden]`.
+fn embed(model: &Qwen2_5Vl, batch: &Batch) -> Result<(Option<Tensor>, Tensor)> {
+    let (rows, length) = batch.ids.dims2()?;
+    let words = model.embed(&batch.ids)?.flatten_to(1)?;
+    let width = words.dim(1)?;
+    let (pictures, embeds) = match (&batch.patches, &batch.order) {
+        (Some(patches), Some(order)) => {
+            let pictures = model.vision(patches, &batch.grids)?;
+            let embeds = Tensor::cat(&[&words, &pictures], 0)?.index_select(order, 0)?;
+            (Some(pictures), embeds)
+        }
+        _ => (None, words),
+    };
+    Ok((pictures, embeds.reshape((rows, length, width))?))
+}
+
+/// The loss over a batch's targets, given the final hidden states `[b, t, hidden]`.
+fn likelihood(
+    model: &Qwen2_5Vl,
+    batch: &Batch,
+    hidden: &Tensor,
+    term: impl Fn(usize, f32) -> Term + Sync,
+) -> Result<CrossEntropy> {
+    let column = |f: fn(&Target) -> u32| batch.targets.iter().map(f).collect::<Vec<u32>>();
+    let chosen = Tensor::new(column(|target| target.row), hidden.device())?;
+    let hidden = hidden.flatten_to(1)?.index_select(&chosen, 0)?;
+    Ok(ops::linear_likelihood(&hidden, model.output_weight(), &column(|target| target.id), term)?)
+}
+
 /// Sums of losses by kind, and of exact turns by kind and turn.
-fn tallies(batch: &Batch, words: &ops::CrossEntropy) -> BTreeMap<String, Tally> {
+fn tallies(batch: &Batch, words: &CrossEntropy) -> BTreeMap<String, Tally> {
     let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
     let rows: Vec<(&Target, (&f32, &bool))> =
         batch.targets.iter().zip(words.rows.iter().zip(&words.right)).collect();

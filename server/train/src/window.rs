@@ -47,6 +47,7 @@ impl Window {
             seconds: progress.seconds,
             loss: self.loss / steps,
             dense: (self.dense_steps > 0).then(|| self.dense / self.dense_steps as f64),
+            dev: None,
             rate,
             grad_norm: self.grad_norm / steps,
             tokens_per_second: self.tokens as f64 / (progress.seconds - self.since).max(1e-9),

@@ -9,6 +9,7 @@ use loupe_mllm::checkpoint::{Files, Store, read_config};
 use loupe_mllm::engine::{Message, Part, Role};
 use loupe_mllm::model::{Positions, Qwen2_5Vl};
 use loupe_shared::pixels::Rgb8;
+use loupe_train::error::Result;
 use loupe_train::example::{Example, ExampleSource, Seen, Turn};
 use loupe_train::log::Line;
 use loupe_train::pretrain::{MODEL, Run, Stop};
@@ -23,13 +24,13 @@ const STEPS: u64 = 480;
 struct Toy;
 
 impl ExampleSource for Toy {
-    fn example(&self, index: u64) -> Example {
+    fn example(&self, index: u64) -> Result<Example> {
         let message = |message, weight| Turn::Message { message, weight };
         if index.is_multiple_of(2) {
             let name = ["Oslo", "Lima", "Rome", "Bonn"][(index / 2 % 4) as usize];
             let ask = Message::text(Role::User, format!("Say {name}"));
             let turns = vec![message(ask, 0.0), message(Message::text(Role::Assistant, name), 1.0)];
-            return Example { kind: "say", turns, seen: Vec::new() };
+            return Ok(Example { kind: "say", turns, seen: Vec::new() });
         }
         let (name, colour) = COLOURS[(index / 2 % 2) as usize];
         let picture = picture(colour);
@@ -37,7 +38,7 @@ impl ExampleSource for Toy {
         let ask = Message { role: Role::User, parts };
         let turns = vec![message(ask, 0.0), message(Message::text(Role::Assistant, name), 1.0)];
         let seen = vec![Seen { class: 1 + (index / 2 % 2) as u16, bounds: [0.0, 0.0, 0.5, 0.5] }];
-        Example { kind: "colour", turns, seen }
+        Ok(Example { kind: "colour", turns, seen })
     }
 
     fn seen_classes(&self) -> usize {

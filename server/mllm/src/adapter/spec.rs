@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::Adapter;
 use crate::checkpoint::Files;
@@ -51,8 +51,8 @@ pub(crate) fn to_merge(specs: &[AdapterSpec], base: &ModelConfig) -> Result<Vec<
 }
 
 /// Adapters that a model can be decoded with, by name.
-#[derive(Debug, Clone, Default)]
-pub struct Adapters(BTreeMap<String, Arc<Lora>>);
+#[derive(Debug, Default)]
+pub struct Adapters(RwLock<BTreeMap<String, Arc<Lora>>>);
 
 impl Adapters {
     /// Opens those of `specs` that have a name.
@@ -74,18 +74,26 @@ impl Adapters {
                 return Err(Error::Adapter(format!("two adapters are named {name}; give each its own name")));
             }
         }
-        Ok(Self(adapters))
+        Ok(Self(RwLock::new(adapters)))
     }
 
     /// Their names, in order.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 
     /// The adapter of that name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Arc<Lora>> {
-        self.0.get(name).cloned()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// Puts another adapter under a name that is there; says whether it is. Turns that have begun end with the one
+    /// they began with.
+    pub fn replace(&self, name: &str, lora: Lora) -> bool {
+        let mut adapters = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        adapters.get_mut(name).map(|adapter| *adapter = Arc::new(lora)).is_some()
     }
 }
 

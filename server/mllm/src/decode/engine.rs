@@ -13,9 +13,12 @@ use super::eyes::Eyes;
 use super::sequence::Job;
 use super::stats;
 use super::worker::{Message, Worker};
+use crate::adapter::Adapter;
 use crate::device::Language;
 use crate::engine::{Completion, Decoder, EngineError, Finish, GenerateRequest, ModelInfo};
+use crate::error::Error;
 use crate::grammar::{Grammar, Grammars, Mask};
+use crate::lm::Lora;
 use crate::loaded::{Loaded, Served};
 
 /// What an engine may use.
@@ -66,7 +69,7 @@ impl Engine {
     /// # Errors
     /// When the system gives no threads, or less memory than `limits` allow for keys and values.
     pub fn start(loaded: Loaded<Served>, limits: Limits) -> std::io::Result<Self> {
-        let adapters = loaded.model.adapters.names().map(str::to_owned).collect();
+        let adapters = loaded.model.adapters.names();
         let language = &loaded.model.language;
         language.make_room(limits.kv_blocks(language))?;
         let info = ModelInfo { adapters, ..loaded.info() };
@@ -79,6 +82,19 @@ impl Engine {
             .spawn(move || decode(&served, &eyes, limits, &received))?;
         let (grammars, places) = (Arc::default(), Arc::new(Semaphore::new(limits.queue)));
         Ok(Self { loaded, info, grammars, places, limits, messages })
+    }
+
+    /// Puts another adapter in the place of the one of that name, for the turns that begin from now on.
+    ///
+    /// # Errors
+    /// When there is none of that name, or it does not fit the model.
+    pub fn replace_adapter(&self, name: &str, adapter: &Adapter) -> crate::Result<()> {
+        let model = &self.loaded.model;
+        let lora = Lora::new(adapter, model.language.config())?;
+        if model.adapters.replace(name, lora) {
+            return Ok(());
+        }
+        Err(Error::Adapter(format!("the model is not served with an adapter {name}")))
     }
 
     /// A place among those who are decoded or wait.

@@ -2,30 +2,36 @@
 
 use candle_core::{Result, Tensor};
 
+use super::low_rank::LowRank;
 use crate::ops;
 use crate::weights::Scope;
 
-/// An affine map.
+/// An affine map, and what is trained beside it.
 #[derive(Debug, Clone)]
 pub(super) struct Linear {
     weight: Tensor,
     bias: Option<Tensor>,
+    beside: Option<LowRank>,
 }
 
 impl Linear {
     pub(super) fn load(scope: &Scope, input: usize, output: usize, bias: bool) -> crate::Result<Self> {
         let weight = scope.get("weight", &[output, input])?;
         let bias = if bias { Some(scope.get("bias", &[output])?) } else { None };
-        Ok(Self { weight, bias })
+        Ok(Self { weight, bias, beside: scope.beside([output, input])? })
     }
 
     /// A map without bias from a weight that is stored in another shape.
     pub(super) fn from_weight(weight: Tensor) -> Self {
-        Self { weight, bias: None }
+        Self { weight, bias: None, beside: None }
     }
 
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        ops::linear(x, &self.weight, self.bias.as_ref())
+        let y = ops::linear(x, &self.weight, self.bias.as_ref())?;
+        match &self.beside {
+            Some(beside) => y + beside.forward(x)?,
+            None => Ok(y),
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! - [`cache`]: keys and values of what was decoded.
 //! - [`grid`]: the patch grid of a picture.
 //! - `layers`: the affine map and the feed-forward layer that both towers use.
+//! - `low_rank`: LoRA under training.
 //! - `vision`: the tower with window and full attention, and the merger.
 //! - `window`: which patches share a window.
 //! - `text`: the decoder.
@@ -15,6 +16,7 @@
 pub mod cache;
 pub mod grid;
 mod layers;
+mod low_rank;
 pub mod positions;
 pub mod rotary;
 mod splice;
@@ -26,6 +28,7 @@ use candle_core::{Device, Result, Tensor};
 
 pub use cache::KvCache;
 pub use grid::Grid;
+pub use low_rank::{Dropout, LowRank};
 pub use positions::Positions;
 pub use rotary::Rotary;
 pub use splice::splice;
@@ -106,6 +109,30 @@ impl Qwen2_5Vl {
     /// When shapes do not fit.
     pub fn forward(&self, embeds: &Tensor, rotary: &Rotary, cache: Option<&mut KvCache>) -> Result<Tensor> {
         self.text.forward(embeds, rotary, cache)
+    }
+
+    /// Decoder layers.
+    #[must_use]
+    pub fn layers(&self) -> usize {
+        self.config.text.layers
+    }
+
+    /// One decoder layer: `[b, t, hidden]` becomes `[b, t, hidden]`. [`Self::forward`] without a cache is all of them,
+    /// one after the other, and [`Self::last_norm`]; a trainer that keeps only what is between them computes each
+    /// again for its gradient.
+    ///
+    /// # Errors
+    /// When shapes do not fit, or there is no such layer.
+    pub fn layer(&self, index: usize, x: &Tensor, rotary: &Rotary) -> Result<Tensor> {
+        self.text.layer(index, x, rotary)
+    }
+
+    /// The norm after the last layer.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub fn last_norm(&self, x: &Tensor) -> Result<Tensor> {
+        self.text.last_norm(x)
     }
 
     /// Scores of the next token: hidden states `[.., hidden]` become `[.., vocab]`.

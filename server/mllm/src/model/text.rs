@@ -57,6 +57,17 @@ impl Text {
         }
         self.norm.forward(&x)
     }
+
+    pub(super) fn layer(&self, index: usize, x: &Tensor, rotary: &Rotary) -> Result<Tensor> {
+        let Some(layer) = self.layers.get(index) else {
+            candle_core::bail!("there is no layer {index} of {}", self.layers.len());
+        };
+        layer.forward(x, rotary, &AttentionMask::Causal { offset: 0 }, None)
+    }
+
+    pub(super) fn last_norm(&self, x: &Tensor) -> Result<Tensor> {
+        self.norm.forward(x)
+    }
 }
 
 #[derive(Debug, Clone)]

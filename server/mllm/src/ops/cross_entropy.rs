@@ -34,53 +34,84 @@ pub fn linear_cross_entropy(
     targets: &[u32],
     weights: &[f32],
 ) -> Result<CrossEntropy> {
+    if weights.len() != targets.len() {
+        bail!("{} weights for {} targets", weights.len(), targets.len());
+    }
+    let total: f32 = weights.iter().sum();
+    let scale = if total > 0.0 { 1.0 / total } else { 0.0 };
+    linear_likelihood(x, w, targets, |row, surprise| {
+        let weight = weights[row] * scale;
+        Term { value: weight * surprise, slope: weight }
+    })
+}
+
+/// What a row adds to a loss over likelihoods.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Term {
+    /// The row's part of the loss.
+    pub value: f32,
+    /// Its derivative by the row's surprise.
+    pub slope: f32,
+}
+
+/// Any loss that is a sum over rows of a function of the row's surprise, -ln of the probability that `softmax(x wᵀ)`
+/// gives the row's target: x `[n, hidden]`, w `[classes, hidden]`, f32 on the CPU. `term` is given the row and its
+/// surprise in nats. A w that no gradient is wanted of costs none.
+///
+/// # Errors
+/// When the shapes do not fit or a target is no class.
+pub fn linear_likelihood(
+    x: &Tensor,
+    w: &Tensor,
+    targets: &[u32],
+    term: impl Fn(usize, f32) -> Term + Sync,
+) -> Result<CrossEntropy> {
     let (n, hidden) = x.dims2()?;
     let (classes, width) = w.dims2()?;
-    if hidden != width || targets.len() != n || weights.len() != n {
-        bail!(
-            "{} targets and {} weights for x {:?} and w {:?}",
-            targets.len(),
-            weights.len(),
-            x.dims(),
-            w.dims()
-        );
+    if hidden != width || targets.len() != n {
+        bail!("{} targets for x {:?} and w {:?}", targets.len(), x.dims(), w.dims());
     }
     if let Some(target) = targets.iter().find(|target| **target as usize >= classes) {
         bail!("target {target} is not one of {classes} classes");
     }
-    let total: f32 = weights.iter().sum();
-    let scale = if total > 0.0 { 1.0 / total } else { 0.0 };
+    let wanted = [x.track_op(), w.track_op()];
     let mut work = Work {
         hidden,
         classes,
-        scale,
+        values: vec![0.0; n],
         rows: vec![0.0; n],
         right: vec![false; n],
-        dx: vec![0.0; n * hidden],
-        dw: vec![0.0; classes * hidden],
+        dx: vec![0.0; if wanted[0] { n * hidden } else { 0 }],
+        dw: vec![0.0; if wanted[1] { classes * hidden } else { 0 }],
     };
-    with_values(x, |x| with_values(w, |w| work.run(x, w, targets, weights)))?;
-    let loss: f64 = work.rows.iter().zip(weights).map(|(row, weight)| f64::from(row * weight * scale)).sum();
-    let op = Computed {
-        loss: loss as f32,
-        dx: Tensor::from_vec(work.dx, (n, hidden), x.device())?,
-        dw: Tensor::from_vec(work.dw, (classes, hidden), x.device())?,
-    };
+    with_values(x, |x| with_values(w, |w| work.run(x, w, targets, &term)))?;
+    let loss: f64 = work.values.iter().map(|value| f64::from(*value)).sum();
+    let [dx, dw] = [(work.dx, n, wanted[0]), (work.dw, classes, wanted[1])].map(|(values, rows, wanted)| {
+        wanted.then(|| Tensor::from_vec(values, (rows, hidden), x.device())).transpose()
+    });
+    let op = Computed { loss: loss as f32, dx: dx?, dw: dw? };
     Ok(CrossEntropy { loss: x.apply_op2(w, op)?, rows: work.rows, right: work.right })
 }
 
 struct Work {
     hidden: usize,
     classes: usize,
-    scale: f32,
+    values: Vec<f32>,
     rows: Vec<f32>,
     right: Vec<bool>,
+    /// Empty where not wanted, as the next.
     dx: Vec<f32>,
     dw: Vec<f32>,
 }
 
 impl Work {
-    fn run(&mut self, x: &[f32], w: &[f32], targets: &[u32], weights: &[f32]) -> Result<()> {
+    fn run(
+        &mut self,
+        x: &[f32],
+        w: &[f32],
+        targets: &[u32],
+        term: &(impl Fn(usize, f32) -> Term + Sync),
+    ) -> Result<()> {
         let mut logits = vec![0.0; CHUNK.min(targets.len()) * self.classes];
         for start in (0..targets.len()).step_by(CHUNK) {
             let rows = start..(start + CHUNK).min(targets.len());
@@ -92,39 +123,48 @@ impl Work {
             logits
                 .par_chunks_mut(self.classes)
                 .zip(&targets[rows.clone()])
-                .zip(&weights[rows.clone()])
+                .zip(&mut self.values[rows.clone()])
                 .zip(&mut self.rows[rows.clone()])
                 .zip(&mut self.right[rows.clone()])
-                .for_each(|((((logits, target), weight), loss), right)| {
-                    (*loss, *right) = row(logits, *target as usize, weight * self.scale);
+                .enumerate()
+                .for_each(|(at, ((((logits, target), value), surprise), right))| {
+                    let term = |surprise| term(start + at, surprise);
+                    (*value, *surprise, *right) = row(logits, *target as usize, term);
                 });
             let d = Mat::new(logits, count, self.classes);
-            let dx = &mut self.dx[rows.start * self.hidden..rows.end * self.hidden];
-            gemm(dx, self.hidden, Into::Set, 1.0, d, w, Threads::All)?;
-            gemm(&mut self.dw, self.hidden, Into::Add, 1.0, d.t(), x, Threads::All)?;
+            if !self.dx.is_empty() {
+                let dx = &mut self.dx[rows.start * self.hidden..rows.end * self.hidden];
+                gemm(dx, self.hidden, Into::Set, 1.0, d, w, Threads::All)?;
+            }
+            if !self.dw.is_empty() {
+                gemm(&mut self.dw, self.hidden, Into::Add, 1.0, d.t(), x, Threads::All)?;
+            }
         }
         Ok(())
     }
 }
 
-/// Turns a row of logits into its gradient; gives the row's loss and whether the target is the likeliest.
-fn row(logits: &mut [f32], target: usize, weight: f32) -> (f32, bool) {
+/// Turns a row of logits into its gradient; gives the row's part of the loss, its surprise and whether the target is
+/// the likeliest.
+fn row(logits: &mut [f32], target: usize, term: impl Fn(f32) -> Term) -> (f32, f32, bool) {
     let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let at = logits[target];
     let total = exp_in_place(logits, max);
-    let scale = weight / total;
+    let surprise = total.ln() + max - at;
+    let Term { value, slope } = term(surprise);
+    let scale = slope / total;
     for value in logits.iter_mut() {
         *value *= scale;
     }
-    logits[target] -= weight;
-    (total.ln() + max - at, at >= max)
+    logits[target] -= slope;
+    (value, surprise, at >= max)
 }
 
 /// A result whose gradients are known already.
 struct Computed {
     loss: f32,
-    dx: Tensor,
-    dw: Tensor,
+    dx: Option<Tensor>,
+    dw: Option<Tensor>,
 }
 
 impl CustomOp2 for Computed {
@@ -145,6 +185,7 @@ impl CustomOp2 for Computed {
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let grad = f64::from(grad.to_scalar::<f32>()?);
         let scaled = |d: &Tensor| if grad == 1.0 { Ok(d.clone()) } else { d * grad };
-        Ok((Some(scaled(&self.dx)?), Some(scaled(&self.dw)?)))
+        let [dx, dw] = [&self.dx, &self.dw].map(|d| d.as_ref().map(scaled).transpose());
+        Ok((dx?, dw?))
     }
 }

@@ -33,7 +33,7 @@ mod view;
 pub use activation::{gelu_erf, swiglu};
 pub use attention::attention;
 pub(crate) use attention::softmax;
-pub use cross_entropy::{CrossEntropy, linear_cross_entropy};
+pub use cross_entropy::{CrossEntropy, Term, linear_cross_entropy, linear_likelihood};
 pub use denormals::flush_denormals;
 pub use linear::linear;
 pub use mask::AttentionMask;

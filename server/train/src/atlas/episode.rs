@@ -45,12 +45,10 @@ impl<'a> Episode<'a> {
         self.messages.push(Message::text(Role::User, text));
     }
 
-    /// Searches by picture and reads what came.
-    pub fn search_image(&mut self, target: ImageTarget, hits: &[Hit]) {
-        let reason = match &target {
-            ImageTarget::Whole => "I have to find out whose flag this is.".to_owned(),
-            _ => "I have to find out whose flag that is.".to_owned(),
-        };
+    /// Searches by picture, with `chain` ahead, and reads what came.
+    pub fn search_image(&mut self, target: ImageTarget, chain: &Chain, hits: &[Hit]) {
+        let which = if target == ImageTarget::Whole { "this" } else { "that" };
+        let reason = format!("I have to find out whose flag {which} is{}.", then(&chain.lookups));
         self.act(reason, Action::ImageSearch(target));
         self.tell(self.dialect.after_image_search(&self.question, &image_hits(hits)));
     }
@@ -61,9 +59,11 @@ impl<'a> Episode<'a> {
         self.tell(self.dialect.after_image_search(&self.question, &image_hits(hits)));
     }
 
-    /// Searches by words for the page of `lookup` and reads what came. `before` is what is known so far.
-    pub fn search_text(&mut self, before: &str, lookup: &Lookup, hits: &[Hit]) {
-        let reason = format!("{before} I need its {}.", lookup.fact.noun());
+    /// Searches by words for the page of look-up `step` of a chain and reads what came.
+    pub fn search_text(&mut self, chain: &Chain, step: usize, hits: &[Hit]) {
+        let Some((lookup, after)) = chain.lookups.get(step..).and_then(<[Lookup]>::split_first) else { return };
+        let before = known_before(chain, step);
+        let reason = format!("{before} I need its {}{}.", lookup.fact.noun(), then(after));
         self.act(reason, Action::TextSearch(lookup.query()));
         self.tell(self.dialect.after_text_search(&self.question, &text_hits(hits)));
     }
@@ -80,9 +80,14 @@ impl<'a> Episode<'a> {
     }
 }
 
+/// What is to be looked up afterwards. Said in every turn: a small model that has to count anew how many look-ups a
+/// question asks for stops one early, but it copies a list well.
+fn then(lookups: &[Lookup]) -> String {
+    lookups.iter().map(|lookup| format!(", then its {}", lookup.fact.noun())).collect()
+}
+
 /// What is known before look-up `step` of a chain: whose flag it is, or what the page before said.
-#[must_use]
-pub fn known_before(chain: &Chain, step: usize) -> String {
+fn known_before(chain: &Chain, step: usize) -> String {
     match step.checked_sub(1).and_then(|before| chain.lookups.get(before)) {
         Some(lookup) => format!("The largest neighbour is {}.", lookup.gold.answer),
         None => format!("It is the flag of {}.", chain.country),

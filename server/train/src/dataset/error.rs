@@ -39,6 +39,14 @@ pub enum DatasetError {
         /// The split's name.
         split: &'static str,
     },
+    /// A row's picture cannot be read.
+    #[error("the picture of {id} cannot be used: {reason}")]
+    RowPicture {
+        /// The row.
+        id: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A tool failed where it has to work.
     #[error(transparent)]
     Search(#[from] SearchError),
@@ -56,6 +64,7 @@ impl DatasetError {
             Self::File { .. } => "dataset_file",
             Self::Atlas(error) => error.code(),
             Self::EmptySplit { .. } => "dataset_empty_split",
+            Self::RowPicture { .. } => "dataset_row_picture",
             Self::Search(error) => error.code(),
             Self::Picture(error) => error.code(),
         }

@@ -13,7 +13,7 @@ use loupe_shared::protocol::Hit;
 use super::DatasetError;
 use crate::atlas::asked::{Asked, Need};
 use crate::atlas::crop::{cut, loose_frame};
-use crate::atlas::episode::{Episode, known_at_end, known_before};
+use crate::atlas::episode::{Episode, known_at_end};
 use crate::atlas::mixture::real::RealCountries;
 use crate::atlas::pages::flag_title;
 use crate::atlas::questions::Chain;
@@ -116,14 +116,14 @@ impl Oracle<'_> {
         if hits.first().is_none_or(|hit| hit.title != flag_title(&chain.country)) {
             return Ok(Outcome::Dropped(DropReason::OtherFlag));
         }
-        episode.search_image(target, &hits);
+        episode.search_image(target, chain, &hits);
         for (step, lookup) in chain.lookups.iter().enumerate() {
             let query = TextQuery { text: lookup.query(), limit: HITS, lang: None };
             let hits = self.shown(self.text.search(&query).await?.hits);
             if !says(&hits, &lookup.fact.title(&lookup.country), &lookup.gold.answer) {
                 return Ok(Outcome::Dropped(DropReason::PageNotFound));
             }
-            episode.search_text(&known_before(chain, step), lookup, &hits);
+            episode.search_text(chain, step, &hits);
         }
         episode.answer(&known_at_end(chain), &asked.gold.answer);
         Ok(Outcome::Answered(episode.into_messages()))

@@ -23,6 +23,7 @@ use super::objects::Look;
 use super::rng::Rng;
 use super::scene::Scene;
 use super::world::World;
+use crate::error::Result;
 use crate::example::{Example, ExampleSource, Seen, Turn};
 
 /// How often each kind of example comes, relative to the others; 0 leaves a kind out.
@@ -78,6 +79,8 @@ pub struct MixtureConfig {
     pub weights: Weights,
     /// Share of pages and runs about made-up countries.
     pub invented: f64,
+    /// How often a run reads no page, one, two or three after the flag is known.
+    pub hops: [f64; 4],
     /// Loss weight of what users and tools say; the model's own turns have 1.
     pub user_weight: f32,
     /// Sides of a scene in pixels as the model sees it, for its boxes.
@@ -86,7 +89,7 @@ pub struct MixtureConfig {
 
 impl Default for MixtureConfig {
     fn default() -> Self {
-        Self { seed: 0, weights: Weights::default(), invented: 0.7, user_weight: 0.3, view_side: 224 }
+        Self { seed: 0, weights: Weights::default(), invented: 0.7, hops: [0.1, 0.45, 0.27, 0.18], user_weight: 0.3, view_side: 224 }
     }
 }
 
@@ -140,7 +143,7 @@ impl Mixture {
 }
 
 impl ExampleSource for Mixture {
-    fn example(&self, index: u64) -> Example {
+    fn example(&self, index: u64) -> Result<Example> {
         let mut rng = Rng::of(self.config.seed, "mixture", index);
         let w = &self.config.weights;
         let kind = rng.weighted(&[
@@ -155,7 +158,7 @@ impl ExampleSource for Mixture {
             w.trajectories,
             w.text_trajectories,
         ]);
-        self.draw(kind, &mut rng)
+        Ok(self.draw(kind, &mut rng))
     }
 
     fn seen_classes(&self) -> usize {

@@ -4,13 +4,16 @@ use loupe_agent::information::{image_hits, text_hits};
 use loupe_mllm::engine::{Message, Role};
 
 use super::{Mixture, hits};
-use crate::atlas::countries::Country;
+use crate::atlas::countries::{Country, grouped};
 use crate::atlas::facts::Fact;
 use crate::atlas::pages::{Page, pages};
 use crate::atlas::questions::Lookup;
 use crate::atlas::rng::Rng;
 use crate::atlas::{Split, wording};
 use crate::example::{Example, Turn};
+
+/// How often a drill is about numbers: their digits are copied one by one, and every one of them has to be right.
+const NUMBERS: f64 = 0.35;
 
 impl Mixture {
     /// One to three pages of a country, one below the other.
@@ -33,7 +36,9 @@ impl Mixture {
 
     /// A few made-up words, a bar, the words again.
     pub(super) fn repeat(&self, rng: &mut Rng) -> Example {
-        let words: Vec<String> = (0..2 + rng.below(8)).map(|_| self.inventor.name(rng)).collect();
+        let numbers = rng.chance(NUMBERS);
+        let word = |rng: &mut Rng| if numbers { some_number(rng) } else { self.inventor.name(rng) };
+        let words: Vec<String> = (0..2 + rng.below(8)).map(|_| word(rng)).collect();
         let line = words.join(", ");
         if rng.chance(0.5) {
             let text = format!("{line} | {line}");
@@ -61,7 +66,8 @@ impl Mixture {
             let asked = format!("<information>\n{listed}\n</information>\nWhose flag is it?");
             return self.exchange("recall", asked, country.name.clone());
         }
-        let fact = rng.one_of(Fact::ALL);
+        let numbers = [Fact::Area, Fact::CallingCode];
+        let fact = if rng.chance(NUMBERS) { rng.one_of(numbers) } else { rng.one_of(Fact::ALL) };
         let Some(gold) = fact.gold(country) else { return self.repeat(rng) };
         let lookup = Lookup { country: country.name.clone(), fact, gold };
         let listed = text_hits(&hits::text(&lookup, &world, |_, _| true, rng));
@@ -74,4 +80,11 @@ impl Mixture {
         let messages = vec![Message::text(Role::User, asked), Message::text(Role::Assistant, said)];
         self.conversation(kind, messages, Vec::new())
     }
+}
+
+/// Of one to seven digits, as pages write areas and calling codes.
+fn some_number(rng: &mut Rng) -> String {
+    let below = 10_usize.pow(1 + rng.below(7) as u32);
+    let number = rng.below(below);
+    if rng.chance(0.4) { format!("+{number}") } else { grouped(number as f64) }
 }

@@ -10,7 +10,7 @@ use loupe_shared::protocol::Hit;
 use super::{Mixture, hits, seen};
 use crate::atlas::countries::Country;
 use crate::atlas::crop::{cut, loose_frame};
-use crate::atlas::episode::{Episode, known_at_end, known_before};
+use crate::atlas::episode::{Episode, known_at_end};
 use crate::atlas::facts::Fact;
 use crate::atlas::invent::Inventor;
 use crate::atlas::questions::{Chain, plan, subjects};
@@ -20,8 +20,6 @@ use crate::atlas::scene::close_up;
 use crate::atlas::split::Split;
 use crate::example::{Example, Seen};
 
-/// How often a chain has no page, one, two or three after the flag.
-const HOPS: [f64; 4] = [0.1, 0.45, 0.27, 0.18];
 /// How often the picture is a flag alone, and how often the user framed a flag in a scene.
 const CLOSE_UP: f64 = 0.12;
 const FRAMED: f64 = 0.2;
@@ -116,16 +114,16 @@ impl Mixture {
         let [target, other] = setting.targets;
         let found = self.image_hits(&story, rng);
         if rng.chance(UNCLEAR) {
-            episode.search_image(target, &[]);
+            episode.search_image(target, &story.chain, &[]);
             episode.search_image_again(other, &found);
         } else {
-            episode.search_image(target, &found);
+            episode.search_image(target, &story.chain, &found);
         }
         for (step, lookup) in story.chain.lookups.iter().enumerate() {
             let world: Vec<&Country> = story.countries.iter().map(AsRef::as_ref).collect();
             let may_show = |name: &str, fact: Fact| !story.real || self.real.may_show(name, fact);
             let found = hits::text(lookup, &world, may_show, rng);
-            episode.search_text(&known_before(&story.chain, step), lookup, &found);
+            episode.search_text(&story.chain, step, &found);
         }
         episode.answer(&known_at_end(&story.chain), &story.chain.gold().answer);
         self.conversation(kind, episode.into_messages(), setting.seen)
@@ -138,7 +136,7 @@ impl Mixture {
 
     /// A chain of a drawn length through the real or a made-up world; shorter where the world does not carry it.
     fn story(&self, rng: &mut Rng) -> Story<'_> {
-        let hops = rng.weighted(&HOPS);
+        let hops = rng.weighted(&self.config.hops);
         let real = !rng.chance(self.config.invented);
         for hops in (0..=hops).rev() {
             let story =

@@ -1,0 +1,61 @@
+//! The model that is tuned: frozen weights with an adapter's pairs beside them.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use loupe_mllm::Loaded;
+use loupe_mllm::chat::Chat;
+use loupe_mllm::checkpoint::Files;
+use loupe_mllm::config::ModelConfig;
+use loupe_mllm::model::Qwen2_5Vl;
+
+use super::lora::{LoraConfig, LoraWeights};
+use crate::error::Result;
+use crate::init::Init;
+use crate::optim::{AdamW, AdamWConfig};
+use crate::params::Params;
+use crate::step::Learner;
+
+/// A model opened for tuning.
+pub struct Base {
+    /// With the pairs.
+    pub learner: Learner,
+    /// The same weights without them: what GRPO must not leave too far.
+    pub reference: Qwen2_5Vl,
+    /// How conversations become tokens.
+    pub chat: Chat,
+    /// Its shape.
+    pub config: ModelConfig,
+    /// Its name.
+    pub name: String,
+    /// The dialect that it writes.
+    pub dialect: String,
+    /// The seed of dropout in the forward pass to come; 0 while nothing is to be dropped.
+    pub dropout: Arc<AtomicU64>,
+}
+
+impl Base {
+    /// Opens a checkpoint with new pairs beside its weights, drawn by `seed`.
+    ///
+    /// # Errors
+    /// Whatever is missing, broken or does not fit in the checkpoint.
+    pub fn open(files: &Files, lora: &LoraConfig, optimiser: AdamWConfig, seed: u64) -> Result<Self> {
+        let dropout = Arc::new(AtomicU64::new(0));
+        let params = Params::new(Init { seed, deviation: 0.0, layers: 0, vision_layers: 0 });
+        let loaded = Loaded::open_as(files, |config, weights| {
+            let pairs = LoraWeights { base: weights, params: &params, config: lora, dropout: &dropout };
+            Ok((Qwen2_5Vl::load(config, &pairs)?, Qwen2_5Vl::load(config, weights)?))
+        })?;
+        let (model, reference) = loaded.model;
+        let optimiser = AdamW::new(optimiser);
+        Ok(Self {
+            config: model.config().clone(),
+            learner: Learner { params, model, dense: None, optimiser, checkpointing: false },
+            reference,
+            chat: loaded.chat,
+            name: loaded.about.name,
+            dialect: loaded.about.dialect,
+            dropout,
+        })
+    }
+}

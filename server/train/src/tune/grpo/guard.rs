@@ -1,0 +1,138 @@
+//! Signs that a policy is collapsing. A run that shows one ends with the reason, before more time is lost.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+/// How far things may go. Each is held against the mean of the last [`GuardConfig::window`] steps.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GuardConfig {
+    /// Steps of the mean.
+    pub window: usize,
+    /// Largest k3 distance to the reference.
+    pub kl: f64,
+    /// The part of the best mean reward that has to be kept.
+    pub reward: f64,
+    /// How many times longer than in the first steps rollouts may become.
+    pub longer: f64,
+    /// How many times shorter.
+    pub shorter: f64,
+    /// Least mean surprise of what was sampled, in nats: below it everything is said the same way.
+    pub entropy: f64,
+}
+
+impl Default for GuardConfig {
+    fn default() -> Self {
+        Self { window: 5, kl: 0.5, reward: 0.6, longer: 3.0, shorter: 3.0, entropy: 1e-3 }
+    }
+}
+
+/// What a step showed.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Signs {
+    /// Mean reward.
+    pub reward: f64,
+    /// Mean k3 distance per token.
+    pub kl: f64,
+    /// Mean tokens written in a rollout.
+    pub length: f64,
+    /// Mean surprise per token.
+    pub entropy: f64,
+}
+
+/// Watches the steps of a run.
+#[derive(Debug, Clone)]
+pub struct Guard {
+    config: GuardConfig,
+    last: VecDeque<Signs>,
+    first_length: Option<f64>,
+    best_reward: f64,
+}
+
+impl Guard {
+    /// One that has seen nothing.
+    #[must_use]
+    pub fn new(config: GuardConfig) -> Self {
+        Self { config, last: VecDeque::new(), first_length: None, best_reward: 0.0 }
+    }
+
+    /// Looks at a step; gives the reason to stop, if there is one.
+    pub fn look(&mut self, signs: Signs) -> Option<String> {
+        let window = self.config.window.max(1);
+        self.last.push_back(signs);
+        while self.last.len() > window {
+            self.last.pop_front();
+        }
+        if self.last.len() < window {
+            return None;
+        }
+        let mean = |of: fn(&Signs) -> f64| self.last.iter().map(of).sum::<f64>() / window as f64;
+        let means = Signs {
+            reward: mean(|signs| signs.reward),
+            kl: mean(|signs| signs.kl),
+            length: mean(|signs| signs.length),
+            entropy: mean(|signs| signs.entropy),
+        };
+        let first = *self.first_length.get_or_insert(means.length);
+        self.best_reward = self.best_reward.max(means.reward);
+        self.reason(means, first)
+    }
+
+    fn reason(&self, means: Signs, first_length: f64) -> Option<String> {
+        let Signs { reward, kl, length, entropy } = means;
+        let config = &self.config;
+        // What is not a number fails every comparison, and has to stop the run.
+        if !(kl <= config.kl) {
+            return Some(format!("the policy is {kl:.3} from the reference, more than {}", config.kl));
+        }
+        if !(reward >= config.reward * self.best_reward) {
+            return Some(format!("the reward fell to {reward:.3} from {:.3}", self.best_reward));
+        }
+        if !(length <= config.longer * first_length) || length * config.shorter < first_length {
+            return Some(format!("rollouts have {length:.0} tokens, {first_length:.0} in the beginning"));
+        }
+        if !(entropy >= config.entropy) {
+            return Some(format!("the surprise of a token fell to {entropy:.4} nats, less than {}", config.entropy));
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FINE: Signs = Signs { reward: 0.8, kl: 0.01, length: 100.0, entropy: 0.2 };
+
+    fn reason(then: Signs) -> Option<String> {
+        let mut guard = Guard::new(GuardConfig { window: 2, ..GuardConfig::default() });
+        assert_eq!([guard.look(FINE), guard.look(FINE)], [None, None]);
+        guard.look(then).or_else(|| guard.look(then))
+    }
+
+    #[test]
+    fn a_run_that_is_fine_goes_on_and_each_sign_of_collapse_ends_it() {
+        assert_eq!(reason(FINE), None);
+        for (signs, word) in [
+            (Signs { kl: 2.0, ..FINE }, "reference"),
+            (Signs { kl: f64::NAN, ..FINE }, "reference"),
+            (Signs { reward: 0.1, ..FINE }, "reward"),
+            (Signs { length: 900.0, ..FINE }, "tokens"),
+            (Signs { length: 10.0, ..FINE }, "tokens"),
+            (Signs { entropy: 1e-5, ..FINE }, "surprise"),
+        ] {
+            assert!(reason(signs).is_some_and(|reason| reason.contains(word)), "{signs:?}");
+        }
+    }
+
+    #[test]
+    fn one_bad_step_is_not_a_collapse() {
+        let mut guard = Guard::new(GuardConfig::default());
+        for _ in 0..8 {
+            assert_eq!(guard.look(FINE), None);
+        }
+        assert_eq!(guard.look(Signs { reward: 0.0, ..FINE }), None);
+        assert_eq!(guard.look(FINE), None);
+    }
+}

@@ -1,0 +1,104 @@
+//! The log of a run, and rollouts to read.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::rollout::Rollout;
+use crate::dataset::record::Record;
+use crate::error::{Result, TrainError};
+
+/// One step.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct StepLine {
+    /// Steps taken.
+    pub step: u64,
+    /// Seconds of training so far.
+    pub seconds: f64,
+    /// Mean reward.
+    pub reward: f64,
+    /// Share of right answers.
+    pub right: f64,
+    /// Share of runs of valid grammar.
+    pub valid: f64,
+    /// Mean searches of a rollout.
+    pub searches: f64,
+    /// Mean tokens that a rollout wrote.
+    pub length: f64,
+    /// Share of groups whose rollouts did not all do equally well: only these teach.
+    pub mixed: f64,
+    /// Mean k3 distance to the reference per token.
+    pub kl: f64,
+    /// Mean surprise per token: an estimate of the entropy.
+    pub entropy: f64,
+    /// Share of tokens whose surrogate is clipped.
+    pub clipped: f64,
+    /// Mean norm of the gradients before clipping.
+    pub grad_norm: f64,
+    /// Learning rate.
+    pub rate: f64,
+    /// Tokens learnt from, what was read included.
+    pub tokens: u64,
+    /// Seconds of this step that went into rollouts, and into learning.
+    pub rollout_seconds: f64,
+    /// See above.
+    pub learn_seconds: f64,
+    /// Share of right answers on the development set, greedy, where it was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dev: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Sample<'a> {
+    id: &'a str,
+    question: &'a str,
+    gold: &'a str,
+    answer: Option<&'a str>,
+    turns: Vec<String>,
+    reward: f64,
+    advantage: f64,
+}
+
+/// Appends a line of JSON to a file.
+///
+/// # Errors
+/// When it cannot be written.
+pub(super) fn append(path: &Path, line: &impl Serialize) -> Result<()> {
+    let mut file =
+        OpenOptions::new().create(true).append(true).open(path).map_err(TrainError::file(path))?;
+    let text = serde_json::to_string(line).map_err(std::io::Error::from);
+    text.and_then(|text| writeln!(file, "{text}")).map_err(TrainError::file(path))
+}
+
+/// Writes a group's rollouts, so that somebody can read what is rewarded.
+///
+/// # Errors
+/// When they cannot be written.
+pub(super) fn samples(
+    folder: &Path,
+    step: u64,
+    row: &Record,
+    rollouts: &[Rollout],
+    rewards: &[f64],
+    advantages: &[f64],
+) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(TrainError::file(folder))?;
+    let path: PathBuf = folder.join(format!("step-{step:06}.jsonl"));
+    let mut file = File::create(&path).map_err(TrainError::file(&path))?;
+    for ((rollout, reward), advantage) in rollouts.iter().zip(rewards).zip(advantages) {
+        let sample = Sample {
+            id: &row.id,
+            question: &row.question,
+            gold: &row.answer,
+            answer: rollout.answer.as_deref(),
+            turns: rollout.transcript(),
+            reward: *reward,
+            advantage: *advantage,
+        };
+        let text = serde_json::to_string(&sample).map_err(std::io::Error::from);
+        text.and_then(|text| writeln!(file, "{text}")).map_err(TrainError::file(&path))?;
+    }
+    Ok(())
+}

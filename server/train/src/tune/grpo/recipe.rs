@@ -1,0 +1,133 @@
+//! How to train by reinforcement, as a file says it.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::advantage::ScaleBy;
+use super::guard::GuardConfig;
+use super::reward::RewardConfig;
+use crate::error::{Result, TrainError};
+use crate::optim::AdamWConfig;
+use crate::recipe::BatchRecipe;
+use crate::schedule::Schedule;
+use crate::tune::lora::LoraConfig;
+use crate::tune::recipe::read;
+
+/// A recipe of GRPO. The defaults are the paper's where it says one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrpoRecipe {
+    /// Seed of the order of the questions and of what is sampled.
+    pub seed: u64,
+    /// The adapter; that of the run it starts from.
+    #[serde(default)]
+    pub lora: LoraConfig,
+    /// The optimiser.
+    #[serde(default)]
+    pub optimiser: AdamWConfig,
+    /// The learning rate. The paper: 2e-6 for 7B after 45 steps of warm-up.
+    pub schedule: Schedule,
+    /// Steps of the run; in each the agent answers new questions.
+    pub steps: u64,
+    /// Questions of a step.
+    pub questions: u64,
+    /// Rollouts of a question.
+    #[serde(default = "eight")]
+    pub group: u64,
+    /// Times that the weights move in a step, each by a part of its rollouts.
+    #[serde(default = "once")]
+    pub updates: usize,
+    /// Divides the logits while rollouts are sampled.
+    #[serde(default = "plain")]
+    pub temperature: f32,
+    /// Most tokens of a turn.
+    #[serde(default = "turn_tokens")]
+    pub turn_tokens: u32,
+    /// Most searches of a rollout.
+    #[serde(default = "ten")]
+    pub tool_calls: u32,
+    /// How far a probability may move in a step.
+    #[serde(default = "fifth")]
+    pub clip: f32,
+    /// Weight of the distance to the reference.
+    #[serde(default = "thousandth")]
+    pub kl: f32,
+    /// What advantages are divided by.
+    #[serde(default)]
+    pub scale: ScaleBy,
+    /// What rollouts are worth.
+    #[serde(default)]
+    pub reward: RewardConfig,
+    /// Whether what is written after a tool has failed is not learnt from: the model is not to blame for it.
+    #[serde(default)]
+    pub mask_after_failure: bool,
+    /// How rollouts are put together to learn from.
+    pub batch: BatchRecipe,
+    /// Whether layers are computed again for their gradients, to save memory.
+    #[serde(default)]
+    pub checkpointing: bool,
+    /// When to stop because the policy collapses.
+    #[serde(default)]
+    pub guard: GuardConfig,
+    /// Steps between two checkpoints; each is measured on the development set, where there is one.
+    pub save_steps: u64,
+}
+
+fn eight() -> u64 {
+    8
+}
+
+fn once() -> usize {
+    1
+}
+
+fn plain() -> f32 {
+    1.0
+}
+
+fn turn_tokens() -> u32 {
+    1_024
+}
+
+fn ten() -> u32 {
+    10
+}
+
+fn fifth() -> f32 {
+    0.2
+}
+
+fn thousandth() -> f32 {
+    1e-3
+}
+
+impl GrpoRecipe {
+    /// Reads a recipe.
+    ///
+    /// # Errors
+    /// When the file cannot be read or a field does not fit.
+    pub fn read(path: &Path) -> Result<Self> {
+        let recipe: Self = read(path)?;
+        let checked = recipe.check();
+        checked.map_err(|reason| TrainError::Recipe { path: path.to_owned(), reason })?;
+        Ok(recipe)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.lora.check()?;
+        self.batch.check()?;
+        self.reward.check()?;
+        if self.steps == 0 || self.questions == 0 || self.updates == 0 || self.save_steps == 0 {
+            return Err("steps, questions, updates and save_steps have to be above 0".into());
+        }
+        if self.group < 2 {
+            return Err("group has to be 2 or more: a rollout is compared with its group".into());
+        }
+        if self.lora.dropout > 0.0 {
+            return Err("lora.dropout has to be 0: what was sampled and what is learnt must be the same model".into());
+        }
+        let fits = self.temperature > 0.0 && self.clip > 0.0 && self.clip < 1.0 && self.kl >= 0.0;
+        if fits { Ok(()) } else { Err("temperature and clip have to be above 0, clip below 1, kl 0 or more".into()) }
+    }
+}

@@ -1,0 +1,184 @@
+//! Runs of the agent, as sequences to learn from.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use loupe_agent::budget::Budgets;
+use loupe_agent::host::Query;
+use loupe_agent::{Agent, AgentConfig, RunEnd, dialect};
+use loupe_mllm::chat::Chat;
+use loupe_mllm::engine::{Decoder, Message, Part, Role, Sampling};
+use loupe_search::{ImageSearch, TextSearch};
+use loupe_shared::protocol::Workflow;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::reward::Outcome;
+use super::tape::{Notes, Tape, Turn};
+use crate::dataset::record::Record;
+use crate::error::{Result, TrainError};
+use crate::eval::judge::is_right;
+use crate::eval::run::pictures;
+use crate::example::{self, Example};
+use crate::sequence::Sequence;
+
+/// The name under which the policy's adapter is served.
+pub const POLICY: &str = "policy";
+/// Runs that are in flight: the engine decodes so many together.
+const TOGETHER: usize = 32;
+
+/// The agent with its tools.
+#[derive(Clone)]
+pub struct Player {
+    /// The model, with the policy as its adapter [`POLICY`].
+    pub decoder: Arc<dyn Decoder>,
+    /// Search by words.
+    pub text: Arc<dyn TextSearch>,
+    /// Search by picture.
+    pub image: Arc<dyn ImageSearch>,
+    /// What a run may spend.
+    pub budgets: Budgets,
+}
+
+/// A run to be made.
+pub struct Task {
+    /// The question.
+    pub row: Arc<Record>,
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+}
+
+/// A run of the agent.
+#[derive(Debug, Clone)]
+pub struct Rollout {
+    /// What was answered; none where the run failed.
+    pub answer: Option<String>,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Searches.
+    pub searches: u32,
+    /// Tokens written.
+    pub tokens: u32,
+    turns: Vec<Turn>,
+}
+
+impl Player {
+    /// Makes runs, in the order of the tasks.
+    ///
+    /// # Errors
+    /// When a question's picture cannot be read, or the model speaks an unknown dialect. A run that fails is an outcome.
+    pub async fn play(&self, tasks: Vec<Task>, folder: &Path) -> Result<Vec<Rollout>> {
+        let places = Arc::new(Semaphore::new(TOGETHER));
+        let mut running = JoinSet::new();
+        let count = tasks.len();
+        for (at, task) in tasks.into_iter().enumerate() {
+            let (player, folder, places) = (self.clone(), folder.to_owned(), places.clone());
+            running.spawn(async move {
+                // The semaphore is never closed, so there always is a place in the end.
+                let _place = places.acquire_owned().await;
+                (at, player.one(&task, &folder).await)
+            });
+        }
+        let mut rollouts: Vec<Option<Rollout>> = vec![None; count];
+        while let Some(done) = running.join_next().await {
+            let (at, rollout) = done.map_err(|error| TrainError::Rollout(error.to_string()))?;
+            rollouts[at] = Some(rollout?);
+        }
+        Ok(rollouts.into_iter().flatten().collect())
+    }
+
+    async fn one(&self, task: &Task, folder: &Path) -> Result<Rollout> {
+        let bad = |error: &dyn std::fmt::Display| TrainError::Rollout(error.to_string());
+        let row = &task.row;
+        let query = Query {
+            question: row.question.clone(),
+            pictures: pictures(row, folder).map_err(|error| bad(&error))?,
+            earlier: Vec::new(),
+            workflow: Workflow::Agent,
+            adapter: Some(POLICY.into()),
+            lang: None,
+            constrain: false,
+        };
+        let dialect = dialect::by_name(&self.decoder.info().dialect).map_err(|error| bad(&error))?;
+        let tape = Arc::new(Tape::new(self.decoder.clone(), dialect));
+        let config = AgentConfig { budgets: self.budgets, sampling: task.sampling };
+        let agent = Agent::new(tape.clone(), self.text.clone(), self.image.clone(), config);
+        let agent = agent.map_err(|error| bad(&error))?;
+        let answer = match agent.run(query, &*tape, CancellationToken::new()).await {
+            RunEnd::Done(done) => Some(done.answer),
+            RunEnd::Failed(_) | RunEnd::Cancelled => None,
+        };
+        Ok(Rollout::new(answer, tape.notes(), row))
+    }
+}
+
+impl Rollout {
+    fn new(answer: Option<String>, notes: Notes, row: &Record) -> Self {
+        let Notes { turns, searches, .. } = notes;
+        let right = answer.as_deref().is_some_and(|answer| is_right(answer, &row.answer, &row.aliases));
+        let valid = answer.is_some() && turns.iter().all(|turn| turn.valid);
+        let outcome = Outcome { right, valid, searched: searches > 0 };
+        let tokens = turns.iter().map(|turn| turn.tokens).sum();
+        Self { answer, outcome, searches, tokens, turns }
+    }
+
+    /// What was written, for people.
+    #[must_use]
+    pub fn transcript(&self) -> Vec<String> {
+        self.turns.iter().map(|turn| turn.wrote.clone()).collect()
+    }
+
+    /// What is learnt from: one sequence as long as the conversation only grew, a new one where it was kept otherwise
+    /// than it was written. Only what the model wrote has a weight.
+    ///
+    /// # Errors
+    /// When a conversation cannot be encoded.
+    pub fn sequences(&self, chat: &Chat, mask_after_failure: bool) -> Result<Vec<Sequence>> {
+        let mut conversations: Vec<Vec<(Message, f32)>> = Vec::new();
+        for turn in &self.turns {
+            let weight = if turn.after_failure && mask_after_failure { 0.0 } else { 1.0 };
+            let wrote = (Message::text(Role::Assistant, turn.wrote.clone()), weight);
+            match conversations.last_mut().filter(|known| grows(known, &turn.read)) {
+                Some(known) => {
+                    let new = turn.read[known.len()..].iter().map(|message| (message.clone(), 0.0));
+                    known.extend(new);
+                    known.push(wrote);
+                }
+                None => {
+                    let read = turn.read.iter().map(|message| (message.clone(), 0.0));
+                    conversations.push(read.chain([wrote]).collect());
+                }
+            }
+        }
+        conversations.into_iter().map(|conversation| encode(conversation, chat)).collect()
+    }
+}
+
+/// Whether what is read begins with what is known.
+fn grows(known: &[(Message, f32)], read: &[Message]) -> bool {
+    known.len() <= read.len() && known.iter().zip(read).all(|((known, _), read)| same(known, read))
+}
+
+fn same(a: &Message, b: &Message) -> bool {
+    let part = |(a, b): (&Part, &Part)| match (a, b) {
+        (Part::Text(a), Part::Text(b)) => a == b,
+        (Part::Image(a), Part::Image(b)) => Arc::ptr_eq(a, b) || a == b,
+        _ => false,
+    };
+    a.role == b.role && a.parts.len() == b.parts.len() && a.parts.iter().zip(&b.parts).all(part)
+}
+
+fn encode(conversation: Vec<(Message, f32)>, chat: &Chat) -> Result<Sequence> {
+    let turns =
+        conversation.into_iter().map(|(message, weight)| example::Turn::Message { message, weight }).collect();
+    let mut sequence = Sequence::encode(&Example { kind: "rollout", turns, seen: Vec::new() }, chat)?;
+    // The template's end of a turn was not generated: decoding stops at the dialect's closing tag.
+    let end = chat.tokenizer.id("<|im_end|>");
+    for (id, weight) in sequence.ids.iter().zip(&mut sequence.weights) {
+        if Some(*id) == end {
+            *weight = 0.0;
+        }
+    }
+    Ok(sequence)
+}

@@ -1,0 +1,106 @@
+//! What the model read and wrote in one run of the agent, and what the tools did meanwhile.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use loupe_agent::dialect::{Dialect, ParsedTurn, QueryContext};
+use loupe_agent::host::{Crop, Host, HostError};
+use loupe_mllm::engine::{Completion, Decoder, EngineError, GenerateRequest, Message, ModelInfo, Part, Role};
+use loupe_shared::ids::{CallId, ImageId};
+use loupe_shared::pixels::{Region, Rgb8};
+use loupe_shared::protocol::{CropBy, Event};
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::atlas::crop::cut;
+
+/// A turn of the model.
+#[derive(Debug, Clone)]
+pub(super) struct Turn {
+    /// What it read.
+    pub(super) read: Vec<Message>,
+    /// What it wrote.
+    pub(super) wrote: String,
+    /// Tokens that it wrote.
+    pub(super) tokens: u32,
+    /// Whether it is of valid grammar.
+    pub(super) valid: bool,
+    /// Whether a tool had failed before.
+    pub(super) after_failure: bool,
+}
+
+/// What was noted.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Notes {
+    pub(super) turns: Vec<Turn>,
+    pub(super) searches: u32,
+    failed: bool,
+}
+
+/// Stands between the agent and its decoder, and carries its run. Turns that only say where something is are passed on
+/// and not noted: they are greedy, and not learnt from.
+pub(super) struct Tape {
+    decoder: Arc<dyn Decoder>,
+    dialect: Box<dyn Dialect>,
+    notes: Mutex<Notes>,
+}
+
+impl Tape {
+    pub(super) fn new(decoder: Arc<dyn Decoder>, dialect: Box<dyn Dialect>) -> Self {
+        Self { decoder, dialect, notes: Mutex::default() }
+    }
+
+    pub(super) fn notes(&self) -> Notes {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn asks_for_place(&self, messages: &[Message]) -> bool {
+        let prompt = self.dialect.grounding_prompt("");
+        let asks = |part: &Part| matches!(part, Part::Text(text) if text.starts_with(prompt.trim_end()));
+        messages.last().is_some_and(|last| last.role == Role::User && last.parts.iter().any(asks))
+    }
+}
+
+#[async_trait]
+impl Decoder for Tape {
+    fn info(&self) -> &ModelInfo {
+        self.decoder.info()
+    }
+
+    async fn generate(
+        &self,
+        request: GenerateRequest,
+        deltas: UnboundedSender<String>,
+    ) -> Result<Completion, EngineError> {
+        if self.asks_for_place(&request.messages) {
+            return self.decoder.generate(request, deltas).await;
+        }
+        let read = request.messages.clone();
+        let completion = self.decoder.generate(request, deltas).await?;
+        let parser = self.dialect.parser(&QueryContext::default());
+        let valid = ParsedTurn::parse(parser, &completion.text).problems.is_empty();
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let after_failure = notes.failed;
+        let (wrote, tokens) = (completion.text.trim().to_owned(), completion.generated_tokens);
+        notes.turns.push(Turn { read, wrote, tokens, valid, after_failure });
+        Ok(completion)
+    }
+}
+
+#[async_trait]
+impl Host for Tape {
+    async fn emit(&self, event: Event) -> Result<(), HostError> {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::ToolCall(_) => notes.searches += 1,
+            Event::ToolFailed(_) => notes.failed = true,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn crop(&self, _call: &CallId, region: Region, uploaded: &Arc<Rgb8>) -> Result<Crop, HostError> {
+        let pixels = cut(uploaded, &region).map_err(|error| HostError(error.to_string()))?;
+        let image_id = ImageId::from_hash(blake3::hash(pixels.data()).as_bytes());
+        Ok(Crop { image_id, by: CropBy::Server, pixels: Arc::new(pixels) })
+    }
+}

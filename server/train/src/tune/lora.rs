@@ -1,0 +1,169 @@
+//! LoRA under training: pairs of matrices beside the decoder's linear maps, and their way to PEFT's format and back.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use candle_core::Tensor;
+use loupe_mllm::adapter::{Adapter, AdapterConfig};
+use loupe_mllm::config::ModelConfig;
+use loupe_mllm::model::{Dropout, LowRank};
+use loupe_mllm::weights::Weights;
+use serde::{Deserialize, Serialize};
+
+use crate::atlas::rng::fnv1a;
+use crate::error::{Result, TrainError};
+use crate::init::{LORA_A, LORA_B};
+use crate::params::Params;
+
+/// The decoder's linear maps, all of which the paper tunes.
+const TARGETS: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
+
+/// The shape of an adapter. The defaults are the paper's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoraConfig {
+    /// Numbers between the two matrices.
+    pub rank: usize,
+    /// The change is multiplied by alpha / rank.
+    pub alpha: f64,
+    /// Share of a map's input that is dropped for its pair while training.
+    pub dropout: f32,
+    /// Which of the decoder's maps are changed, by the last part of their names.
+    pub targets: Vec<String>,
+}
+
+impl Default for LoraConfig {
+    fn default() -> Self {
+        Self { rank: 8, alpha: 16.0, dropout: 0.0, targets: TARGETS.map(str::to_owned).to_vec() }
+    }
+}
+
+impl LoraConfig {
+    /// Says what does not fit, if anything.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.rank == 0 || !self.alpha.is_finite() {
+            return Err("lora.rank has to be above 0 and lora.alpha a number".into());
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Err("lora.dropout has to be 0 or more and below 1".into());
+        }
+        let known = |target: &String| TARGETS.contains(&target.as_str());
+        match self.targets.iter().find(|target| !known(target)) {
+            Some(target) => Err(format!("lora.targets has {target:?}; there are {}", TARGETS.join(", "))),
+            None if self.targets.is_empty() => Err("lora.targets is empty".into()),
+            None => Ok(()),
+        }
+    }
+
+    fn hits(&self, module: &str) -> bool {
+        let last = module.rsplit('.').next().unwrap_or_default();
+        module.starts_with("model.layers.") && self.targets.iter().any(|target| target == last)
+    }
+}
+
+/// A base model's weights with pairs beside them; loading a model from it makes the pairs in `params`.
+pub struct LoraWeights<'a> {
+    /// The frozen weights.
+    pub base: &'a dyn Weights,
+    /// The pairs.
+    pub params: &'a Params,
+    /// Their shape.
+    pub config: &'a LoraConfig,
+    /// The seed of dropout in the forward pass to come; 0 while nothing is to be dropped.
+    pub dropout: &'a Arc<AtomicU64>,
+}
+
+impl Weights for LoraWeights<'_> {
+    fn get(&self, name: &str, shape: &[usize]) -> loupe_mllm::Result<Tensor> {
+        self.base.get(name, shape)
+    }
+
+    fn beside(&self, module: &str, [outputs, inputs]: [usize; 2]) -> loupe_mllm::Result<Option<LowRank>> {
+        if !self.config.hits(module) {
+            return Ok(None);
+        }
+        let rank = self.config.rank;
+        let var = |end: &str, shape: [usize; 2]| self.params.var(&format!("{module}{end}"), &shape);
+        Ok(Some(LowRank {
+            a: var(LORA_A, [rank, inputs])?.as_tensor().clone(),
+            b: var(LORA_B, [outputs, rank])?.as_tensor().clone(),
+            scale: self.config.alpha / rank as f64,
+            dropout: Dropout {
+                rate: self.config.dropout,
+                map: fnv1a(module.as_bytes()),
+                seed: self.dropout.clone(),
+            },
+        }))
+    }
+}
+
+/// The pairs as an adapter.
+///
+/// # Errors
+/// When they do not fit `base`.
+pub fn to_adapter(params: &Params, config: &LoraConfig, base: &ModelConfig, name: &str) -> Result<Adapter> {
+    let mut halves: BTreeMap<String, [Vec<f32>; 2]> = BTreeMap::new();
+    for (name, var) in params.all() {
+        for (half, end) in [LORA_A, LORA_B].into_iter().enumerate() {
+            if let Some(module) = name.strip_suffix(end) {
+                halves.entry(module.to_owned()).or_default()[half] = var.flatten_all()?.to_vec1()?;
+            }
+        }
+    }
+    let numbers = halves.into_iter().map(|(module, [a, b])| (module, (a, b))).collect();
+    let peft = AdapterConfig::new(config.rank, config.alpha, Some(name.to_owned()));
+    Ok(Adapter::new(peft, base, numbers)?)
+}
+
+/// Takes over an adapter's numbers; its scale is worked into B where it is another one.
+///
+/// # Errors
+/// When it changes other maps than `params` has, or has another rank.
+pub fn take(adapter: &Adapter, params: &Params, config: &LoraConfig) -> Result<()> {
+    let refused = |reason: String| TrainError::Adapter { reason };
+    let scale = (config.alpha / config.rank as f64) as f32;
+    let mut taken = 0;
+    for module in adapter.modules() {
+        let Some(pair) = adapter.pair(module) else { continue };
+        let tensor = |values: &[f32], shape: [usize; 2]| {
+            Tensor::from_vec(values.to_vec(), (shape[0], shape[1]), &candle_core::Device::Cpu)
+        };
+        let (inputs, outputs) = (pair.a.len() / pair.rank, pair.b.len() / pair.rank);
+        let a = tensor(&pair.a, [pair.rank, inputs])?;
+        let b = (tensor(&pair.b, [outputs, pair.rank])? * f64::from(pair.scale / scale))?;
+        for (end, values) in [(LORA_A, a), (LORA_B, b)] {
+            if !params.set(&format!("{module}{end}"), &values)? {
+                let rank = pair.rank;
+                return Err(refused(format!(
+                    "it changes {module} with rank {rank}, the recipe says rank {} on {}",
+                    config.rank,
+                    config.targets.join(", ")
+                )));
+            }
+        }
+        taken += 2;
+    }
+    let all = params.all().len();
+    if taken != all {
+        return Err(refused(format!("it changes {} maps, the recipe {}", taken / 2, all / 2)));
+    }
+    Ok(())
+}
+
+/// Writes an adapter's folder; one that is there is replaced when the new one is complete.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn save(adapter: &Adapter, folder: &Path) -> Result<()> {
+    let part = folder.with_extension("part");
+    if part.exists() {
+        std::fs::remove_dir_all(&part).map_err(TrainError::file(&part))?;
+    }
+    adapter.save(&part)?;
+    if folder.exists() {
+        std::fs::remove_dir_all(folder).map_err(TrainError::file(folder))?;
+    }
+    std::fs::rename(&part, folder).map_err(TrainError::file(folder))
+}

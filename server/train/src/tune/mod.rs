@@ -1,0 +1,17 @@
+//! Fine-tuning with LoRA: by what was written down (SFT), then by what is found right (GRPO).
+//!
+//! - [`lora`]: what is trained beside the frozen weights.
+//! - [`base`]: the model that is tuned.
+//! - [`records`]: a data set as the trainer eats it.
+//! - [`recipe`]: how to tune.
+//! - [`sft`]: supervised fine-tuning.
+//! - [`estimate`]: what a run will need, before it is begun.
+//! - [`grpo`]: online reinforcement with real tools.
+
+pub mod base;
+pub mod estimate;
+pub mod grpo;
+pub mod lora;
+pub mod recipe;
+pub mod records;
+pub mod sft;

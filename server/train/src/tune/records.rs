@@ -1,0 +1,138 @@
+//! A data set as the trainer eats it: epoch after epoch, each in an order of its own.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use loupe_agent::conversation::user_turn;
+use loupe_mllm::engine::{Message, Role};
+use loupe_shared::pixels::Rgb8;
+
+use crate::atlas::crop::cut;
+use crate::atlas::files::read_png;
+use crate::atlas::rng::Rng;
+use crate::dataset::DatasetError;
+use crate::dataset::file;
+use crate::dataset::record::{Record, RecordRole, View};
+use crate::error::{Result, TrainError};
+use crate::example::{Example, ExampleSource, Turn};
+
+/// The rows of a file that have a conversation, over and over.
+pub struct Records {
+    rows: Vec<Record>,
+    folder: PathBuf,
+    seed: u64,
+    /// The last epoch asked for, and its order.
+    order: Mutex<(u64, Vec<u32>)>,
+}
+
+impl Records {
+    /// Reads a data set's trajectories; their order is drawn by `seed`.
+    ///
+    /// # Errors
+    /// [`TrainError::Dataset`] with the line that is malformed, has no conversation or names a picture that is not there;
+    /// also where there are no rows.
+    pub fn open(path: &Path, seed: u64) -> Result<Self> {
+        Self::read(path, seed, |row| {
+            let taught = |role, weight| role == RecordRole::Assistant && weight > 0.0;
+            let taught = row.messages.iter().any(|message| taught(message.role, message.weight));
+            if taught { Ok(()) } else { Err("`messages` has no turn to learn") }
+        })
+    }
+
+    /// Reads a data set's questions; their order is drawn by `seed`.
+    ///
+    /// # Errors
+    /// [`TrainError::Dataset`] with the line that is malformed, has no answer or names a picture that is not there; also
+    /// where there are no rows.
+    pub fn questions(path: &Path, seed: u64) -> Result<Self> {
+        Self::read(path, seed, |row| {
+            if row.answer.trim().is_empty() { Err("`answer` is empty") } else { Ok(()) }
+        })
+    }
+
+    fn read(path: &Path, seed: u64, check: impl Fn(&Record) -> Result<(), &'static str>) -> Result<Self> {
+        let rows = file::read(path)?;
+        let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
+        let bad = |line: usize, reason: String| {
+            TrainError::Dataset(DatasetError::Line { path: path.to_owned(), line, reason })
+        };
+        for (line, row) in (1..).zip(&rows) {
+            check(row).map_err(|reason| bad(line, format!("{}: {reason}", row.id)))?;
+            if !folder.join(&row.image).is_file() {
+                return Err(bad(line, format!("{}: `image` {} is not there", row.id, row.image)));
+            }
+        }
+        if rows.is_empty() {
+            return Err(bad(1, "it has no rows".to_owned()));
+        }
+        Ok(Self { rows, folder, seed, order: Mutex::new((u64::MAX, Vec::new())) })
+    }
+
+    /// Rows of an epoch.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.rows.len() as u64
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The row that comes at a place of the stream, counted over all epochs.
+    #[must_use]
+    pub fn row(&self, index: u64) -> Option<&Record> {
+        let count = self.len().max(1);
+        let (epoch, at) = (index / count, index % count);
+        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        if order.0 != epoch {
+            let mut rows: Vec<u32> = (0..self.rows.len() as u32).collect();
+            Rng::of(self.seed, "epoch", epoch).shuffle(&mut rows);
+            *order = (epoch, rows);
+        }
+        let row = order.1.get(at as usize)?;
+        self.rows.get(*row as usize)
+    }
+
+    /// The folder that the rows' pictures lie in.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+impl ExampleSource for Records {
+    fn example(&self, index: u64) -> Result<Example> {
+        self.row(index).map_or_else(|| Ok(Example::default()), |row| example(row, &self.folder))
+    }
+}
+
+/// A row's conversation with its pictures.
+///
+/// # Errors
+/// When its picture cannot be read or its region cut.
+pub(crate) fn example(row: &Record, folder: &Path) -> Result<Example> {
+    let bad = |reason: String| DatasetError::RowPicture { id: row.id.clone(), reason };
+    let whole = read_png(&folder.join(&row.image)).map_err(|error| bad(error.to_string()))?;
+    let whole = Arc::new(whole);
+    let mut turns = Vec::with_capacity(row.messages.len());
+    for message in &row.messages {
+        let mut pictures: Vec<Arc<Rgb8>> = Vec::new();
+        for view in &message.pictures {
+            pictures.push(match (view, &row.region) {
+                (View::Region, Some(region)) => {
+                    Arc::new(cut(&whole, region).map_err(|error| bad(error.to_string()))?)
+                }
+                _ => whole.clone(),
+            });
+        }
+        let said = match message.role {
+            RecordRole::User => user_turn(&pictures, message.text.clone()),
+            RecordRole::System => Message::text(Role::System, message.text.clone()),
+            RecordRole::Assistant => Message::text(Role::Assistant, message.text.clone()),
+        };
+        turns.push(Turn::Message { message: said, weight: message.weight });
+    }
+    Ok(Example { kind: if row.search { "search" } else { "picture" }, turns, seen: Vec::new() })
+}

@@ -1,0 +1,254 @@
+//! Supervised fine-tuning: a LoRA adapter learns what the model should have written. What it is told, tool results
+//! included, has no weight; the vision tower and the merger stay as they are.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use loupe_mllm::adapter::Adapter;
+use loupe_mllm::ops;
+
+use super::base::Base;
+use super::lora;
+use super::recipe::SftRecipe;
+use super::records::Records;
+use crate::batch::{Batch, Place};
+use crate::checkpoint::{self, Best, CHECKPOINT, Progress};
+use crate::error::{Result, TrainError};
+use crate::example::ExampleSource;
+use crate::log::{Line, Log};
+use crate::prefetch::{Ingredients, Prefetch};
+use crate::pretrain::Stop;
+use crate::step::surprises;
+use crate::window::Window;
+
+/// Files of a run's folder.
+const LOG: &str = "log.jsonl";
+/// The adapter after the last step.
+pub const ADAPTER: &str = "adapter";
+/// The adapter that was best on the development set.
+pub const BEST: &str = "best";
+
+/// What a run learns from.
+pub struct Data {
+    /// Rows to learn.
+    pub train: Arc<Records>,
+    /// Rows to measure by.
+    pub dev: Option<Records>,
+}
+
+/// Why a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Every epoch is read.
+    Complete,
+    /// The development set got no better.
+    Early,
+    /// It was told to.
+    Stopped,
+}
+
+/// A run.
+pub struct Sft<'a> {
+    recipe: &'a SftRecipe,
+    base: Base,
+    out: PathBuf,
+    examples: u64,
+    batches: Prefetch,
+    dev: Vec<Batch>,
+    progress: Progress,
+}
+
+impl<'a> Sft<'a> {
+    /// Sets up a run in the folder `out`; `start` is an adapter to go on from.
+    ///
+    /// # Errors
+    /// When a run is there and is not to be resumed, a checkpoint or the adapter does not fit, or a row of the
+    /// development set cannot be read.
+    pub fn new(
+        recipe: &'a SftRecipe,
+        mut base: Base,
+        data: Data,
+        start: Option<&Adapter>,
+        out: &Path,
+        resume: bool,
+    ) -> Result<Self> {
+        ops::flush_denormals();
+        std::fs::create_dir_all(out).map_err(TrainError::file(out))?;
+        let saved = out.join(CHECKPOINT);
+        let mut progress = Progress::default();
+        base.learner.checkpointing = recipe.checkpointing;
+        match (saved.exists(), start) {
+            (true, _) if !resume => {
+                let reason = "there is a run in this folder already; resume it".to_owned();
+                return Err(TrainError::Checkpoint { path: saved, reason });
+            }
+            (true, _) => {
+                let params = &base.learner.params;
+                (base.learner.optimiser, progress) = checkpoint::load(&saved, params, recipe.optimiser)?;
+            }
+            (false, Some(adapter)) => lora::take(adapter, &base.learner.params, &recipe.lora)?,
+            (false, None) => {}
+        }
+        let dev = match &data.dev {
+            Some(dev) => measured(dev, &base, recipe)?,
+            None => Vec::new(),
+        };
+        let examples = (data.train.len() as f64 * recipe.epochs).ceil() as u64;
+        let ingredients = Ingredients {
+            source: data.train,
+            chat: base.chat.clone(),
+            recipe: recipe.batch,
+            seed: recipe.seed,
+        };
+        let batches = Prefetch::start(ingredients, progress.place);
+        Ok(Self { recipe, base, out: out.to_owned(), examples, batches, dev, progress })
+    }
+
+    /// How far the run is.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    /// The model under training.
+    #[must_use]
+    pub fn base(&self) -> &Base {
+        &self.base
+    }
+
+    /// Trains until every epoch is read, the development set gets no better, or `stop` is reached; `watch` sees every
+    /// line of the log. Ends with a checkpoint and the adapter.
+    ///
+    /// # Errors
+    /// When loss or gradients are not finite, or a file fails.
+    pub fn train(&mut self, stop: Stop, mut watch: impl FnMut(&Line)) -> Result<Ended> {
+        let mut log = Log::open(&self.out.join(LOG))?;
+        let started = Instant::now();
+        let Progress { seconds: earlier, step: first, .. } = self.progress;
+        let mut saved = Instant::now();
+        let mut window = Window::since(earlier);
+        let go_on = |step: u64| {
+            stop.after.is_none_or(|limit| started.elapsed() < limit)
+                && stop.steps.is_none_or(|n| step - first < n)
+        };
+        let ended = loop {
+            if self.is_worn_out() {
+                break Ended::Early;
+            }
+            if self.progress.examples >= self.examples {
+                break Ended::Complete;
+            }
+            if !go_on(self.progress.step) {
+                break Ended::Stopped;
+            }
+            let rate = self.recipe.schedule.rate(self.progress.step, self.done());
+            self.step(rate, &mut window)?;
+            self.progress.seconds = earlier + started.elapsed().as_secs_f64();
+            let step = self.progress.step;
+            let measured =
+                if step.is_multiple_of(self.recipe.early_stop.every) { self.measure()? } else { None };
+            if step.is_multiple_of(self.recipe.log_steps) || measured.is_some() {
+                let line = Line { dev: measured, ..window.line(&self.progress, rate) };
+                log.write(&line)?;
+                watch(&line);
+                window = Window::since(self.progress.seconds);
+            }
+            if saved.elapsed() > Duration::from_secs_f64(self.recipe.save_minutes * 60.0) {
+                self.save()?;
+                saved = Instant::now();
+            }
+        };
+        self.save()?;
+        Ok(ended)
+    }
+
+    fn step(&mut self, rate: f64, window: &mut Window) -> Result<()> {
+        let step = self.progress.step;
+        let mut batches = Vec::with_capacity(self.recipe.accumulate);
+        for _ in 0..self.recipe.accumulate {
+            batches.push(self.batches.next()?);
+        }
+        self.base.dropout.store(self.recipe.seed.wrapping_add(step).max(1), Ordering::Relaxed);
+        let report = self.base.learner.step(&batches, rate, step);
+        self.base.dropout.store(0, Ordering::Relaxed);
+        let tokens = batches.iter().map(|batch| batch.tokens).sum();
+        window.add(&report?, tokens);
+        self.progress.step += 1;
+        self.progress.tokens += tokens;
+        self.progress.examples += batches.iter().map(|batch| batch.kinds.len() as u64).sum::<u64>();
+        if let Some(last) = batches.last() {
+            self.progress.place = last.next;
+        }
+        Ok(())
+    }
+
+    /// The part of the run that is done, 0 to 1.
+    fn done(&self) -> f64 {
+        self.progress.examples as f64 / self.examples.max(1) as f64
+    }
+
+    fn is_worn_out(&self) -> bool {
+        self.progress.best.is_some_and(|best| best.worse >= self.recipe.early_stop.patience)
+    }
+
+    /// The loss on the development set, where there is one; the best adapter is kept.
+    fn measure(&mut self) -> Result<Option<f64>> {
+        if self.dev.is_empty() {
+            return Ok(None);
+        }
+        let (mut loss, mut weight) = (0.0, 0.0);
+        for batch in &self.dev {
+            let found = surprises(&self.base.learner.model, batch)?;
+            for (target, surprise) in batch.targets.iter().zip(&found.rows) {
+                loss += f64::from(target.weight * surprise);
+                weight += f64::from(target.weight);
+            }
+        }
+        let loss = loss / f64::max(weight, 1e-9);
+        let step = self.progress.step;
+        self.progress.best = Some(match self.progress.best {
+            Some(best) if best.loss <= loss => Best { worse: best.worse + 1, ..best },
+            _ => {
+                self.export(BEST)?;
+                Best { step, loss, worse: 0 }
+            }
+        });
+        Ok(Some(loss))
+    }
+
+    /// Writes the checkpoint and the adapter.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn save(&self) -> Result<()> {
+        let learner = &self.base.learner;
+        checkpoint::save(&self.out.join(CHECKPOINT), &learner.params, &learner.optimiser, self.progress)?;
+        self.export(ADAPTER)
+    }
+
+    fn export(&self, name: &str) -> Result<()> {
+        let Base { learner, config, name: base, .. } = &self.base;
+        let adapter = lora::to_adapter(&learner.params, &self.recipe.lora, config, base)?;
+        lora::save(&adapter, &self.out.join(name))
+    }
+}
+
+/// The batches of a development set.
+fn measured(dev: &Records, base: &Base, recipe: &SftRecipe) -> Result<Vec<Batch>> {
+    let mut batches = Vec::new();
+    let mut sequences = Vec::new();
+    for index in 0..dev.len() {
+        let example = dev.example(index)?;
+        let sequence = crate::sequence::Sequence::encode(&example, &base.chat)?;
+        if sequence.ids.len() <= recipe.batch.max_length {
+            sequences.push(sequence);
+        }
+    }
+    sequences.sort_by_key(|sequence| sequence.ids.len());
+    for group in crate::batch::groups(sequences, &recipe.batch) {
+        batches.push(Batch::new(&group, base.chat.image_token, Place::default())?);
+    }
+    Ok(batches)
+}
