@@ -82,7 +82,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Index(args) => index::run(args).await?,
         Command::Atlas(args) => atlas::run(args)?,
         Command::Dataset(args) => dataset::run(args).await?,
-        Command::Train(args) => train::run(args)?,
+        Command::Train(args) => train::run(args).await?,
         Command::Eval(args) => eval::run(args).await?,
         Command::Bench(args) => bench::run(args).await?,
         Command::Probe(args) => probe::run(&args)?,

@@ -6,6 +6,7 @@
 //! - [`eval`]: the agent over a data set, judged.
 //! - [`example`]: what the trainer eats.
 //! - [`batch`]: sequences sorted by length, cut by a budget of tokens, padded.
+//! - [`bench`]: how fast training is.
 //! - [`checkpoint`]: a run on disk.
 //! - [`dense`]: the dense teacher of the vision tower.
 //! - [`error`]: why a model cannot be trained.
@@ -29,6 +30,7 @@
 
 pub mod atlas;
 pub mod batch;
+pub mod bench;
 pub mod checkpoint;
 pub mod dataset;
 pub mod dense;

@@ -43,12 +43,15 @@ pub struct StepReport {
 }
 
 /// What a pass over a batch found.
-pub(crate) struct Pass {
-    /// The loss over the batch's targets, and each target's surprise.
-    pub(crate) words: CrossEntropy,
-    pub(crate) loss: f64,
-    pub(crate) dense: Option<f64>,
-    pub(crate) grads: Grads,
+pub struct Pass {
+    /// Each target's surprise.
+    pub words: CrossEntropy,
+    /// The loss over the batch's targets.
+    pub loss: f64,
+    /// The dense teacher's share of the loss, unweighted.
+    pub dense: Option<f64>,
+    /// Gradients of everything under training.
+    pub grads: Grads,
 }
 
 /// What the decoder reads of a batch.
@@ -109,7 +112,7 @@ impl Learner {
     ///
     /// # Errors
     /// When the batch does not fit the model.
-    pub(crate) fn pass(
+    pub fn pass(
         &self,
         batch: &Batch,
         share: f64,
@@ -198,7 +201,7 @@ impl Learner {
 ///
 /// # Errors
 /// When the batch does not fit the model.
-pub(crate) fn surprises(model: &Qwen2_5Vl, batch: &Batch) -> Result<CrossEntropy> {
+pub fn surprises(model: &Qwen2_5Vl, batch: &Batch) -> Result<CrossEntropy> {
     let (_, embeds) = embed(model, batch)?;
     let rotary = model.rotary(&batch.positions, batch.ids.dim(1)?)?;
     let mut x = embeds.detach();

@@ -40,7 +40,7 @@ fn words(example: &Example) -> String {
 fn digest(mixture: &Mixture) -> String {
     let mut hasher = blake3::Hasher::new();
     for index in 0..60 {
-        let example = mixture.example(index);
+        let example = mixture.example(index).expect("an example");
         hasher.update(words(&example).as_bytes());
         for turn in &example.turns {
             let Turn::Message { message, .. } = turn else { continue };
@@ -73,7 +73,7 @@ fn nothing_of_a_held_out_country_is_in_it() {
     let texts = Weights { documents: 1.0, text_trajectories: 3.0, recall: 1.0, ..NOTHING };
     let mixture = mixture(3, texts, 0.0);
     for index in 0..1_500 {
-        let text = words(&mixture.example(index));
+        let text = words(&mixture.example(index).expect("an example"));
         for name in &held_out {
             assert!(!mentions(&text, name), "{name} in example {index}:\n{text}");
         }
@@ -87,7 +87,7 @@ fn weights_choose_the_kinds_and_loss_weights_follow_the_roles() {
     let mixture = mixture(4, Weights { grounding: 1.0, visual: 1.0, ..NOTHING }, 0.7);
     let mut kinds = BTreeSet::new();
     for index in 0..40 {
-        let example = mixture.example(index);
+        let example = mixture.example(index).expect("an example");
         kinds.insert(example.kind);
         assert!(!example.seen.is_empty());
         assert!(
@@ -109,7 +109,7 @@ fn trajectories_are_of_valid_grammar_and_copy_what_was_found() {
     let deepmm = dialect::by_name("deepmm").unwrap();
     let mixture = mixture(5, Weights { trajectories: 1.0, text_trajectories: 2.0, ..NOTHING }, 0.7);
     for index in 0..150 {
-        let example = mixture.example(index);
+        let example = mixture.example(index).expect("an example");
         let mut told = String::new();
         let mut answers = 0;
         for turn in &example.turns {

@@ -18,6 +18,8 @@ use loupe_mllm::config::vision::MERGE;
 use loupe_mllm::device::Language;
 use loupe_mllm::model::Grid;
 use loupe_mllm::{Loaded, Processor, WeightFormat};
+use loupe_train as train;
+use loupe_train::bench::{TrainFigure, Trained};
 use serde::Serialize;
 
 use crate::logging;
@@ -132,6 +134,21 @@ enum What {
         #[arg(long, value_name = "N", default_value_t = 200)]
         limit: usize,
     },
+    /// Tokens per second of training in f32, everything and then a LoRA adapter
+    Train {
+        /// Checkpoint folder or `pocket`, for its shape
+        #[arg(long, default_value = "pocket")]
+        model: String,
+        /// Sequences of a step
+        #[arg(long, default_value_t = 8)]
+        rows: usize,
+        /// Tokens of each
+        #[arg(long, default_value_t = 512)]
+        length: usize,
+        /// Steps; the median counts
+        #[arg(long, default_value_t = 5)]
+        steps: usize,
+    },
     /// Time to the first token and throughput with several people at once
     Serve {
         /// Checkpoint folder or `pocket`
@@ -199,6 +216,13 @@ async fn measure(what: &What, format: WeightFormat, on: Processor, out: &Out) ->
         What::Drafts { model, data, index, limit } => {
             let figure = drafts::drafts(model, format, data, index, *limit).await?;
             out.line(&drafts::line(&figure), &figure)?;
+        }
+        What::Train { model, rows, length, steps } => {
+            let files = ModelSpec::parse(model).files()?;
+            for what in [Trained::Everything, Trained::Adapter] {
+                let figure = train::bench::train(&files, what, *rows, *length, *steps)?;
+                out.line(&train_line(&figure), &figure)?;
+            }
         }
         What::Serve { model, people, questions, tokens } => {
             for people in people {
@@ -275,6 +299,13 @@ fn picture_line(figure: &PictureFigure) -> String {
     let PictureFigure { picture_tokens, question_tokens, picture_ms, first_token_ms } = figure;
     format!(
         "a picture of {picture_tokens} tokens and {question_tokens} of text: first token after {first_token_ms:.1} ms, {picture_ms:.1} of them for the picture"
+    )
+}
+
+fn train_line(figure: &TrainFigure) -> String {
+    let TrainFigure { rows, length, trained, step_ms, tokens_per_second } = figure;
+    format!(
+        "{trained} numbers under training, {rows} times {length} tokens: {tokens_per_second:.0} tokens/s, {step_ms:.0} ms a step"
     )
 }
 

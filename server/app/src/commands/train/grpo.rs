@@ -1,0 +1,103 @@
+//! `loupe train grpo`
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::bail;
+use loupe_agent::budget::Budgets;
+use loupe_mllm::{AdapterSpec, Engine, Limits, Loaded, WeightFormat};
+use loupe_search::local::{Index, LocalImage, LocalText};
+use loupe_train::tune::base::Base;
+use loupe_train::tune::grpo::log::StepLine;
+use loupe_train::tune::grpo::recipe::GrpoRecipe;
+use loupe_train::tune::grpo::rollout::{POLICY, Player};
+use loupe_train::tune::grpo::run::{Ended, Grpo, Parts};
+use loupe_train::tune::lora;
+use loupe_train::tune::records::Records;
+
+use crate::model::ModelSpec;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct GrpoArgs {
+    /// How to train, in JSON
+    #[arg(long, value_name = "FILE")]
+    recipe: PathBuf,
+    /// The model: a checkpoint folder or `pocket`
+    #[arg(long, default_value = "pocket")]
+    model: String,
+    /// Questions with their answers, as `loupe dataset build` writes them
+    #[arg(long, value_name = "FILE")]
+    data: PathBuf,
+    /// Questions to measure by
+    #[arg(long, value_name = "FILE")]
+    dev: Option<PathBuf>,
+    /// Folder of the local index that is searched
+    #[arg(long, value_name = "DIR")]
+    index: PathBuf,
+    /// Adapter to start from: that of the fine-tuning before
+    #[arg(long, value_name = "DIR")]
+    start: Option<PathBuf>,
+    /// Where checkpoints, log, samples and adapters go
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Go on from the last checkpoint in `out`
+    #[arg(long)]
+    resume: bool,
+    /// End after this many steps
+    #[arg(long, value_name = "N")]
+    steps: Option<u64>,
+}
+
+pub(super) async fn run(args: &GrpoArgs) -> anyhow::Result<()> {
+    let recipe = GrpoRecipe::read(&args.recipe)?;
+    let train = Records::questions(&args.data, recipe.seed)?;
+    let dev = args.dev.as_deref().map(|path| Records::questions(path, recipe.seed)).transpose()?;
+    let files = ModelSpec::parse(&args.model).files()?;
+    let base = Base::open(&files, &recipe.lora, recipe.optimiser, recipe.seed)?;
+    let start = super::start(args.start.as_ref(), &base.config)?;
+
+    // The engine is opened with some adapter under the policy's name; the run puts its own there before anything is decoded.
+    let serving = args.out.join("serving");
+    let first = lora::to_adapter(&base.learner.params, &recipe.lora, &base.config, &base.name)?;
+    lora::save(&first, &serving)?;
+    let policy = AdapterSpec { name: Some(POLICY.to_owned()), folder: serving };
+    let loaded = Loaded::open_with_adapters(&files, WeightFormat::Stored, &[policy])?;
+    let engine = Arc::new(Engine::start(loaded, Limits::default())?);
+    let index = Arc::new(Index::open(&args.index)?);
+    let budgets =
+        Budgets { turn_tokens: recipe.turn_tokens, tool_calls: recipe.tool_calls, ..Budgets::default() };
+    let player = Player {
+        decoder: engine.clone(),
+        text: Arc::new(LocalText::new(index.clone())),
+        image: Arc::new(LocalImage::new(index)),
+        budgets,
+    };
+    let parts = Parts { base, engine, player, train, dev };
+    let mut run = Grpo::new(&recipe, parts, start.as_ref(), &args.out, args.resume)?;
+    eprintln!("{} steps done", run.progress().step);
+    match run.train(args.steps, show).await? {
+        Ended::Complete => Ok(()),
+        Ended::Collapsing(reason) => bail!(
+            "stopped, because {reason}; the best adapter so far is in `best`, and `samples` shows what was rewarded"
+        ),
+    }
+}
+
+fn show(line: &StepLine) {
+    let dev = line.dev.map_or_else(String::new, |dev| format!(" dev {:.1}%", 100.0 * dev));
+    eprintln!(
+        "step {} reward {:.3} right {:.1}% valid {:.1}% searches {:.2} length {:.0} mixed {:.0}% kl {:.4} entropy {:.3} norm {:.2} rollouts {:.1} s learning {:.1} s{dev}",
+        line.step,
+        line.reward,
+        100.0 * line.right,
+        100.0 * line.valid,
+        line.searches,
+        line.length,
+        100.0 * line.mixed,
+        line.kl,
+        line.entropy,
+        line.grad_norm,
+        line.rollout_seconds,
+        line.learn_seconds,
+    );
+}

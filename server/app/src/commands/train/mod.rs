@@ -1,0 +1,76 @@
+//! `loupe train`
+//!
+//! - `pretrain`: a model from nothing.
+//! - `sft`: an adapter, by what was written down.
+//! - `grpo`: an adapter, by what is found right.
+
+mod grpo;
+mod pretrain;
+mod sft;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use loupe_mllm::adapter::Adapter;
+use loupe_mllm::checkpoint::Files;
+use loupe_mllm::config::ModelConfig;
+use loupe_train::log::Line;
+
+/// Arguments of `loupe train`.
+#[derive(Debug, clap::Args)]
+pub struct TrainArgs {
+    #[command(subcommand)]
+    command: TrainCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum TrainCommand {
+    /// Train a model from scratch
+    Pretrain(pretrain::PretrainArgs),
+    /// Fine-tune a LoRA adapter on trajectories
+    Sft(sft::SftArgs),
+    /// Train a LoRA adapter by reinforcement, with real tools
+    Grpo(grpo::GrpoArgs),
+}
+
+/// Trains.
+///
+/// # Errors
+/// When the recipe or the data is wrong, `out` cannot be written, or training fails.
+pub async fn run(args: TrainArgs) -> anyhow::Result<()> {
+    match args.command {
+        TrainCommand::Pretrain(args) => tokio::task::block_in_place(|| pretrain::run(&args)),
+        TrainCommand::Sft(args) => tokio::task::block_in_place(|| sft::run(&args)),
+        TrainCommand::Grpo(args) => grpo::run(&args).await,
+    }
+}
+
+/// The adapter to start from, where one is given.
+fn start(folder: Option<&PathBuf>, base: &ModelConfig) -> anyhow::Result<Option<Adapter>> {
+    let Some(folder) = folder else { return Ok(None) };
+    if !folder.is_dir() {
+        bail!("there is no adapter folder {}", folder.display());
+    }
+    let adapter = Adapter::open(&Files::folder(folder), base);
+    Ok(Some(adapter.with_context(|| format!("the adapter {}", folder.display()))?))
+}
+
+/// One line for people; the log has it all.
+fn show(line: &Line) {
+    let kinds: Vec<String> = line
+        .kinds
+        .iter()
+        .filter_map(|(kind, found)| found.exact.map(|exact| format!("{kind} {:.0}%", exact * 100.0)))
+        .collect();
+    eprintln!(
+        "step {} loss {:.3} dense {} rate {:.2e} norm {:.2} {:.0} tokens/s {:.2} M tokens | {}",
+        line.step,
+        line.loss,
+        line.dense.map_or_else(|| "-".into(), |dense| format!("{dense:.3}")),
+        line.rate,
+        line.grad_norm,
+        line.tokens_per_second,
+        line.tokens as f64 / 1e6,
+        kinds.join(" "),
+    );
+}

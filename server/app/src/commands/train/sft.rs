@@ -1,0 +1,86 @@
+//! `loupe train sft`
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use loupe_train::pretrain::Stop;
+use loupe_train::tune::base::Base;
+use loupe_train::tune::estimate::{Estimate, estimate};
+use loupe_train::tune::recipe::SftRecipe;
+use loupe_train::tune::records::Records;
+use loupe_train::tune::sft::{ADAPTER, BEST, Data, Ended, Sft};
+
+use crate::model::ModelSpec;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct SftArgs {
+    /// How to train, in JSON
+    #[arg(long, value_name = "FILE")]
+    recipe: PathBuf,
+    /// The model: a checkpoint folder or `pocket`
+    #[arg(long, default_value = "pocket")]
+    model: String,
+    /// Trajectories to learn, as `loupe dataset build` writes them
+    #[arg(long, value_name = "FILE")]
+    data: PathBuf,
+    /// Trajectories to measure by; the run ends when these get no better
+    #[arg(long, value_name = "FILE")]
+    dev: Option<PathBuf>,
+    /// Adapter to go on from
+    #[arg(long, value_name = "DIR")]
+    start: Option<PathBuf>,
+    /// Where checkpoints, log and adapters go
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Go on from the last checkpoint in `out`
+    #[arg(long)]
+    resume: bool,
+    /// End after this many minutes
+    #[arg(long, value_name = "N")]
+    minutes: Option<f64>,
+    /// Say what the run will need, and train nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) fn run(args: &SftArgs) -> anyhow::Result<()> {
+    let recipe = SftRecipe::read(&args.recipe)?;
+    let train = Arc::new(Records::open(&args.data, recipe.seed)?);
+    let dev = args.dev.as_deref().map(|path| Records::open(path, recipe.seed)).transpose()?;
+    let files = ModelSpec::parse(&args.model).files()?;
+    let mut base = Base::open(&files, &recipe.lora, recipe.optimiser, recipe.seed)?;
+    if args.dry_run {
+        base.learner.checkpointing = recipe.checkpointing;
+        tell(&estimate(&base, &train, &recipe)?);
+        return Ok(());
+    }
+    let start = super::start(args.start.as_ref(), &base.config)?;
+    let data = Data { train, dev };
+    let mut run = Sft::new(&recipe, base, data, start.as_ref(), &args.out, args.resume)?;
+    let trained = run.base().learner.params.count();
+    eprintln!("{trained} numbers under training, {} steps done", run.progress().step);
+    let after = args.minutes.map(|minutes| Duration::try_from_secs_f64(minutes * 60.0)).transpose()?;
+    let ended = run.train(Stop { after, steps: None }, super::show)?;
+    let adapter = args.out.join(if run.progress().best.is_some() { BEST } else { ADAPTER });
+    match ended {
+        Ended::Complete => eprintln!("all epochs are read; the adapter is {}", adapter.display()),
+        Ended::Early => {
+            eprintln!("the development set gets no better; the best adapter is {}", adapter.display());
+        }
+        Ended::Stopped => eprintln!("stopped; go on with --resume"),
+    }
+    Ok(())
+}
+
+fn tell(estimate: &Estimate) {
+    let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+    println!("{} rows; {} tokens in {} steps", estimate.rows, estimate.tokens, estimate.steps);
+    println!("{} numbers under training, {} frozen", estimate.trained, estimate.frozen);
+    println!(
+        "memory: {:.2} GiB of weights and optimiser, about {:.2} GiB of a batch's intermediate values",
+        gib(estimate.weight_bytes),
+        gib(estimate.activation_bytes)
+    );
+    println!("time on this machine: about {:.0} min", estimate.seconds / 60.0);
+}

@@ -1,0 +1,102 @@
+//! How fast training is on this machine.
+
+use std::time::Instant;
+
+use candle_core::{Device, Tensor};
+use loupe_mllm::checkpoint::{Files, read_config};
+use loupe_mllm::model::{Positions, Qwen2_5Vl};
+use serde::Serialize;
+
+use crate::atlas::rng::Rng;
+use crate::batch::{Batch, Place, Target};
+use crate::error::Result;
+use crate::init::Init;
+use crate::optim::{AdamW, AdamWConfig};
+use crate::params::Params;
+use crate::step::Learner;
+use crate::tune::base::Base;
+use crate::tune::lora::LoraConfig;
+
+/// What was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct TrainFigure {
+    /// Sequences of a step.
+    pub rows: usize,
+    /// Tokens of each.
+    pub length: usize,
+    /// Numbers under training.
+    pub trained: usize,
+    /// A whole step: forward, backward, AdamW. The median.
+    pub step_ms: f64,
+    /// Of one step's tokens.
+    pub tokens_per_second: f64,
+}
+
+/// What is trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trained {
+    /// Every weight.
+    Everything,
+    /// A LoRA adapter of rank 16 on all of the decoder's maps.
+    Adapter,
+}
+
+/// Steps over words alone, drawn at random, every token a target, on a checkpoint's shape in f32.
+///
+/// # Errors
+/// When the checkpoint cannot be used.
+pub fn train(files: &Files, what: Trained, rows: usize, length: usize, steps: usize) -> Result<TrainFigure> {
+    let mut learner = learner(files, what)?;
+    let vocab = learner.model.config().text.vocab_size;
+    let batch = batch(rows, length, vocab)?;
+    let mut times = Vec::with_capacity(steps);
+    for step in 0..=steps as u64 {
+        let began = Instant::now();
+        learner.step(std::slice::from_ref(&batch), 1e-4, step)?;
+        times.push(began.elapsed().as_secs_f64());
+    }
+    // The first step also takes memory from the system.
+    let mut times = times.split_off(1.min(steps));
+    times.sort_by(f64::total_cmp);
+    let seconds = times[times.len() / 2];
+    let tokens_per_second = (rows * length) as f64 / seconds;
+    let trained = learner.params.count();
+    Ok(TrainFigure { rows, length, trained, step_ms: seconds * 1e3, tokens_per_second })
+}
+
+fn learner(files: &Files, what: Trained) -> Result<Learner> {
+    if what == Trained::Adapter {
+        let lora = LoraConfig { rank: 16, ..LoraConfig::default() };
+        return Ok(Base::open(files, &lora, AdamWConfig::default(), 1)?.learner);
+    }
+    let config = read_config(files)?;
+    let (layers, vision_layers) = (config.text.layers, config.vision.depth);
+    let params = Params::new(Init { seed: 1, deviation: 0.02, layers, vision_layers });
+    let model = Qwen2_5Vl::load(&config, &params)?;
+    let optimiser = AdamW::new(AdamWConfig::default());
+    Ok(Learner { params, model, dense: None, optimiser, checkpointing: false })
+}
+
+fn batch(rows: usize, length: usize, vocab: usize) -> Result<Batch> {
+    let mut rng = Rng::of(1, "bench", 0);
+    let ids: Vec<u32> = (0..rows * length).map(|_| rng.below(vocab) as u32).collect();
+    let mut targets = Vec::with_capacity(ids.len());
+    for (at, id) in ids.iter().enumerate().filter(|(at, _)| at % length > 0) {
+        let sequence = (at / length) as u32;
+        targets.push(Target { row: at as u32 - 1, id: *id, weight: 1.0, sequence, turn: 0 });
+    }
+    let positions = ids.chunks(length).map(|ids| Positions::of(ids, u32::MAX, &[]));
+    Ok(Batch {
+        next: Place::default(),
+        positions: positions.collect::<loupe_mllm::Result<_>>()?,
+        order: None,
+        patches: None,
+        grids: Vec::new(),
+        targets,
+        kinds: vec!["bench"; rows],
+        cell_places: Vec::new(),
+        cells: Vec::new(),
+        tokens: ids.len() as u64,
+        ids: Tensor::from_vec(ids, (rows, length), &Device::Cpu)?,
+    })
+}

@@ -1,0 +1,77 @@
+"""Losses of fine-tuning and of GRPO with their gradients, by PyTorch and peft.
+
+    pip install -r requirements.txt && python generate.py
+
+The model is the checkpoint `tied` of ../qwen2_5_vl with its adapter `all`, the conversation `several` (three pictures).
+  targets [n]       tokens that count, by their place in input_ids; odd ones weigh 1, the others 0.5
+  advantages [n]    of each of them, for GRPO
+  before [n]        their surprise when they were generated: what the model says now, moved at random
+  sft.loss, sft.<PEFT's key>      the weighted mean of their surprises
+  grpo.loss, grpo.<PEFT's key>    the mean of -min(r A, clip(r, 0.8, 1.2) A) + 0.05 k3 against the model without adapter
+Everything in f32 on the CPU.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from safetensors.torch import save_file
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "qwen2_5_vl"))
+
+from adapters import opened  # noqa: E402
+from generate import TIED, forward  # noqa: E402
+
+CLIP, KL, COUNT = 0.2, 0.05, 40
+
+
+def surprises(model, inputs, targets):
+    logits = forward(model, inputs).logits[0, targets - 1]
+    return torch.nn.functional.cross_entropy(logits, inputs["input_ids"][0, targets], reduction="none")
+
+
+def gradients(model, loss, name):
+    model.zero_grad()
+    loss.backward()
+    found = {f"{name}.{key.replace('.default', '')}": weight.grad.clone()
+             for key, weight in model.named_parameters() if "lora_" in key}
+    return found | {f"{name}.loss": loss.detach().reshape(1)}
+
+
+def main():
+    with torch.no_grad():
+        base, inputs, _ = opened(TIED)
+        inputs = inputs["several"]
+    image = base.config.image_token_id
+    # peft changes `base` in place, so that is what is run.
+    model = PeftModel.from_pretrained(base, HERE.parent / "qwen2_5_vl/tied/adapters/all", is_trainable=True).eval()
+    ids = inputs["input_ids"][0]
+    words = [at for at in range(1, len(ids)) if ids[at] != image]
+    targets = torch.tensor(words[-COUNT:])
+    gen = torch.Generator().manual_seed(20261125)
+    advantages = torch.randn(COUNT, generator=gen)
+    with torch.no_grad():
+        now = surprises(base, inputs, targets)
+        before = now + 0.25 * torch.randn(COUNT, generator=gen)
+        with model.disable_adapter():
+            reference = surprises(base, inputs, targets)
+    weights = torch.where(torch.arange(COUNT) % 2 == 1, 1.0, 0.5)
+    found = surprises(base, inputs, targets)
+    out = gradients(model, (found * weights).sum() / weights.sum(), "sft")
+    found = surprises(base, inputs, targets)
+    ratio = (before - found).exp()
+    surrogate = torch.min(ratio * advantages, ratio.clamp(1 - CLIP, 1 + CLIP) * advantages)
+    distance = found - reference
+    k3 = distance.exp() - distance - 1
+    clipped = (ratio * advantages > ratio.clamp(1 - CLIP, 1 + CLIP) * advantages).sum()
+    assert 3 < clipped < COUNT - 3, "both sides of the clip have to be seen"
+    out |= gradients(model, (KL * k3 - surrogate).mean(), "grpo")
+    out |= dict(targets=targets, advantages=advantages, before=before)
+    save_file({key: value.contiguous() for key, value in out.items()}, HERE / "expected.safetensors")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()
