@@ -5,6 +5,7 @@ use std::time::Instant;
 use candle_core::{Device, Tensor};
 use loupe_mllm::checkpoint::{Files, read_config};
 use loupe_mllm::model::{Positions, Qwen2_5Vl};
+use loupe_mllm::ops;
 use serde::Serialize;
 
 use crate::atlas::rng::Rng;
@@ -46,6 +47,8 @@ pub enum Trained {
 /// # Errors
 /// When the checkpoint cannot be used.
 pub fn train(files: &Files, what: Trained, rows: usize, length: usize, steps: usize) -> Result<TrainFigure> {
+    ops::flush_denormals();
+    ops::keep_memory();
     let mut learner = learner(files, what)?;
     let vocab = learner.model.config().text.vocab_size;
     let batch = batch(rows, length, vocab)?;

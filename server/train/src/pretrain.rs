@@ -61,6 +61,7 @@ impl<'a> Run<'a> {
         resume: bool,
     ) -> Result<Self> {
         ops::flush_denormals();
+        ops::keep_memory();
         std::fs::create_dir_all(out).map_err(TrainError::file(out))?;
         let saved = out.join(CHECKPOINT);
         if saved.exists() && !resume {

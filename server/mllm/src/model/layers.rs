@@ -27,10 +27,9 @@ impl Linear {
     }
 
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let y = ops::linear(x, &self.weight, self.bias.as_ref())?;
         match &self.beside {
-            Some(beside) => y + beside.forward(x)?,
-            None => Ok(y),
+            Some(beside) => beside.beside(x, &self.weight, self.bias.as_ref()),
+            None => ops::linear(x, &self.weight, self.bias.as_ref()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! LoRA under training (Hu et al. 2021): a linear map's change of low rank, kept beside its frozen weight.
+//! LoRA under training (Hu et al. 2021): a linear map's change of low rank, beside its frozen weight.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,13 +25,16 @@ pub struct LowRank {
 }
 
 impl LowRank {
-    /// What is added to the map's result for x `[.., inputs]`: `[.., outputs]`.
+    /// The map of a frozen weight and this beside it: x `[.., inputs]` becomes `[.., outputs]`.
     ///
     /// # Errors
     /// When shapes do not fit.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let x = self.dropout.apply(x)?;
-        ops::linear(&ops::linear(&x, &self.a, None)?, &self.b, None)? * self.scale
+    pub fn beside(&self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+        let Some(dropped) = self.dropout.apply(x)? else {
+            return ops::linear_low_rank(x, (weight, bias), (&self.a, &self.b), self.scale);
+        };
+        let change = ops::linear(&ops::linear(&dropped, &self.a, None)?, &self.b, None)?;
+        ops::linear(x, weight, bias)? + (change * self.scale)?
     }
 }
 
@@ -48,10 +51,11 @@ pub struct Dropout {
 }
 
 impl Dropout {
-    fn apply(&self, x: &Tensor) -> Result<Tensor> {
+    /// x with numbers dropped; none where nothing is dropped.
+    fn apply(&self, x: &Tensor) -> Result<Option<Tensor>> {
         let seed = self.seed.load(Ordering::Relaxed);
         if self.rate <= 0.0 || seed == 0 {
-            return Ok(x.clone());
+            return Ok(None);
         }
         let (keep, count) = (1.0 / (1.0 - self.rate), x.elem_count());
         let below = (f64::from(self.rate) * 2f64.powi(64)) as u64;
@@ -63,7 +67,7 @@ impl Dropout {
                 *value = if mix(state) < below { 0.0 } else { keep };
             }
         });
-        x * Tensor::from_vec(mask, x.shape(), x.device())?
+        Ok(Some((x * Tensor::from_vec(mask, x.shape(), x.device())?)?))
     }
 }
 
@@ -85,8 +89,8 @@ mod tests {
         let seed = Arc::new(AtomicU64::new(0));
         let dropout = |map| Dropout { rate: 0.25, map, seed: seed.clone() };
         let x = Tensor::ones(100_000, DType::F32, &Device::Cpu).unwrap();
-        let values = |map| dropout(map).apply(&x).unwrap().to_vec1::<f32>().unwrap();
-        assert!(values(1).iter().all(|value| *value == 1.0));
+        assert!(dropout(1).apply(&x).unwrap().is_none());
+        let values = |map| dropout(map).apply(&x).unwrap().unwrap().to_vec1::<f32>().unwrap();
         seed.store(7, Ordering::Relaxed);
         let first = values(1);
         assert_eq!(first, values(1));

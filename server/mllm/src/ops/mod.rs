@@ -6,6 +6,8 @@
 //! Layout
 //! - `attention`: grouped-query attention under a causal or block-diagonal mask.
 //! - `linear`: `x wᵀ + bias`.
+//! - `keep_memory`: memory kept from step to step.
+//! - `low_rank`: the affine map with LoRA beside it.
 //! - `norm`: root-mean-square normalisation.
 //! - `rope`: rotary embedding.
 //! - `activation`: SwiGLU and GELU.
@@ -23,7 +25,9 @@ mod cross_entropy;
 mod denormals;
 mod exp;
 pub(crate) mod gemm;
+mod keep_memory;
 mod linear;
+mod low_rank;
 mod mask;
 mod norm;
 mod rope;
@@ -35,7 +39,9 @@ pub use attention::attention;
 pub(crate) use attention::softmax;
 pub use cross_entropy::{CrossEntropy, Term, linear_cross_entropy, linear_likelihood};
 pub use denormals::flush_denormals;
+pub use keep_memory::keep_memory;
 pub use linear::linear;
+pub use low_rank::linear_low_rank;
 pub use mask::AttentionMask;
 pub use norm::rms_norm;
 pub use rope::rope;

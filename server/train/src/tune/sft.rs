@@ -75,6 +75,7 @@ impl<'a> Sft<'a> {
         resume: bool,
     ) -> Result<Self> {
         ops::flush_denormals();
+        ops::keep_memory();
         std::fs::create_dir_all(out).map_err(TrainError::file(out))?;
         let saved = out.join(CHECKPOINT);
         let mut progress = Progress::default();

@@ -33,12 +33,12 @@ impl Default for GuardConfig {
 pub struct Signs {
     /// Mean reward.
     pub reward: f64,
-    /// Mean k3 distance per token.
-    pub kl: f64,
+    /// Mean k3 distance per token; none where nothing was learnt from.
+    pub kl: Option<f64>,
     /// Mean tokens written in a rollout.
     pub length: f64,
-    /// Mean surprise per token.
-    pub entropy: f64,
+    /// Mean surprise per token, likewise.
+    pub entropy: Option<f64>,
 }
 
 /// Watches the steps of a run.
@@ -67,11 +67,14 @@ impl Guard {
         if self.last.len() < window {
             return None;
         }
-        let mean = |of: fn(&Signs) -> f64| self.last.iter().map(of).sum::<f64>() / window as f64;
+        let mean = |of: fn(&Signs) -> Option<f64>| {
+            let known: Vec<f64> = self.last.iter().filter_map(of).collect();
+            (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
+        };
         let means = Signs {
-            reward: mean(|signs| signs.reward),
+            reward: mean(|signs| Some(signs.reward)).unwrap_or(0.0),
             kl: mean(|signs| signs.kl),
-            length: mean(|signs| signs.length),
+            length: mean(|signs| Some(signs.length)).unwrap_or(0.0),
             entropy: mean(|signs| signs.entropy),
         };
         let first = *self.first_length.get_or_insert(means.length);
@@ -83,7 +86,7 @@ impl Guard {
         let Signs { reward, kl, length, entropy } = means;
         let config = &self.config;
         // What is not a number fails every comparison, and has to stop the run.
-        if !(kl <= config.kl) {
+        if let Some(kl) = kl.filter(|kl| !(*kl <= config.kl)) {
             return Some(format!("the policy is {kl:.3} from the reference, more than {}", config.kl));
         }
         if !(reward >= config.reward * self.best_reward) {
@@ -92,8 +95,9 @@ impl Guard {
         if !(length <= config.longer * first_length) || length * config.shorter < first_length {
             return Some(format!("rollouts have {length:.0} tokens, {first_length:.0} in the beginning"));
         }
-        if !(entropy >= config.entropy) {
-            return Some(format!("the surprise of a token fell to {entropy:.4} nats, less than {}", config.entropy));
+        if let Some(entropy) = entropy.filter(|entropy| !(*entropy >= config.entropy)) {
+            let least = config.entropy;
+            return Some(format!("the surprise of a token fell to {entropy:.4} nats, less than {least}"));
         }
         None
     }
@@ -103,7 +107,7 @@ impl Guard {
 mod tests {
     use super::*;
 
-    const FINE: Signs = Signs { reward: 0.8, kl: 0.01, length: 100.0, entropy: 0.2 };
+    const FINE: Signs = Signs { reward: 0.8, kl: Some(0.01), length: 100.0, entropy: Some(0.2) };
 
     fn reason(then: Signs) -> Option<String> {
         let mut guard = Guard::new(GuardConfig { window: 2, ..GuardConfig::default() });
@@ -114,13 +118,14 @@ mod tests {
     #[test]
     fn a_run_that_is_fine_goes_on_and_each_sign_of_collapse_ends_it() {
         assert_eq!(reason(FINE), None);
+        assert_eq!(reason(Signs { kl: None, entropy: None, ..FINE }), None);
         for (signs, word) in [
-            (Signs { kl: 2.0, ..FINE }, "reference"),
-            (Signs { kl: f64::NAN, ..FINE }, "reference"),
+            (Signs { kl: Some(2.0), ..FINE }, "reference"),
+            (Signs { kl: Some(f64::NAN), ..FINE }, "reference"),
             (Signs { reward: 0.1, ..FINE }, "reward"),
             (Signs { length: 900.0, ..FINE }, "tokens"),
             (Signs { length: 10.0, ..FINE }, "tokens"),
-            (Signs { entropy: 1e-5, ..FINE }, "surprise"),
+            (Signs { entropy: Some(1e-5), ..FINE }, "surprise"),
         ] {
             assert!(reason(signs).is_some_and(|reason| reason.contains(word)), "{signs:?}");
         }

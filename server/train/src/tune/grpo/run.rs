@@ -109,6 +109,7 @@ impl<'a> Grpo<'a> {
         resume: bool,
     ) -> Result<Self> {
         ops::flush_denormals();
+        ops::keep_memory();
         std::fs::create_dir_all(out).map_err(TrainError::file(out))?;
         let saved = out.join(CHECKPOINT);
         let learner = &mut parts.base.learner;
@@ -156,8 +157,10 @@ impl<'a> Grpo<'a> {
             (line.step, line.seconds) = (step, self.progress.seconds);
             append(&self.out.join(LOG), &line)?;
             watch(&line);
-            let StepLine { reward, kl, length, entropy, .. } = line;
-            if let Some(reason) = self.guard.look(Signs { reward, kl, length, entropy }) {
+            let learnt = |value: f64| (line.tokens > 0).then_some(value);
+            let (kl, entropy) = (learnt(line.kl), learnt(line.entropy));
+            let signs = Signs { reward: line.reward, kl, length: line.length, entropy };
+            if let Some(reason) = self.guard.look(signs) {
                 ended = Ended::Collapsing(reason);
                 break;
             }

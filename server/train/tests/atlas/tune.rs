@@ -1,0 +1,204 @@
+//! Fine-tuning and reinforcement of the pocket model on the Atlas, a few steps each.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use loupe_agent::budget::Budgets;
+use loupe_mllm::adapter::Adapter;
+use loupe_mllm::checkpoint::Files;
+use loupe_mllm::{AdapterSpec, Engine, Limits, Loaded, WeightFormat};
+use loupe_search::local::{LocalImage, LocalText};
+use loupe_shared::pixels::PixelLimits;
+use loupe_train::atlas::Split;
+use loupe_train::dataset::build::{Plan, Tools, build};
+use loupe_train::log::Line;
+use loupe_train::pretrain::Stop;
+use loupe_train::tune::base::Base;
+use loupe_train::tune::estimate::estimate;
+use loupe_train::tune::grpo::log::StepLine;
+use loupe_train::tune::grpo::recipe::GrpoRecipe;
+use loupe_train::tune::grpo::rollout::{POLICY, Player};
+use loupe_train::tune::grpo::run::{Ended as GrpoEnded, Grpo, Parts};
+use loupe_train::tune::lora;
+use loupe_train::tune::recipe::SftRecipe;
+use loupe_train::tune::records::Records;
+use loupe_train::tune::sft::{ADAPTER, BEST, Data, Ended, Sft};
+
+fn pocket() -> Files {
+    Files::folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../mllm/pocket"))
+}
+
+/// Questions and trajectories of the training split.
+async fn data(out: &Path, count: u64) {
+    let index = crate::index();
+    let (text, image) = (LocalText::new(index.clone()), LocalImage::new(index));
+    let dialect = loupe_agent::dialect::by_name("deepmm").unwrap();
+    let limits = PixelLimits { max_pixels: 50_176, ..PixelLimits::default() };
+    let tools = Tools { text: &text, image: &image, dialect: dialect.as_ref(), limits };
+    let plan = Plan { split: Split::Train, count, seed: 3, search_free: 0.5, out: out.to_owned() };
+    build(&crate::world(), &tools, &plan).await.unwrap();
+}
+
+fn sft_recipe() -> SftRecipe {
+    serde_json::from_value(serde_json::json!({
+        "seed": 2,
+        "lora": { "rank": 4, "alpha": 8.0, "dropout": 0.1 },
+        "optimiser": { "weight_decay": 0.0 },
+        "schedule": { "peak": 0.003, "warmup_steps": 2, "decay": "cosine" },
+        "epochs": 3,
+        "batch": { "tokens": 2048, "pictures": 8, "max_length": 1024, "pool": 8 },
+        "accumulate": 2,
+        "early_stop": { "every": 4, "patience": 3 },
+        "log_steps": 1,
+        "save_minutes": 60,
+    }))
+    .unwrap()
+}
+
+fn sft<'a>(recipe: &'a SftRecipe, data: &Path, out: &Path, resume: bool) -> Sft<'a> {
+    let base = Base::open(&pocket(), &recipe.lora, recipe.optimiser, recipe.seed).unwrap();
+    let path = data.join("trajectories.jsonl");
+    let train = Arc::new(Records::open(&path, recipe.seed).unwrap());
+    let dev = Some(Records::open(&path, recipe.seed).unwrap());
+    Sft::new(recipe, base, Data { train, dev }, None, out, resume).unwrap()
+}
+
+#[tokio::test]
+async fn fine_tuning_learns_and_resumes_on_the_same_curve() {
+    let folder = tempfile::tempdir().unwrap();
+    data(folder.path(), 16).await;
+    let recipe = sft_recipe();
+    let run = |out: &str, resume: bool, stop: Stop| {
+        let mut run = sft(&recipe, folder.path(), &folder.path().join(out), resume);
+        let mut lines: Vec<Line> = Vec::new();
+        let ended = run.train(stop, |line| lines.push(line.clone())).unwrap();
+        (lines, ended)
+    };
+    let (whole, ended) = run("whole", false, Stop::default());
+    assert_eq!(ended, Ended::Complete);
+    let dev: Vec<f64> = whole.iter().filter_map(|line| line.dev).collect();
+    assert!(dev.len() >= 2 && dev[dev.len() - 1] < dev[0], "{dev:?}");
+
+    let (mut halves, ended) = run("halves", false, Stop { steps: Some(5), ..Stop::default() });
+    assert_eq!(ended, Ended::Stopped);
+    halves.extend(run("halves", true, Stop::default()).0);
+    let curve = |lines: &[Line]| -> Vec<(u64, f64, Option<f64>)> {
+        lines.iter().map(|line| (line.step, line.loss, line.dev)).collect()
+    };
+    assert_eq!(curve(&halves), curve(&whole), "dropout and order go on where they were");
+
+    // What was saved is what was trained, in PEFT's format.
+    let out = folder.path().join("whole");
+    for name in [ADAPTER, BEST] {
+        let base = Base::open(&pocket(), &recipe.lora, recipe.optimiser, 9).unwrap();
+        let saved = Adapter::open(&Files::folder(&out.join(name)), &base.config).unwrap();
+        lora::take(&saved, &base.learner.params, &recipe.lora).unwrap();
+        let back = lora::to_adapter(&base.learner.params, &recipe.lora, &base.config, &base.name).unwrap();
+        for module in saved.modules() {
+            assert_eq!(saved.pair(module), back.pair(module), "{module}");
+        }
+    }
+    let path = folder.path().join("trajectories.jsonl");
+    let base = Base::open(&pocket(), &recipe.lora, recipe.optimiser, 9).unwrap();
+    let found = estimate(&base, &Records::open(&path, 1).unwrap(), &recipe).unwrap();
+    assert!(found.tokens > 1_000 && found.steps > 0 && found.seconds > 0.0, "{found:?}");
+    assert!(found.frozen > 7_000_000 && found.trained < found.frozen / 10, "{found:?}");
+}
+
+#[tokio::test]
+async fn rows_that_cannot_be_learnt_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    data(folder.path(), 4).await;
+    let questions = folder.path().join("questions.jsonl");
+    let refused = Records::open(&questions, 1).map(|_| ()).unwrap_err().to_string();
+    assert!(refused.contains("line 1") && refused.contains("no turn to learn"), "{refused}");
+    let path = folder.path().join("trajectories.jsonl");
+    let rows = std::fs::read_to_string(&path).unwrap();
+    let image = folder.path().join("images").read_dir().unwrap().next().unwrap().unwrap().path();
+    std::fs::remove_file(&image).unwrap();
+    let name = image.file_name().unwrap().to_string_lossy().into_owned();
+    let refused = Records::questions(&questions, 1).map(|_| ()).unwrap_err().to_string();
+    assert!(refused.contains(&name) && refused.contains("is not there"), "{refused}");
+    std::fs::write(&path, rows.replace("\"question\"", "\"quest\"")).unwrap();
+    let refused = Records::open(&path, 1).map(|_| ()).unwrap_err().to_string();
+    assert!(refused.contains("line 1") && refused.contains("quest"), "{refused}");
+}
+
+fn grpo_recipe(guard_kl: f64) -> GrpoRecipe {
+    serde_json::from_value(serde_json::json!({
+        "seed": 1,
+        "lora": { "rank": 4, "alpha": 8.0 },
+        "optimiser": { "weight_decay": 0.0 },
+        "schedule": { "peak": 0.001, "warmup_steps": 1, "decay": "cosine" },
+        "steps": 3,
+        "questions": 6,
+        "group": 4,
+        "updates": 2,
+        "turn_tokens": 96,
+        "batch": { "tokens": 2048, "pictures": 8, "max_length": 1536, "pool": 8 },
+        "guard": { "window": 1, "kl": guard_kl, "reward": 0.0 },
+        "save_steps": 2,
+    }))
+    .unwrap()
+}
+
+fn parts(recipe: &GrpoRecipe, folder: &Path) -> Parts {
+    let base = Base::open(&pocket(), &recipe.lora, recipe.optimiser, recipe.seed).unwrap();
+    let serving = folder.join("serving");
+    let first = lora::to_adapter(&base.learner.params, &recipe.lora, &base.config, &base.name).unwrap();
+    lora::save(&first, &serving).unwrap();
+    let policy = AdapterSpec { name: Some(POLICY.to_owned()), folder: serving };
+    let loaded = Loaded::open_with_adapters(&pocket(), WeightFormat::Stored, &[policy]).unwrap();
+    let engine = Arc::new(Engine::start(loaded, Limits::default()).unwrap());
+    let index = crate::index();
+    let player = Player {
+        decoder: engine.clone(),
+        text: Arc::new(LocalText::new(index.clone())),
+        image: Arc::new(LocalImage::new(index)),
+        budgets: Budgets { turn_tokens: recipe.turn_tokens, ..Budgets::default() },
+    };
+    let questions = folder.join("questions.jsonl");
+    let train = Records::questions(&questions, recipe.seed).unwrap();
+    let dev = Some(Records::questions(&questions, recipe.seed).unwrap());
+    Parts { base, engine, player, train, dev }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reinforcement_runs_with_real_tools_and_resumes() {
+    let folder = tempfile::tempdir().unwrap();
+    data(folder.path(), 8).await;
+    let recipe = grpo_recipe(10.0);
+    let out = folder.path().join("grpo");
+    let mut lines: Vec<StepLine> = Vec::new();
+    let mut run = Grpo::new(&recipe, parts(&recipe, folder.path()), None, &out, false).unwrap();
+    assert_eq!(run.train(Some(2), |line| lines.push(line.clone())).await.unwrap(), GrpoEnded::Complete);
+    drop(run);
+    assert!(Grpo::new(&recipe, parts(&recipe, folder.path()), None, &out, false).is_err());
+    let mut run = Grpo::new(&recipe, parts(&recipe, folder.path()), None, &out, true).unwrap();
+    run.train(None, |line| lines.push(line.clone())).await.unwrap();
+    assert_eq!(lines.iter().map(|line| line.step).collect::<Vec<_>>(), [1, 2, 3]);
+    // The pocket is right about some of its training questions and wrong about others.
+    let mean = lines.iter().map(|line| line.reward).sum::<f64>() / 3.0;
+    assert!((0.3..1.0).contains(&mean), "{mean}");
+    assert!(lines.iter().any(|line| line.mixed > 0.0 && line.grad_norm > 0.0 && line.tokens > 0));
+    assert!(lines.iter().all(|line| line.entropy >= 0.0 && line.kl >= 0.0 && line.length > 10.0));
+    assert!(lines[1].dev.is_some() && lines[0].dev.is_none());
+    for file in ["log.jsonl", "samples/step-000000.jsonl", ADAPTER, BEST] {
+        assert!(out.join(file).exists(), "{file}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_that_leaves_its_reference_too_far_is_stopped_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    data(folder.path(), 8).await;
+    // No distance is below this one.
+    let recipe = grpo_recipe(-1.0);
+    let out = folder.path().join("grpo");
+    let mut run = Grpo::new(&recipe, parts(&recipe, folder.path()), None, &out, false).unwrap();
+    let GrpoEnded::Collapsing(reason) = run.train(None, |_| ()).await.unwrap() else {
+        panic!("it went on");
+    };
+    assert!(reason.contains("reference"), "{reason}");
+    assert!(out.join(ADAPTER).exists(), "what was learnt is kept");
+}
