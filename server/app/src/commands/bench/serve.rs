@@ -20,18 +20,23 @@ pub(super) struct ServeFigure {
     /// Median and slowest of ten, in milliseconds.
     first_turn_ms: [f64; 2],
     third_turn_ms: [f64; 2],
+    /// The same third turn where nothing of its conversation was read before.
+    cold_third_turn_ms: [f64; 2],
     /// Part of all prompt tokens that was not computed again.
     reused: f64,
 }
 
 pub(super) fn line(figure: &ServeFigure) -> String {
-    let ServeFigure { people, turns, tokens_per_second, first_turn_ms, third_turn_ms, reused } = figure;
+    let ServeFigure { people, turns, tokens_per_second, first_turn_ms, third_turn_ms, .. } = figure;
+    let (cold, reused) = (figure.cold_third_turn_ms, figure.reused);
     format!(
-        "{people} people, {turns} turns: {tokens_per_second:.0} tokens/s; first token after {:.0} ms (slowest tenth {:.0}), in the third turn {:.0} ms ({:.0}); {:.0} % of prompts reused",
+        "{people} people, {turns} turns: {tokens_per_second:.0} tokens/s; first token after {:.0} ms (slowest tenth {:.0}), in the third turn {:.0} ms ({:.0}), {:.0} ms ({:.0}) where nothing of it was read before; {:.0} % of prompts reused",
         first_turn_ms[0],
         first_turn_ms[1],
         third_turn_ms[0],
         third_turn_ms[1],
+        cold[0],
+        cold[1],
         reused * 100.0
     )
 }
@@ -51,7 +56,7 @@ pub(super) async fn serve(
         .await;
     let seconds = started.elapsed().as_secs_f64();
     let conversations = conversations.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
-    let turns: Vec<&Completion> = conversations.iter().flatten().collect();
+    let turns: Vec<&Completion> = conversations.iter().flat_map(|turns| &turns[..3]).collect();
     let sum = |f: fn(&Completion) -> u32| turns.iter().map(|turn| f64::from(f(turn))).sum::<f64>();
     let wait = |turn: usize| spread(conversations.iter().map(|turns| turns[turn].first_token).collect());
     Ok(ServeFigure {
@@ -60,34 +65,45 @@ pub(super) async fn serve(
         tokens_per_second: sum(|turn| turn.generated_tokens) / seconds,
         first_turn_ms: wait(0),
         third_turn_ms: wait(2),
+        cold_third_turn_ms: wait(3),
         reused: sum(|turn| turn.reused_tokens) / sum(|turn| turn.prompt_tokens).max(1.0),
     })
 }
 
+/// Three turns, and the third once more in a conversation that begins with another word.
 async fn conversation(
     decoder: Arc<dyn Decoder>,
     number: usize,
     tokens: u32,
-) -> anyhow::Result<[Completion; 3]> {
+) -> anyhow::Result<[Completion; 4]> {
     let filler = "Neighbours, languages, currency and region of a country whose flag is in the picture. ";
-    let mut messages = vec![Message::text(Role::User, format!("Question {number}: {}", filler.repeat(8)))];
-    let mut turns = Vec::with_capacity(3);
-    for _ in 0..3 {
-        let request = GenerateRequest {
-            messages: messages.clone(),
-            sampling: Sampling::Greedy,
-            max_tokens: tokens,
-            stop: Vec::new(),
-            adapter: None,
-            grammar: None,
-            cancel: CancellationToken::new(),
-        };
-        let turn = decoder.generate(request, unbounded_channel().0).await?;
-        messages.push(Message::text(Role::Assistant, turn.text.clone()));
-        messages.push(Message::text(Role::User, format!("And after that? {}", filler.repeat(2))));
-        turns.push(turn);
+    let first = |word: &str| Message::text(Role::User, format!("{word} {number}: {}", filler.repeat(8)));
+    let mut messages = vec![first("Question")];
+    let mut turns = Vec::with_capacity(4);
+    for turn in 0..3 {
+        if turn > 0 {
+            messages.push(Message::text(Role::User, format!("And after that? {}", filler.repeat(2))));
+        }
+        let completion = decoder.generate(request(&messages, tokens), unbounded_channel().0).await?;
+        messages.push(Message::text(Role::Assistant, completion.text.clone()));
+        turns.push(completion);
     }
-    turns.try_into().ok().context("a conversation has three turns")
+    messages.pop();
+    messages[0] = first("Riddle");
+    turns.push(decoder.generate(request(&messages, 1), unbounded_channel().0).await?);
+    turns.try_into().ok().context("a conversation has three turns and a cold one")
+}
+
+fn request(messages: &[Message], max_tokens: u32) -> GenerateRequest {
+    GenerateRequest {
+        messages: messages.to_vec(),
+        sampling: Sampling::Greedy,
+        max_tokens,
+        stop: Vec::new(),
+        adapter: None,
+        grammar: None,
+        cancel: CancellationToken::new(),
+    }
 }
 
 /// The median and the slowest tenth, in milliseconds.

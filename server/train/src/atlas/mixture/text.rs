@@ -14,6 +14,9 @@ use crate::example::{Example, Turn};
 
 /// How often a drill is about numbers: their digits are copied one by one, and every one of them has to be right.
 const NUMBERS: f64 = 0.35;
+/// How often what is to be repeated is numbers. There are a thousand tokens for them, and each has to be seen many times
+/// before it can be copied: with one number in a run, `+962` became `+je`.
+const REPEATED_NUMBERS: f64 = 0.7;
 
 impl Mixture {
     /// One to three pages of a country, one below the other.
@@ -36,10 +39,11 @@ impl Mixture {
 
     /// A few made-up words, a bar, the words again.
     pub(super) fn repeat(&self, rng: &mut Rng) -> Example {
-        let numbers = rng.chance(NUMBERS);
+        let numbers = rng.chance(REPEATED_NUMBERS);
         let word = |rng: &mut Rng| if numbers { some_number(rng) } else { self.inventor.name(rng) };
-        let words: Vec<String> = (0..2 + rng.below(8)).map(|_| word(rng)).collect();
-        let line = words.join(", ");
+        let count = 2 + rng.below(if numbers { 24 } else { 8 });
+        let words: Vec<String> = (0..count).map(|_| word(rng)).collect();
+        let line = words.join(if numbers { "; " } else { ", " });
         if rng.chance(0.5) {
             let text = format!("{line} | {line}");
             return Example {
