@@ -112,12 +112,7 @@ impl Learner {
     ///
     /// # Errors
     /// When the batch does not fit the model.
-    pub fn pass(
-        &self,
-        batch: &Batch,
-        share: f64,
-        term: impl Fn(usize, f32) -> Term + Sync,
-    ) -> Result<Pass> {
+    pub fn pass(&self, batch: &Batch, share: f64, term: impl Fn(usize, f32) -> Term + Sync) -> Result<Pass> {
         let inputs = self.inputs(batch, share)?;
         let dense = inputs.dense.as_ref().map(|(dense, _)| dense.to_scalar::<f32>()).transpose()?;
         let dense = dense.map(|dense| f64::from(dense) * share);

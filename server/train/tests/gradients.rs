@@ -50,8 +50,7 @@ fn set_up(expected: &HashMap<String, Tensor>, checkpointing: bool) -> (Base, Bat
     let inputs = tensors("qwen2_5_vl/tied/expected.safetensors");
     let ids: Vec<u32> = whole(&inputs["several.input_ids"]);
     let grids: Vec<usize> = whole(&inputs["several.image_grid_thw"]);
-    let grids: Vec<Grid> =
-        grids.chunks(3).map(|thw| Grid { rows: thw[1], columns: thw[2] }).collect();
+    let grids: Vec<Grid> = grids.chunks(3).map(|thw| Grid { rows: thw[1], columns: thw[2] }).collect();
     // The golden file keeps one of the two equal frames.
     let patches = floats(&inputs["several.pixel_values"]);
     let patches = patches.chunks(196).flat_map(|channel| [channel, channel].concat()).collect();

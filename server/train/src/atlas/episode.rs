@@ -61,7 +61,9 @@ impl<'a> Episode<'a> {
 
     /// Searches by words for the page of look-up `step` of a chain and reads what came.
     pub fn search_text(&mut self, chain: &Chain, step: usize, hits: &[Hit]) {
-        let Some((lookup, after)) = chain.lookups.get(step..).and_then(<[Lookup]>::split_first) else { return };
+        let Some((lookup, after)) = chain.lookups.get(step..).and_then(<[Lookup]>::split_first) else {
+            return;
+        };
         let before = known_before(chain, step);
         let reason = format!("{before} I need its {}{}.", lookup.fact.noun(), then(after));
         self.act(reason, Action::TextSearch(lookup.query()));

@@ -77,7 +77,8 @@ fn parameters(base: &Base) -> u64 {
     let attention = 2 * text.hidden_size * (text.hidden_size + text.kv_size());
     let layer = attention + 3 * text.hidden_size * text.intermediate_size;
     let tables = text.vocab_size * text.hidden_size * if base.config.tied { 1 } else { 2 };
-    let block = 4 * vision.hidden_size * vision.hidden_size + 3 * vision.hidden_size * vision.intermediate_size;
+    let block =
+        4 * vision.hidden_size * vision.hidden_size + 3 * vision.hidden_size * vision.intermediate_size;
     let merged = 4 * vision.hidden_size;
     let merger = merged * merged + merged * vision.out_hidden_size;
     (text.layers * layer + tables + vision.depth * block + merger) as u64

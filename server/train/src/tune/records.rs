@@ -45,9 +45,13 @@ impl Records {
     /// [`TrainError::Dataset`] with the line that is malformed, has no answer or names a picture that is not there; also
     /// where there are no rows.
     pub fn questions(path: &Path, seed: u64) -> Result<Self> {
-        Self::read(path, seed, |row| {
-            if row.answer.trim().is_empty() { Err("`answer` is empty") } else { Ok(()) }
-        })
+        Self::read(
+            path,
+            seed,
+            |row| {
+                if row.answer.trim().is_empty() { Err("`answer` is empty") } else { Ok(()) }
+            },
+        )
     }
 
     fn read(path: &Path, seed: u64, check: impl Fn(&Record) -> Result<(), &'static str>) -> Result<Self> {

@@ -89,7 +89,14 @@ pub struct MixtureConfig {
 
 impl Default for MixtureConfig {
     fn default() -> Self {
-        Self { seed: 0, weights: Weights::default(), invented: 0.7, hops: [0.1, 0.45, 0.27, 0.18], user_weight: 0.3, view_side: 224 }
+        Self {
+            seed: 0,
+            weights: Weights::default(),
+            invented: 0.7,
+            hops: [0.1, 0.45, 0.27, 0.18],
+            user_weight: 0.3,
+            view_side: 224,
+        }
     }
 }
 

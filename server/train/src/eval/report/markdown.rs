@@ -95,15 +95,14 @@ fn tools(report: &Report) -> String {
         };
         row(report, kind.as_str(), cell)
     });
-    let more: [(&str, fn(&Summary) -> Tally); 6] = [
-        ("searched where needed", |summary| summary.used_where_needed),
-        ("searched where not needed", |summary| summary.used_where_not_needed),
-        ("of all: searched the whole picture", |summary| summary.tools.whole_image),
-        ("of all: searched a part of it", |summary| summary.tools.crop),
-        ("of all: searched by words", |summary| summary.tools.text),
-        ("of all: searched by words several times", |summary| summary.tools.several_texts),
+    let more = [
+        row(report, "searched where needed", |s| shown(s.used_where_needed)),
+        row(report, "searched where not needed", |s| shown(s.used_where_not_needed)),
+        row(report, "of all: searched the whole picture", |s| shown(s.tools.whole_image)),
+        row(report, "of all: searched a part of it", |s| shown(s.tools.crop)),
+        row(report, "of all: searched by words", |s| shown(s.tools.text)),
+        row(report, "of all: searched by words several times", |s| shown(s.tools.several_texts)),
     ];
-    let more = more.map(|(name, cell)| row(report, name, |summary| shown(cell(summary))));
     let count = |n: usize| move |summary: &Summary| summary.searches[n].to_string();
     let mut counts = vec![
         row(report, "searches by picture", count(0)),

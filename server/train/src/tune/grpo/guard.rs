@@ -93,7 +93,10 @@ impl Guard {
             return Some(format!("rollouts have {length:.0} tokens, {first_length:.0} in the beginning"));
         }
         if !(entropy >= config.entropy) {
-            return Some(format!("the surprise of a token fell to {entropy:.4} nats, less than {}", config.entropy));
+            return Some(format!(
+                "the surprise of a token fell to {entropy:.4} nats, less than {}",
+                config.entropy
+            ));
         }
         None
     }

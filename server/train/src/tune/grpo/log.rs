@@ -66,8 +66,7 @@ struct Sample<'a> {
 /// # Errors
 /// When it cannot be written.
 pub(super) fn append(path: &Path, line: &impl Serialize) -> Result<()> {
-    let mut file =
-        OpenOptions::new().create(true).append(true).open(path).map_err(TrainError::file(path))?;
+    let mut file = OpenOptions::new().create(true).append(true).open(path).map_err(TrainError::file(path))?;
     let text = serde_json::to_string(line).map_err(std::io::Error::from);
     text.and_then(|text| writeln!(file, "{text}")).map_err(TrainError::file(path))
 }

@@ -50,8 +50,7 @@ impl Objective {
         let distance = surprise - token.reference;
         let kl = distance.exp() - distance - 1.0;
         let kl_slope = distance.exp() - 1.0;
-        let term =
-            Term { value: self.kl * kl - surrogate, slope: self.kl * kl_slope - surrogate_slope };
+        let term = Term { value: self.kl * kl - surrogate, slope: self.kl * kl_slope - surrogate_slope };
         Part { term, kl, clipped }
     }
 }

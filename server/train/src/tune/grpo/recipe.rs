@@ -125,9 +125,15 @@ impl GrpoRecipe {
             return Err("group has to be 2 or more: a rollout is compared with its group".into());
         }
         if self.lora.dropout > 0.0 {
-            return Err("lora.dropout has to be 0: what was sampled and what is learnt must be the same model".into());
+            return Err(
+                "lora.dropout has to be 0: what was sampled and what is learnt must be the same model".into(),
+            );
         }
         let fits = self.temperature > 0.0 && self.clip > 0.0 && self.clip < 1.0 && self.kl >= 0.0;
-        if fits { Ok(()) } else { Err("temperature and clip have to be above 0, clip below 1, kl 0 or more".into()) }
+        if fits {
+            Ok(())
+        } else {
+            Err("temperature and clip have to be above 0, clip below 1, kl 0 or more".into())
+        }
     }
 }

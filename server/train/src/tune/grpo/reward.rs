@@ -55,9 +55,7 @@ mod tests {
 
     #[test]
     fn rewards_are_those_of_the_paper() {
-        let of = |config: RewardConfig, right, valid, searched| {
-            config.of(Outcome { right, valid, searched })
-        };
+        let of = |config: RewardConfig, right, valid, searched| config.of(Outcome { right, valid, searched });
         let paper = RewardConfig::default();
         assert_eq!(of(paper, true, true, true), 1.0);
         assert_eq!(of(paper, true, false, false), 0.9);

@@ -170,8 +170,10 @@ fn same(a: &Message, b: &Message) -> bool {
 }
 
 fn encode(conversation: Vec<(Message, f32)>, chat: &Chat) -> Result<Sequence> {
-    let turns =
-        conversation.into_iter().map(|(message, weight)| example::Turn::Message { message, weight }).collect();
+    let turns = conversation
+        .into_iter()
+        .map(|(message, weight)| example::Turn::Message { message, weight })
+        .collect();
     let mut sequence = Sequence::encode(&Example { kind: "rollout", turns, seen: Vec::new() }, chat)?;
     // The template's end of a turn was not generated: decoding stops at the dialect's closing tag.
     let end = chat.tokenizer.id("<|im_end|>");
