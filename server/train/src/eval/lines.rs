@@ -3,11 +3,15 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::{EvalError, at};
+
+/// How long a lock is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A file that lines are added to; no other process adds to it meanwhile.
 #[derive(Debug)]
@@ -27,11 +31,7 @@ impl Lines {
         let mut options = OpenOptions::new();
         let mut file =
             options.read(true).write(true).create(true).truncate(false).open(path).map_err(at(path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(EvalError::InUse(path.to_owned())),
-            Err(TryLockError::Error(error)) => return Err(at(path)(error)),
-        }
+        lock(path, &file)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(at(path))?;
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
@@ -49,6 +49,19 @@ impl Lines {
         let mut line = serde_json::to_vec(row).map_err(at(&self.path))?;
         line.push(b'\n');
         self.file.write_all(&line).map_err(at(&self.path))
+    }
+}
+
+/// Keeps other processes out. One that was just killed may take a moment to let go.
+fn lock(path: &Path, file: &File) -> Result<(), EvalError> {
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(at(path)(error)),
+            Err(TryLockError::WouldBlock) if began.elapsed() < PATIENCE => std::thread::sleep(PATIENCE / 10),
+            Err(TryLockError::WouldBlock) => return Err(EvalError::InUse(path.to_owned())),
+        }
     }
 }
 

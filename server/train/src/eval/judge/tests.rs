@@ -195,7 +195,7 @@ fn other_units_are_right() {
         ("3 m", "3 km"),
         ("3 kg", "3 km"),
         ("323802 square miles", "323,802 square kilometres"),
-        ("3 Mg", "3 mg"),
+        ("3 Mg", "3000 mg"),
         ("100 °F", "100 °C"),
         ("3 km", "3 square kilometres"),
         ("2 hours", "90 minutes"),
