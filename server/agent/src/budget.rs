@@ -9,6 +9,8 @@ pub struct Budgets {
     pub tool_calls: u32,
     /// Image searches. The paper: 1.
     pub image_searches: u32,
+    /// Searches by words; as many as there are tool calls where nothing else is wanted.
+    pub text_searches: u32,
     /// Tokens the model may write in one turn.
     pub turn_tokens: u32,
     /// Tokens the model may write in a run. The paper: 8,192.
@@ -26,6 +28,7 @@ impl Default for Budgets {
         Self {
             tool_calls: 10,
             image_searches: 3,
+            text_searches: 10,
             turn_tokens: 1_024,
             total_tokens: 8_192,
             wall_clock: Duration::from_secs(180),
@@ -80,6 +83,7 @@ pub(crate) struct Spending {
     began: Instant,
     tool_calls: u32,
     image_searches: u32,
+    text_searches: u32,
     tokens: u32,
 }
 
@@ -88,7 +92,7 @@ const LAST_ANSWER_TOKENS: u32 = 256;
 
 impl Spending {
     pub(crate) fn new(budgets: Budgets) -> Self {
-        Self { budgets, began: Instant::now(), tool_calls: 0, image_searches: 0, tokens: 0 }
+        Self { budgets, began: Instant::now(), tool_calls: 0, image_searches: 0, text_searches: 0, tokens: 0 }
     }
 
     /// The first limit that is reached, if one is.
@@ -106,6 +110,11 @@ impl Spending {
     /// Whether another image search is allowed.
     pub(crate) fn image_search_left(&self) -> bool {
         self.image_searches < self.budgets.image_searches
+    }
+
+    /// Whether another search by words is allowed.
+    pub(crate) fn text_search_left(&self) -> bool {
+        self.text_searches < self.budgets.text_searches
     }
 
     /// Most tokens of the next turn.
@@ -141,6 +150,7 @@ impl Spending {
     pub(crate) fn add_tool_call(&mut self, by_picture: bool) -> u32 {
         self.tool_calls += 1;
         self.image_searches += u32::from(by_picture);
+        self.text_searches += u32::from(!by_picture);
         self.tool_calls
     }
 }

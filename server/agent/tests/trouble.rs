@@ -151,6 +151,16 @@ async fn image_searches_have_a_budget_of_their_own() {
 }
 
 #[tokio::test]
+async fn text_searches_have_a_budget_of_their_own() {
+    let mut setting = Setting::norway(vec![search_for("a"), search_for("b"), text(OSLO)]);
+    setting.config = budgets(Budgets { text_searches: 1, ..Budgets::default() });
+    let ran = setting.run(query("?")).await;
+    assert_eq!(ran.answer(), "Oslo");
+    assert!(ran.model.prompts()[2].contains("no text search is left"));
+    assert_eq!(ran.text.queries.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn the_same_search_is_not_made_twice() {
     let again = vec![text(CAPITAL), text(CAPITAL), text(CAPITAL), text(CAPITAL), text(OSLO)];
     let ran = Setting::norway(again).run(query("?")).await;

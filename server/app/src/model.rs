@@ -122,6 +122,18 @@ impl ModelSpec {
         if text == POCKET { Self::Pocket } else { Self::Folder(PathBuf::from(text)) }
     }
 
+    /// What the model in the program holds, in few letters.
+    #[must_use]
+    pub fn pocket_hash() -> String {
+        let mut hasher = blake3::Hasher::new();
+        for name in Pocket::iter() {
+            if let Some(file) = Pocket::get(&name) {
+                hasher.update(name.as_bytes()).update(&file.metadata.sha256_hash());
+            }
+        }
+        hasher.finalize().to_hex()[..16].to_owned()
+    }
+
     /// The checkpoint's files.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use loupe_shared::pixels::Rgb8;
 use loupe_shared::protocol::Hit;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 /// A search by words.
@@ -84,7 +85,8 @@ pub trait ImageSearch: Send + Sync {
 }
 
 /// Why a search gave no answer. Messages say what happened and what to do.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 pub enum SearchError {
     /// The provider could not be reached or did not answer in time.
     #[error("{provider} could not be reached: {reason}")]

@@ -104,7 +104,7 @@ impl Run<'_> {
     fn choices(&self, phase: Phase) -> Choices {
         let is_open = phase == Phase::Open;
         let by_picture = !self.query.pictures.is_empty() && self.spent.image_search_left();
-        Choices { image_search: is_open && by_picture, text_search: is_open }
+        Choices { image_search: is_open && by_picture, text_search: is_open && self.spent.text_search_left() }
     }
 
     /// From now on there is only the answer.
@@ -143,6 +143,9 @@ impl Run<'_> {
         }
         if by_picture && !self.spent.image_search_left() {
             return Err(Refusal::Forbidden("no image search is left"));
+        }
+        if !by_picture && !self.spent.text_search_left() {
+            return Err(Refusal::Forbidden("no text search is left"));
         }
         if self.ledger.knows(&search) {
             return Err(Refusal::Forbidden("this was searched before"));

@@ -13,18 +13,6 @@ pub enum WorkflowArg {
     Agent,
 }
 
-impl WorkflowArg {
-    /// Its name.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Direct => "direct",
-            Self::Rag => "rag",
-            Self::Agent => "agent",
-        }
-    }
-}
-
 impl From<WorkflowArg> for Workflow {
     fn from(arg: WorkflowArg) -> Self {
         match arg {

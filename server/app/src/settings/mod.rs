@@ -115,6 +115,12 @@ impl Settings {
         self.model.open(ModelOptions { weights, device: self.device, adapters, limits }).await
     }
 
+    /// What is searched, by words and by picture, secrets left out.
+    #[must_use]
+    pub fn search_shown(&self) -> String {
+        format!("{}, {}", without_secrets(&self.search), without_secrets(&self.image_search))
+    }
+
     /// The settings as TOML, secrets left out.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ use super::oracle::{Oracle, Outcome, hidden};
 use super::record::{Record, RecordMessage};
 use crate::atlas::asked::{Asked, Asker, Need};
 use crate::atlas::files::{write_json, write_png};
+use crate::atlas::pages::flag_title;
 use crate::atlas::rng::Rng;
 use crate::atlas::{Split, World};
 
@@ -125,6 +126,14 @@ fn record(plan: &Plan, index: u64, asked: &Asked) -> Record {
         answer: asked.gold.answer.clone(),
         aliases: asked.gold.aliases.clone(),
         region,
+        evidence: evidence(asked),
         messages: Vec::new(),
     }
+}
+
+/// The page of the flag, then those of the facts.
+fn evidence(asked: &Asked) -> Vec<String> {
+    let Need::Search { chain, .. } = &asked.need else { return Vec::new() };
+    let pages = chain.lookups.iter().map(|lookup| lookup.fact.title(&lookup.country));
+    std::iter::once(flag_title(&chain.country)).chain(pages).collect()
 }

@@ -33,6 +33,9 @@ pub struct Record {
     /// The part that the user framed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<Region>,
+    /// Titles of the pages that lead to the answer, first what the picture shows; empty where they are not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
     /// The conversation; empty where there is only a question.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub messages: Vec<RecordMessage>,

@@ -1,4 +1,4 @@
-//! Carries a run of the evaluation: counts searches, cuts crops from the picture.
+//! Carries a run of the evaluation: notes its searches, cuts crops from the picture.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,44 +6,63 @@ use async_trait::async_trait;
 use loupe_agent::host::{Crop, Host, HostError};
 use loupe_shared::ids::{CallId, ImageId};
 use loupe_shared::pixels::{Region, Rgb8};
-use loupe_shared::protocol::{CropBy, Event, Tool};
-use serde::Serialize;
+use loupe_shared::protocol::{CropBy, Event, ToolTarget};
 
+use super::scored::Step;
 use crate::atlas::crop::cut;
 
-/// Searches of a run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Searches {
-    /// By picture.
-    pub image: u32,
-    /// By words.
-    pub text: u32,
-    /// Of both, how many failed.
-    pub failed: u32,
+/// What a run did.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Notes {
+    /// Its searches in order.
+    pub(super) steps: Vec<Step>,
+    /// What the model read of them.
+    pub(super) read: Vec<String>,
 }
 
 /// A host without a browser and without a store.
 #[derive(Default)]
 pub(super) struct EvalHost {
-    searches: Mutex<Searches>,
+    notes: Mutex<Notes>,
 }
 
 impl EvalHost {
-    pub(super) fn searches(&self) -> Searches {
-        *self.searches.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What the run did.
+    pub(super) fn into_notes(self) -> Notes {
+        self.notes.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Notes {
+    /// A run makes one call at a time, so what comes after a call belongs to it.
+    fn note(&mut self, event: Event) {
+        if let Event::ToolCall(call) = event {
+            let words = match call.target {
+                ToolTarget::Query(words) | ToolTarget::Expression(words) => Some(words),
+                ToolTarget::Region(_) => None,
+            };
+            let (part, cached) = (false, false);
+            self.steps.push(Step { tool: call.tool, words, part, found: Vec::new(), cached, failed: None });
+            return;
+        }
+        let Some(step) = self.steps.last_mut() else { return };
+        match event {
+            Event::CropUsed(used) => step.part = used.region.is_some_and(|region| !region.is_whole()),
+            Event::ToolResult(result) => {
+                step.found = result.hits.into_iter().map(|hit| hit.title).collect();
+                step.cached = result.cached;
+                self.read.push(result.summary);
+            }
+            Event::ToolFailed(failed) => step.failed = Some(failed.code),
+            _ => {}
+        }
     }
 }
 
 #[async_trait]
 impl Host for EvalHost {
     async fn emit(&self, event: Event) -> Result<(), HostError> {
-        let mut searches = self.searches.lock().unwrap_or_else(PoisonError::into_inner);
-        match event {
-            Event::ToolCall(call) if call.tool == Tool::ImageSearch => searches.image += 1,
-            Event::ToolCall(_) => searches.text += 1,
-            Event::ToolFailed(_) => searches.failed += 1,
-            _ => {}
-        }
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).note(event);
         Ok(())
     }
 

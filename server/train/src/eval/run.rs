@@ -1,141 +1,101 @@
-//! The agent over a file of questions.
+//! One question: asked, answered, judged.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use loupe_agent::dialect::{self, UnknownDialect};
+use loupe_agent::dialect;
 use loupe_agent::host::{Query, QueryPicture};
-use loupe_agent::{Agent, AgentConfig, RunEnd};
+use loupe_agent::{Agent, AgentConfig, Budgets, RunEnd};
 use loupe_mllm::engine::Decoder;
-use loupe_search::{ImageSearch, TextSearch};
 use loupe_shared::ids::ImageId;
-use loupe_shared::pixels::{PixelError, Rgb8};
-use loupe_shared::protocol::{ImageRole, Workflow};
-use serde::Serialize;
+use loupe_shared::pixels::Rgb8;
+use loupe_shared::protocol::{ImageRole, RunError, Workflow};
 use tokio_util::sync::CancellationToken;
 
+use super::cause::Trail;
+use super::error::EvalError;
 use super::host::EvalHost;
-pub use super::host::Searches;
-use super::judge::is_right;
-use super::tally::Tally;
+use super::judge::{is_right, stands_in};
+use super::llm::LlmJudge;
+use super::scored::{Scored, Verdicts};
+use super::tools::{Calls, QuestionTools, Tools};
 use super::watch::Watch;
-use crate::atlas::AtlasError;
 use crate::atlas::crop::cut;
-use crate::atlas::files::read_png;
 use crate::dataset::record::Record;
 
-/// Why an evaluation cannot go on.
-#[derive(Debug, thiserror::Error)]
-pub enum EvalError {
-    /// The model writes something that this program does not speak.
-    #[error(transparent)]
-    Dialect(#[from] UnknownDialect),
-    /// A question's picture cannot be read.
-    #[error("the picture of {id} cannot be read: {source}")]
-    Picture {
-        /// The question.
-        id: String,
-        /// What is wrong.
-        source: AtlasError,
-    },
-    /// A question's region cannot be cut.
-    #[error("the region of {id} cannot be cut: {source}")]
-    Region {
-        /// The question.
-        id: String,
-        /// What is wrong.
-        source: PixelError,
-    },
-    /// A report cannot be written.
-    #[error("{path}: {source}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What happened.
-        source: std::io::Error,
-    },
+/// How long a run may take. Questions in flight wait for each other, and that must not decide what is answered.
+const WALL_CLOCK: Duration = Duration::from_secs(3_600);
+/// How long one search may take.
+const SEARCH: Duration = Duration::from_secs(120);
+/// Codes of errors that say nothing of the model: its servers are gone or full.
+const NOT_THE_MODEL: [&str; 2] = ["engine_unreachable", "engine_busy"];
+
+/// What is measured, and how.
+pub struct Evaluation {
+    decoder: Arc<dyn Decoder>,
+    tools: Tools,
+    options: Options,
 }
 
-impl EvalError {
-    /// A stable code for programs.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Dialect(_) => "eval_dialect",
-            Self::Picture { .. } => "eval_picture",
-            Self::Region { .. } => "eval_region",
-            Self::File { .. } => "eval_file",
+/// How questions are asked and judged.
+#[derive(Clone)]
+pub struct Options {
+    /// The name of the adapter that the model answers with.
+    pub adapter: Option<Arc<str>>,
+    /// Whether every turn is held to the dialect's grammar.
+    pub constrain: bool,
+    /// Whether every search by picture searches the whole of it, whatever part was meant.
+    pub no_crop: bool,
+    /// What a run may spend.
+    pub budgets: Budgets,
+    /// A model that judges beside the rule.
+    pub judge: Option<Arc<LlmJudge>>,
+    /// Whether a call that the recording does not have ends the evaluation.
+    pub strict_replay: bool,
+    /// How many questions are asked at the same time.
+    pub in_flight: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            adapter: None,
+            constrain: false,
+            no_crop: false,
+            budgets: Budgets {
+                wall_clock: WALL_CLOCK,
+                last_answer: WALL_CLOCK,
+                search: SEARCH,
+                ..Budgets::default()
+            },
+            judge: None,
+            strict_replay: false,
+            in_flight: 1,
         }
     }
 }
 
-/// What came of a question.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Scored {
-    /// The question's name.
-    pub id: String,
-    /// Its category.
-    pub category: String,
-    /// Whether anything has to be searched.
-    pub search: bool,
-    /// Pages to read after the flag is known.
-    pub hops: u32,
-    /// Flags in the picture.
-    pub flags: u32,
-    /// What is right.
-    pub gold: String,
-    /// What was answered, or none where the run failed.
-    pub answer: Option<String>,
-    /// Why the run failed.
-    pub failure: Option<String>,
-    /// Whether the answer is right.
-    pub right: bool,
-    /// Its searches.
-    pub searches: Searches,
-    /// Turns of valid grammar, of all.
-    pub valid_turns: Tally,
-    /// Boxes that can be read, of all.
-    pub boxes: Tally,
-    /// How long it took.
-    pub seconds: f64,
-}
-
-/// The agent that is measured.
-pub struct Evaluation {
-    agent: Agent,
-    adapter: Option<Arc<str>>,
-    watch: Arc<Watch>,
-    constrain: bool,
-}
-
 impl Evaluation {
-    /// A model with its tools; it answers with the adapter of that name, where one is given.
+    /// A model with its tools.
     ///
     /// # Errors
     /// [`EvalError::Dialect`].
-    pub fn new(
-        decoder: Arc<dyn Decoder>,
-        adapter: Option<Arc<str>>,
-        text: Arc<dyn TextSearch>,
-        image: Arc<dyn ImageSearch>,
-    ) -> Result<Self, EvalError> {
-        let dialect = dialect::by_name(&decoder.info().dialect)?;
-        let watch = Arc::new(Watch::new(decoder, dialect));
-        let agent = Agent::new(watch.clone(), text, image, AgentConfig::default())?;
-        Ok(Self { agent, adapter, watch, constrain: false })
+    pub fn new(decoder: Arc<dyn Decoder>, tools: Tools, options: Options) -> Result<Self, EvalError> {
+        dialect::by_name(&decoder.info().dialect)?;
+        Ok(Self { decoder, tools, options })
     }
 
-    /// The same, with every turn held to the dialect's grammar or not.
+    /// How many questions are asked at the same time, at least one.
     #[must_use]
-    pub fn constrained(self, constrain: bool) -> Self {
-        Self { constrain, ..self }
+    pub fn in_flight(&self) -> usize {
+        self.options.in_flight.max(1)
     }
 
     /// Answers one question; its picture lies in `folder`.
     ///
     /// # Errors
-    /// [`EvalError`] when the picture cannot be read; a run that fails is an outcome.
+    /// [`EvalError`] when it cannot be asked or judged; a run that fails is an outcome.
     pub async fn score(
         &self,
         record: &Record,
@@ -143,56 +103,117 @@ impl Evaluation {
         workflow: Workflow,
     ) -> Result<Scored, EvalError> {
         let pictures = pictures(record, folder)?;
-        let query = Query {
+        let whole = pictures.first().map(|picture| Arc::clone(&picture.pixels));
+        let calls = Arc::new(Calls::default());
+        let tools = Arc::new(QuestionTools {
+            tools: self.tools.clone(),
+            calls: calls.clone(),
+            question: record.id.as_str().into(),
+            instead: whole.filter(|_| self.options.no_crop),
+        });
+        let watch =
+            Arc::new(Watch::new(self.decoder.clone(), dialect::by_name(&self.decoder.info().dialect)?));
+        let config = AgentConfig { budgets: self.options.budgets, ..AgentConfig::default() };
+        let agent = Agent::new(watch.clone(), tools.clone(), tools, config)?;
+        let host = EvalHost::default();
+        let began = Instant::now();
+        let query = self.query(record, pictures, workflow);
+        let end = agent.run(query, &host, CancellationToken::new()).await;
+        let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if let Some(error) = calls.broken() {
+            return Err(error);
+        }
+        let missed = calls.missed();
+        if let Some(first) = missed.first().filter(|_| self.options.strict_replay) {
+            return Err(EvalError::Missed(first.clone()));
+        }
+        let (answer, failure) = outcome(end, record)?;
+        let verdicts = match &answer {
+            Some(answer) => Some(self.judged(record, answer).await?),
+            None => None,
+        };
+        let right = verdicts.as_ref().is_some_and(Verdicts::counts);
+        let (notes, turns) = (host.into_notes(), watch.turns());
+        let was_read = notes.read.iter().any(|text| stands_in(text, &record.answer, &record.aliases));
+        let trail = Trail {
+            failure: failure.as_deref(),
+            search: Some(record.search),
+            steps: &notes.steps,
+            evidence: &record.evidence,
+            was_read,
+        };
+        Ok(Scored {
+            id: record.id.clone(),
+            workflow,
+            category: record.category.clone(),
+            search: Some(record.search),
+            hops: Some(record.hops),
+            flags: Some(record.flags),
+            gold: record.answer.clone(),
+            answer,
+            right,
+            verdicts,
+            cause: (!right).then(|| trail.cause()),
+            failure,
+            steps: notes.steps,
+            missed,
+            turns: turns.valid,
+            boxes: turns.boxes,
+            tokens: turns.tokens,
+            millis,
+            in_flight: self.in_flight(),
+        })
+    }
+
+    fn query(&self, record: &Record, pictures: Vec<QueryPicture>, workflow: Workflow) -> Query {
+        Query {
             question: record.question.clone(),
             pictures,
             earlier: Vec::new(),
             workflow,
-            adapter: self.adapter.clone(),
+            adapter: self.options.adapter.clone(),
             lang: None,
-            constrain: self.constrain,
-        };
-        let host = EvalHost::default();
-        let began = Instant::now();
-        let end = self.agent.run(query, &host, CancellationToken::new()).await;
-        let seconds = began.elapsed().as_secs_f64();
-        let turns = self.watch.take();
-        let (answer, failure) = match end {
-            RunEnd::Done(done) => (Some(done.answer), None),
-            RunEnd::Failed(error) => (None, Some(error.code)),
-            RunEnd::Cancelled => (None, Some("cancelled".to_owned())),
-        };
-        Ok(Scored {
-            id: record.id.clone(),
-            category: record.category.clone(),
-            search: record.search,
-            hops: record.hops,
-            flags: record.flags,
-            gold: record.answer.clone(),
-            right: answer.as_deref().is_some_and(|answer| is_right(answer, &record.answer, &record.aliases)),
-            answer,
-            failure,
-            searches: host.searches(),
-            valid_turns: turns.valid,
-            boxes: turns.boxes,
-            seconds,
-        })
+            constrain: self.options.constrain,
+        }
+    }
+
+    async fn judged(&self, record: &Record, answer: &str) -> Result<Verdicts, EvalError> {
+        let rule = is_right(answer, &record.answer, &record.aliases);
+        let Some(judge) = &self.options.judge else { return Ok(Verdicts { rule, model: None }) };
+        let verdict = judge.verdict(&record.question, &record.answer, &record.aliases, answer).await;
+        let verdict =
+            verdict.map_err(|error| EvalError::Judge { id: record.id.clone(), reason: error.to_string() })?;
+        Ok(Verdicts { rule, model: Some(verdict) })
+    }
+}
+
+/// The answer, or the code of what ended the run without one.
+fn outcome(end: RunEnd, record: &Record) -> Result<(Option<String>, Option<String>), EvalError> {
+    match end {
+        RunEnd::Done(done) => Ok((Some(done.answer), None)),
+        RunEnd::Failed(RunError { code, message }) if NOT_THE_MODEL.contains(&code.as_str()) => {
+            Err(EvalError::Engine { id: record.id.clone(), reason: message })
+        }
+        RunEnd::Failed(error) => Ok((None, Some(error.code))),
+        RunEnd::Cancelled => Ok((None, Some("cancelled".to_owned()))),
     }
 }
 
 /// The whole picture, and the part that the user framed.
 pub(crate) fn pictures(record: &Record, folder: &Path) -> Result<Vec<QueryPicture>, EvalError> {
-    let whole = read_png(&folder.join(&record.image))
-        .map_err(|source| EvalError::Picture { id: record.id.clone(), source })?;
-    let mut pictures = Vec::new();
-    if let Some(region) = record.region {
-        let part =
-            cut(&whole, &region).map_err(|source| EvalError::Region { id: record.id.clone(), source })?;
-        let focus = QueryPicture { role: ImageRole::Focus, region: Some(region), ..picture(part) };
-        pictures.push(focus);
-    }
-    pictures.insert(0, picture(whole));
-    Ok(pictures)
+    let path = folder.join(&record.image);
+    let unusable = |reason: String| EvalError::Picture { id: record.id.clone(), path: path.clone(), reason };
+    let bytes = std::fs::read(&path).map_err(|error| unusable(error.to_string()))?;
+    let whole = loupe_search::picture::decode(&bytes).map_err(|error| unusable(error.to_string()))?;
+    let focus = match record.region {
+        None => None,
+        Some(region) => {
+            let part =
+                cut(&whole, &region).map_err(|source| EvalError::Region { id: record.id.clone(), source })?;
+            Some(QueryPicture { role: ImageRole::Focus, region: Some(region), ..picture(part) })
+        }
+    };
+    Ok(std::iter::once(picture(whole)).chain(focus).collect())
 }
 
 fn picture(pixels: Rgb8) -> QueryPicture {

@@ -1,9 +1,9 @@
 //! Shares with their intervals.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How many of how many.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Right ones.
     pub right: u64,

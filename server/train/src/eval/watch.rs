@@ -1,4 +1,4 @@
-//! A decoder that looks on: counts which turns are of valid grammar.
+//! A decoder that looks on while one question is answered: counts turns, boxes and tokens.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,15 +7,18 @@ use loupe_agent::dialect::{Dialect, ParsedTurn, QueryContext, ViewSize};
 use loupe_mllm::engine::{Completion, Decoder, EngineError, GenerateRequest, ModelInfo, Part};
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::scored::Tokens;
 use super::tally::Tally;
 
-/// What the turns of some runs were like.
+/// What a run's turns were like.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Turns {
     /// Turns of the agent without any problem, of all.
     pub(super) valid: Tally,
     /// Boxes that can be read, of all that were asked for.
     pub(super) boxes: Tally,
+    /// Tokens of both.
+    pub(super) tokens: Tokens,
 }
 
 /// Passes everything on and reads along.
@@ -30,20 +33,23 @@ impl Watch {
         Self { inner, dialect, turns: Mutex::default() }
     }
 
-    /// What was counted since the last call.
-    pub(super) fn take(&self) -> Turns {
-        std::mem::take(&mut *self.turns.lock().unwrap_or_else(PoisonError::into_inner))
+    /// What was counted so far.
+    pub(super) fn turns(&self) -> Turns {
+        *self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self, asks_for_box: bool, text: &str) {
+    fn note(&self, asks_for_box: bool, completion: &Completion) {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.tokens.prompt += u64::from(completion.prompt_tokens);
+        turns.tokens.reused += u64::from(completion.reused_tokens);
+        turns.tokens.generated += u64::from(completion.generated_tokens);
         if asks_for_box {
             // Any box with an area will do here, so the picture may be as large as it likes.
             let anywhere = ViewSize { width: u32::MAX, height: u32::MAX };
-            turns.boxes.add(self.dialect.parse_box(text, anywhere).is_ok());
+            turns.boxes.add(self.dialect.parse_box(&completion.text, anywhere).is_ok());
         } else {
             let parser = self.dialect.parser(&QueryContext::default());
-            turns.valid.add(ParsedTurn::parse(parser, text).problems.is_empty());
+            turns.valid.add(ParsedTurn::parse(parser, &completion.text).problems.is_empty());
         }
     }
 
@@ -68,7 +74,7 @@ impl Decoder for Watch {
     ) -> Result<Completion, EngineError> {
         let asks_for_box = self.asks_for_box(&request);
         let completion = self.inner.generate(request, deltas).await?;
-        self.note(asks_for_box, &completion.text);
+        self.note(asks_for_box, &completion);
         Ok(completion)
     }
 }

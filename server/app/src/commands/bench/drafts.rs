@@ -10,7 +10,8 @@ use loupe_mllm::{Limits, WeightFormat};
 use loupe_search::local::{Index, LocalImage, LocalText};
 use loupe_shared::protocol::Workflow;
 use loupe_train::dataset::file;
-use loupe_train::eval::run::Evaluation;
+use loupe_train::eval::run::{Evaluation, Options};
+use loupe_train::eval::tools::{Providers, Tools};
 use serde::Serialize;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -55,7 +56,8 @@ pub(super) async fn drafts(
         let options = ModelOptions { weights: format, limits, ..ModelOptions::default() };
         let watched = Arc::new(Watched::new(ModelSpec::parse(model).open(options).await?));
         let (text, image) = (LocalText::new(index.clone()), LocalImage::new(index.clone()));
-        sides.push((watched.clone(), Evaluation::new(watched, None, Arc::new(text), Arc::new(image))?));
+        let tools = Tools::Live(Providers { text: Arc::new(text), image: Arc::new(image) });
+        sides.push((watched.clone(), Evaluation::new(watched, tools, Options::default())?));
     }
     for record in &records {
         for (_, evaluation) in &sides {

@@ -1,0 +1,248 @@
+//! What `loupe eval` can be asked for.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use loupe_shared::protocol::Workflow;
+use loupe_train::eval::llm::Form;
+use loupe_train::eval::report::name;
+use loupe_train::eval::report::summary::Prices;
+use loupe_train::eval::session::Settings as DecidedBy;
+
+use super::stamp;
+use crate::commands::workflow::WorkflowArg;
+use crate::remote::RemoteSpec;
+use crate::settings::{Flags, Settings};
+
+/// Most questions in flight: as many turns as the engine takes into its queue.
+const MAX_IN_FLIGHT: u64 = 256;
+
+/// Arguments of `loupe eval`.
+#[derive(Debug, clap::Args)]
+pub struct EvalArgs {
+    /// Questions with their answers, as `loupe dataset build` writes them
+    #[arg(long, value_name = "FILE", required_unless_present = "compare")]
+    data: Option<PathBuf>,
+    /// Workflows to compare, with commas between
+    #[arg(long, value_delimiter = ',', value_enum, default_value = "agent")]
+    workflow: Vec<WorkflowArg>,
+    /// Folder for report.md, report.json, plots and rows.jsonl; an evaluation that was broken off goes on there
+    #[arg(long, value_name = "DIR", required_unless_present = "compare")]
+    pub(super) report: Option<PathBuf>,
+    /// Compare reports with the first one, question by question: FILE, or FILE#WORKFLOW where it has several
+    #[arg(long, value_name = "FILE", num_args = 2.., conflicts_with = "data")]
+    pub(super) compare: Vec<String>,
+    /// Checkpoint folder or `pocket` [default: pocket]
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
+    /// Numbers that the weights are kept in: `stored`, `q8_0` or `q4_k` [default: stored]
+    #[arg(long, value_name = "FORMAT", conflicts_with = "engine")]
+    weights: Option<String>,
+    /// Where it decodes: `cpu`, `cuda` or `cuda:N` [default: cpu]
+    #[arg(long, value_name = "DEVICE", conflicts_with = "engine")]
+    device: Option<String>,
+    /// Memory for keys and values of conversations, as in 512MiB or 4GiB [default: 1GiB]
+    #[arg(long, value_name = "SIZE", conflicts_with = "engine")]
+    kv_cache: Option<String>,
+    /// Cores to compute on, with commas between [default: all, not pinned]
+    #[arg(long, value_name = "CORES", value_delimiter = ',')]
+    cores: Vec<usize>,
+    /// Servers that decode instead: `openai:URL[,URL…][#model]`
+    #[arg(long, value_name = "ENGINE", conflicts_with = "model")]
+    engine: Option<String>,
+    /// What the model behind --engine was trained to write: `tool-call` or `deepmm` [default: tool-call]
+    #[arg(long, value_name = "DIALECT", requires = "engine")]
+    dialect: Option<String>,
+    /// LoRA adapter in PEFT's format: `DIR` is merged, `NAME=DIR` is there for --use-adapter; may be given several times
+    #[arg(long, value_name = "[NAME=]DIR", conflicts_with = "engine")]
+    adapter: Vec<String>,
+    /// Answer with the adapter of this name
+    #[arg(long, value_name = "NAME")]
+    use_adapter: Option<String>,
+    /// Hold every turn to the grammar of the model's dialect
+    #[arg(long, conflicts_with = "engine")]
+    constrain: bool,
+    /// Folder of the local index to search; the same as --search local:DIR
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["search", "image_search"])]
+    index: Option<PathBuf>,
+    /// Text search: `local:DIR` or `searxng:URL` [default: as `loupe serve`]
+    #[arg(long, value_name = "PROVIDER")]
+    search: Option<String>,
+    /// Picture search: `local:DIR` [default: as --search where that is local]
+    #[arg(long, value_name = "PROVIDER")]
+    image_search: Option<String>,
+    /// Answer tool calls from this recording, make those that it does not have, and add them
+    #[arg(long, value_name = "FILE", conflicts_with = "replay")]
+    record: Option<PathBuf>,
+    /// Answer tool calls from this recording only; one that it does not have is a failed call
+    #[arg(long, value_name = "FILE")]
+    replay: Option<PathBuf>,
+    /// End the evaluation with the first call that the recording does not have
+    #[arg(long, requires = "replay")]
+    strict_replay: bool,
+    /// Ablation: search the whole picture where a part of it was to be searched
+    #[arg(long)]
+    no_crop: bool,
+    /// Ablation: most text searches of a question, at most 10
+    #[arg(long, value_name = "N")]
+    max_text_searches: Option<u32>,
+    /// Who judges: `rule`, or a model as in openai:http://host:8000/v1#model, with the rule beside it
+    #[arg(long, value_name = "JUDGE", default_value = "rule", value_parser = judge)]
+    judge: JudgeArg,
+    /// How a model writes its verdict: `brackets` for [CORRECT] or [INCORRECT], `match` for MATCH: true or false
+    #[arg(long, value_enum, default_value = "brackets")]
+    judge_form: FormArg,
+    /// Questions that are asked at the same time; what is answered does not depend on it
+    #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u64).range(1..=MAX_IN_FLIGHT))]
+    concurrency: u64,
+    /// What a search costs, for the report
+    #[arg(long, value_name = "PRICE")]
+    price_per_search: Option<f64>,
+    /// What a million tokens cost, read or written, for the report
+    #[arg(long, value_name = "PRICE")]
+    price_per_mtok: Option<f64>,
+    /// Only the first N questions
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+}
+
+/// Who judges.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum JudgeArg {
+    /// The rule.
+    Rule,
+    /// A model, with the rule beside it.
+    Model(RemoteSpec),
+}
+
+fn judge(text: &str) -> Result<JudgeArg, String> {
+    if text == "rule" {
+        return Ok(JudgeArg::Rule);
+    }
+    RemoteSpec::parse(text, None).map(JudgeArg::Model).map_err(|error| format!("{error}, or `rule`"))
+}
+
+/// How a model writes its verdict.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum FormArg {
+    Brackets,
+    Match,
+}
+
+impl From<FormArg> for Form {
+    fn from(arg: FormArg) -> Self {
+        match arg {
+            FormArg::Brackets => Self::Brackets,
+            FormArg::Match => Self::Match,
+        }
+    }
+}
+
+/// What is measured, and how.
+pub(super) struct Measured {
+    pub(super) flags: Flags,
+    pub(super) data: PathBuf,
+    pub(super) report: PathBuf,
+    pub(super) workflows: Vec<Workflow>,
+    pub(super) use_adapter: Option<String>,
+    pub(super) constrain: bool,
+    pub(super) record: Option<PathBuf>,
+    pub(super) replay: Option<PathBuf>,
+    pub(super) strict_replay: bool,
+    pub(super) no_crop: bool,
+    pub(super) max_text_searches: Option<u32>,
+    pub(super) judge: JudgeArg,
+    pub(super) form: Form,
+    pub(super) concurrency: usize,
+    pub(super) prices: Option<Prices>,
+    pub(super) limit: Option<usize>,
+}
+
+impl EvalArgs {
+    /// What is to be measured.
+    pub(super) fn measured(self) -> anyhow::Result<Measured> {
+        let mut workflows: Vec<Workflow> = Vec::new();
+        for workflow in self.workflow.into_iter().map(Workflow::from) {
+            if !workflows.contains(&workflow) {
+                workflows.push(workflow);
+            }
+        }
+        let has_price = self.price_per_search.is_some() || self.price_per_mtok.is_some();
+        let prices = has_price.then(|| Prices {
+            per_search: self.price_per_search.unwrap_or_default(),
+            per_mtok: self.price_per_mtok.unwrap_or_default(),
+        });
+        let index = self.index.map(|dir| format!("local:{}", dir.display()));
+        let flags = Flags {
+            model: self.model,
+            weights: self.weights,
+            device: self.device,
+            kv_cache: self.kv_cache,
+            cores: self.cores,
+            adapters: self.adapter,
+            engine: self.engine,
+            dialect: self.dialect,
+            image_search: self.image_search.or_else(|| index.clone()),
+            search: self.search.or(index),
+            ..Flags::default()
+        };
+        Ok(Measured {
+            flags,
+            data: self.data.context("--data is missing")?,
+            report: self.report.context("--report is missing")?,
+            workflows,
+            use_adapter: self.use_adapter,
+            constrain: self.constrain,
+            record: self.record,
+            replay: self.replay,
+            strict_replay: self.strict_replay,
+            no_crop: self.no_crop,
+            max_text_searches: self.max_text_searches,
+            judge: self.judge,
+            form: self.judge_form.into(),
+            concurrency: usize::try_from(self.concurrency)?,
+            prices,
+            limit: self.limit,
+        })
+    }
+}
+
+impl Measured {
+    /// Everything that decides what is answered and judged. Rows of an evaluation with other values are not mixed with
+    /// this one's.
+    pub(super) fn decided_by(&self, settings: &Settings) -> anyhow::Result<DecidedBy> {
+        let text = |value: &dyn std::fmt::Display| value.to_string();
+        let path = |path: &PathBuf| path.display().to_string();
+        let workflows: Vec<&str> = self.workflows.iter().map(|workflow| name(*workflow)).collect();
+        let adapters: Result<Vec<String>, _> = settings.adapters.iter().map(stamp::adapter).collect();
+        let judge = match &self.judge {
+            JudgeArg::Rule => "rule".to_owned(),
+            JudgeArg::Model(spec) => format!("{} {}", stamp::remote(spec), self.form.as_str()),
+        };
+        let tools = match (&self.replay, &self.record) {
+            (Some(file), _) => format!("replay of {}", path(file)),
+            (None, Some(file)) => format!("recorded in {}", path(file)),
+            (None, None) => "live".to_owned(),
+        };
+        let mut values = BTreeMap::from([
+            ("data", stamp::data(&self.data)?),
+            ("workflows", workflows.join(",")),
+            ("model", stamp::model(&settings.model)?),
+            ("weights", format!("{:?}", settings.weights)),
+            ("adapters", adapters?.join(", ")),
+            ("adapter", self.use_adapter.clone().unwrap_or_default()),
+            ("constrain", text(&self.constrain)),
+            ("tools", tools),
+            ("no_crop", text(&self.no_crop)),
+            ("max_text_searches", self.max_text_searches.map_or_else(String::new, |n| n.to_string())),
+            ("judge", judge),
+            ("limit", self.limit.map_or_else(String::new, |limit| limit.to_string())),
+        ]);
+        if self.replay.is_none() {
+            values.insert("search", settings.search_shown());
+        }
+        let given = values.into_iter().filter(|(_, value)| !value.is_empty() && value != "false");
+        Ok(DecidedBy(given.map(|(name, value)| (name.to_owned(), value)).collect()))
+    }
+}

@@ -1,0 +1,110 @@
+//! Whether an answer is right, by rule. The rules are those that the paper gives its judges: aliases, ranges that hold the
+//! value, rounding, other units, other ways to write the same. What can only be understood is left to a model
+//! ([`super::llm`]).
+//!
+//! - [`fold`]: text without what does not tell answers apart, and its words.
+//! - [`numbers`]: numbers in a text, with how exactly they are given.
+//! - [`units`]: units of measure and their factors.
+//! - [`ranges`]: numbers with units, ranges, and which of them are the same.
+//! - [`dates`]: dates in common forms.
+
+mod dates;
+pub mod fold;
+mod numbers;
+mod ranges;
+#[cfg(test)]
+mod tests;
+mod units;
+
+use fold::{fold, words};
+
+/// Words that may stand right before the answer in a sentence, and right after it. Anything else changes what is
+/// named: "Guinea" is not in "Equatorial Guinea".
+const BEFORE: [&str; 18] = [
+    "is",
+    "are",
+    "was",
+    "called",
+    "named",
+    "code",
+    "domain",
+    "in",
+    "to",
+    "as",
+    "answer",
+    "use",
+    "uses",
+    "about",
+    "approximately",
+    "roughly",
+    "speak",
+    "name",
+];
+const AFTER: [&str; 7] = ["is", "are", "was", "in", "for", "on", "at"];
+/// Words that take an answer back or leave it open.
+const DOUBT: [&str; 4] = ["not", "or", "neither", "nor"];
+
+/// Whether `answer` says what `gold` or one of its aliases says.
+#[must_use]
+pub fn is_right(answer: &str, gold: &str, aliases: &[String]) -> bool {
+    let golds: Vec<&str> = std::iter::once(gold).chain(aliases.iter().map(String::as_str)).collect();
+    let said = words(answer);
+    if golds.iter().any(|gold| is_same(answer, gold) || says(&said, &words(gold)) || decides(answer, gold)) {
+        return true;
+    }
+    if said.iter().any(|word| DOUBT.contains(&word.as_str())) {
+        return false;
+    }
+    golds.iter().any(|gold| dates::agree(answer, gold)) || ranges::agree(answer, &golds)
+}
+
+/// Whether what is right stands in a text, in any of its forms.
+#[must_use]
+pub fn stands_in(text: &str, gold: &str, aliases: &[String]) -> bool {
+    let text = words(text);
+    std::iter::once(gold).chain(aliases.iter().map(String::as_str)).any(|gold| {
+        let gold = words(gold);
+        !gold.is_empty() && text.windows(gold.len()).any(|window| window == gold)
+    })
+}
+
+/// Whether both are the same text but for case, accents, width, spaces and, in texts without digits, punctuation.
+fn is_same(answer: &str, gold: &str) -> bool {
+    let (answer, gold) = (fold(answer), fold(gold));
+    if gold.trim().is_empty() {
+        return false;
+    }
+    let has_digits = gold.chars().any(|c| c.is_ascii_digit());
+    let joined = |text: &str| words(text).concat();
+    answer.trim() == gold.trim()
+        || (!has_digits && !joined(&gold).is_empty() && joined(&answer) == joined(&gold))
+}
+
+/// Whether the wanted words stand in the answer and nothing around them changes their meaning.
+fn says(answer: &[String], gold: &[String]) -> bool {
+    if gold.is_empty() {
+        return false;
+    }
+    let is_doubted = answer.iter().any(|word| DOUBT.contains(&word.as_str()));
+    answer == gold
+        || answer.windows(gold.len()).enumerate().any(|(start, window)| {
+            let before = start.checked_sub(1).map(|at| answer[at].as_str());
+            let after = answer.get(start + gold.len()).map(String::as_str);
+            window == gold
+                && before.is_none_or(|word| BEFORE.contains(&word))
+                && after.is_none_or(|word| AFTER.contains(&word))
+                && !is_doubted
+        })
+}
+
+/// Whether an answer begins with the wanted yes or no.
+fn decides(answer: &str, gold: &str) -> bool {
+    let gold = words(gold);
+    let [wanted] = gold.as_slice() else { return false };
+    if wanted != "yes" && wanted != "no" {
+        return false;
+    }
+    let answer = fold(answer);
+    let rest = answer.trim_start().strip_prefix(wanted.as_str());
+    rest.is_some_and(|rest| rest.trim_start().starts_with([',', '.', ';', '!', ':']))
+}

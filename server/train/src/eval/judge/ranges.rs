@@ -1,0 +1,165 @@
+//! Numbers with units, ranges of them, and which of them say the same.
+
+use super::numbers::{Number, Token, tokens};
+use super::units::{self, Unit};
+use super::{AFTER, BEFORE};
+
+/// How far a rounded number may be from the exact one, as a share of it: decimals cut off, and zeros written for digits.
+const ROUNDED_DECIMALS: f64 = 0.025;
+const ROUNDED_ZEROS: f64 = 0.01;
+/// Whole numbers below this without a unit may be years, codes and counts, which are not rounded.
+const EXACT_BELOW: f64 = 10_000.0;
+/// A range says something as long as it is at most this wide, as a share of the value in it.
+const WIDEST: f64 = 0.5;
+/// Words that may stand in an answer beside its number without changing it.
+const FILLERS: [&str; 24] = [
+    "it", "its", "the", "a", "an", "of", "there", "has", "had", "have", "were", "with", "around", "circa",
+    "ca", "approx", "nearly", "almost", "some", "total", "area", "between", "from", "exactly",
+];
+
+/// A number or a range with its unit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Quantity {
+    low: Number,
+    high: Number,
+    unit: Option<Unit>,
+}
+
+/// What a text says in numbers.
+#[derive(Debug, Default)]
+struct Reading {
+    quantities: Vec<Quantity>,
+    /// Words that are neither units nor fillers, in lower case.
+    others: Vec<String>,
+}
+
+/// Whether the only quantity of an answer, or each of several, says what one of `golds` says. A unit that one form of
+/// the gold has holds for the others too.
+pub(super) fn agree(answer: &str, golds: &[&str]) -> bool {
+    let said = read(answer);
+    if said.quantities.is_empty() {
+        return false;
+    }
+    let golds: Vec<Reading> = golds.iter().map(|gold| read(gold)).collect();
+    let unit = golds.iter().find_map(|gold| match gold.quantities.as_slice() {
+        [only] => only.unit,
+        _ => None,
+    });
+    golds.iter().any(|gold| {
+        let [only] = gold.quantities.as_slice() else { return false };
+        let gold_quantity = Quantity { unit: only.unit.or(unit), ..*only };
+        let explained = gold_quantity.unit.is_some() && said.quantities.iter().all(|q| q.unit.is_some());
+        let is_plain = said.others.iter().all(|word| gold.others.contains(word));
+        (is_plain || explained) && said.quantities.iter().all(|q| same(q, &gold_quantity))
+    })
+}
+
+/// Whether an answered quantity says the gold one.
+fn same(answer: &Quantity, gold: &Quantity) -> bool {
+    let unit = match (answer.unit, gold.unit) {
+        (Some(answered), Some(wanted)) if answered.measures != wanted.measures => return false,
+        // A question that asks "how many kilometres" has a gold without a unit; then the answer's is believed.
+        (answered, None) => answered,
+        (None, wanted) => wanted,
+        (answered, Some(_)) => answered,
+    };
+    let in_base = |number: Number, unit: Option<Unit>| match unit {
+        Some(unit) => {
+            let [step, place] = [number.step, number.place].map(|size| size * unit.factor);
+            Number { value: unit.base(number.value), step, place, ..number }
+        }
+        None => number,
+    };
+    let gold_unit = gold.unit.or(unit);
+    let [low, high] = [answer.low, answer.high].map(|number| in_base(number, unit));
+    let [wanted_low, wanted_high] = [gold.low, gold.high].map(|number| in_base(number, gold_unit));
+    let has_unit = gold_unit.is_some();
+    let ends = close(low, wanted_low, has_unit) && close(high, wanted_high, has_unit);
+    if ends {
+        return true;
+    }
+    let (answer_is_range, gold_is_range) = (low.value < high.value, wanted_low.value < wanted_high.value);
+    match (answer_is_range, gold_is_range) {
+        (true, false) => holds(low.value, high.value, wanted_low.value),
+        (false, true) => (wanted_low.value..=wanted_high.value).contains(&low.value),
+        _ => false,
+    }
+}
+
+/// Whether a range holds a value and is narrow enough to say something.
+fn holds(low: f64, high: f64, value: f64) -> bool {
+    (low..=high).contains(&value) && high - low <= WIDEST * value.abs()
+}
+
+/// Whether two numbers are the same but for rounding: the answer's is the gold one's rounded, or the other way round.
+fn close(answer: Number, gold: Number, has_unit: bool) -> bool {
+    let (difference, size) = ((answer.value - gold.value).abs(), answer.value.abs().max(gold.value.abs()));
+    if difference <= size * 1e-9 {
+        return true;
+    }
+    let is_fractional = answer.is_fractional || gold.is_fractional;
+    if !has_unit && !is_fractional && size < EXACT_BELOW {
+        return false;
+    }
+    let most = if is_fractional { ROUNDED_DECIMALS } else { ROUNDED_ZEROS };
+    // The zeros at the end of a gold number may well be exact, those of an answer may stand for digits.
+    let half = answer.step.max(gold.place) / 2.0;
+    difference <= half * (1.0 + 1e-6) && difference <= most * size
+}
+
+fn read(text: &str) -> Reading {
+    let tokens = tokens(text);
+    let mut reading = Reading::default();
+    let mut at = 0;
+    while at < tokens.len() {
+        match &tokens[at] {
+            Token::Number(_) => {
+                let (quantity, end) = quantity(&tokens, at);
+                reading.quantities.extend(quantity);
+                at = end;
+            }
+            Token::Word(word) => {
+                let word = word.to_lowercase();
+                let known = |list: &[&str]| list.contains(&word.as_str());
+                if !known(&FILLERS) && !known(&BEFORE) && !known(&AFTER) {
+                    reading.others.push(word);
+                }
+                at += 1;
+            }
+            Token::Dash => at += 1,
+        }
+    }
+    reading
+}
+
+/// The quantity that begins with the number at `at`, and where it ends.
+fn quantity(tokens: &[Token], at: usize) -> (Option<Quantity>, usize) {
+    let Some((low, low_unit, end)) = measured(tokens, at) else { return (None, at + 1) };
+    let between = at.checked_sub(1).is_some_and(|before| is_word(tokens.get(before), &["between"]));
+    let joins = match tokens.get(end) {
+        Some(Token::Dash) => true,
+        other => is_word(other, &["to", "through", "till"]) || (between && is_word(other, &["and"])),
+    };
+    let upper = if joins { measured(tokens, end + 1) } else { None };
+    match upper.filter(|(high, _, _)| low.value < high.value) {
+        Some((high, unit, end)) => (Some(Quantity { low, high, unit: unit.or(low_unit) }), end),
+        None => (Some(Quantity { low, high: low, unit: low_unit }), end),
+    }
+}
+
+/// A number with its unit, and where they end.
+fn measured(tokens: &[Token], at: usize) -> Option<(Number, Option<Unit>, usize)> {
+    let Some(Token::Number(number)) = tokens.get(at) else { return None };
+    let following = tokens[at + 1..].iter().map_while(|token| match token {
+        Token::Word(word) => Some(word.as_str()),
+        _ => None,
+    });
+    let following: Vec<&str> = following.take(3).collect();
+    let found = units::find(&following);
+    let length = found.map_or(0, |(_, length)| length);
+    Some((*number, found.map(|(unit, _)| unit), at + 1 + length))
+}
+
+fn is_word(token: Option<&Token>, words: &[&str]) -> bool {
+    matches!(token, Some(Token::Word(word)) if words.contains(&word.to_lowercase().as_str()))
+}
