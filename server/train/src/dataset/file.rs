@@ -11,7 +11,7 @@ fn at(path: &Path) -> impl Fn(std::io::Error) -> DatasetError + use<> {
     move |source| DatasetError::File { path: path.clone(), source }
 }
 
-/// Reads a data set; blank lines are passed over.
+/// Reads a data set; blank lines are passed over. A record without a name is named after the file and its line.
 ///
 /// # Errors
 /// [`DatasetError::Line`] with the number of the first line that is not a record; [`DatasetError::File`].
@@ -23,14 +23,23 @@ pub fn read(path: &Path) -> Result<Vec<Record>, DatasetError> {
         if line.trim().is_empty() {
             continue;
         }
-        let record = serde_json::from_str(&line).map_err(|error| DatasetError::Line {
+        let mut record: Record = serde_json::from_str(&line).map_err(|error| DatasetError::Line {
             path: path.to_owned(),
             line: number,
             reason: error.to_string(),
         })?;
+        if record.id.is_empty() {
+            record.id = name(path, number);
+        }
         records.push(record);
     }
     Ok(records)
+}
+
+/// The name of a record that has none.
+pub(super) fn name(path: &Path, line: usize) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    format!("{stem}-{line:06}")
 }
 
 /// Writes a data set line by line.
