@@ -75,7 +75,7 @@ fn number(words: &[String]) -> Option<f64> {
 
 /// Folded words: compatibility forms resolved, accents and letter case dropped, thousands joined, articles left out. A
 /// full stop stays inside a number and before an internet domain, so that ".no" is not "no".
-fn words(text: &str) -> Vec<String> {
+pub(crate) fn words(text: &str) -> Vec<String> {
     let folded: Vec<char> = text.nfkd().filter(|c| !is_combining_mark(*c)).flat_map(fold).collect();
     let is_digit = |at: Option<&char>| at.is_some_and(char::is_ascii_digit);
     let mut words = vec![String::new()];

@@ -181,7 +181,7 @@ impl Evaluation {
 }
 
 /// The whole picture, and the part that the user framed.
-fn pictures(record: &Record, folder: &Path) -> Result<Vec<QueryPicture>, EvalError> {
+pub(crate) fn pictures(record: &Record, folder: &Path) -> Result<Vec<QueryPicture>, EvalError> {
     let whole = read_png(&folder.join(&record.image))
         .map_err(|source| EvalError::Picture { id: record.id.clone(), source })?;
     let mut pictures = Vec::new();
