@@ -4,7 +4,7 @@
 //! oracle could answer, for training), `images/` and `report.json`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use loupe_agent::dialect::Dialect;
 use loupe_search::{ImageSearch, TextSearch};
@@ -12,11 +12,12 @@ use loupe_shared::pixels::PixelLimits;
 use serde::Serialize;
 
 use super::DatasetError;
+use super::beside::write_json;
 use super::file::Writer;
 use super::oracle::{Oracle, Outcome, hidden};
 use super::record::{Record, RecordMessage};
 use crate::atlas::asked::{Asked, Asker, Need};
-use crate::atlas::files::{write_json, write_png};
+use crate::atlas::files::write_png;
 use crate::atlas::rng::Rng;
 use crate::atlas::{Split, World};
 
@@ -99,12 +100,8 @@ pub async fn build(world: &World, tools: &Tools<'_>, plan: &Plan) -> Result<Repo
     }
     questions.finish()?;
     trajectories.finish()?;
-    write_report(&plan.out, &report)?;
+    write_json(&plan.out.join("report.json"), &report)?;
     Ok(report)
-}
-
-fn write_report(out: &Path, report: &Report) -> Result<(), DatasetError> {
-    Ok(write_json(&out.join("report.json"), report)?)
 }
 
 fn record(plan: &Plan, index: u64, asked: &Asked) -> Record {

@@ -5,7 +5,7 @@
 //! [`select`](super::select), and the files.
 //! Which rows are kept and in which order does not depend on how fast they were answered.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
@@ -102,7 +102,7 @@ pub async fn collect(plan: &SourcePlan, teacher: Option<&Arc<Teacher>>) -> Resul
     Ok(Collected { report, questions, trajectories })
 }
 
-fn write(path: &PathBuf, records: &[Record]) -> Result<(), DatasetError> {
+fn write(path: &Path, records: &[Record]) -> Result<(), DatasetError> {
     let mut writer = Writer::create(path)?;
     for record in records {
         writer.write(record)?;
@@ -172,7 +172,8 @@ async fn taught(
     loop {
         while running.len() < plan.jobs.max(1) {
             let Some(record) = waiting.next() else { break };
-            running.spawn(ask(plan, teacher, record));
+            let (folder, categories) = (plan.intake.out.clone(), plan.categories.clone());
+            running.spawn(ask(Arc::clone(teacher), folder, categories, record));
         }
         let Some(answered) = running.join_next().await else { break };
         let (record, decision) =
@@ -216,20 +217,17 @@ fn gone(failures: &[(Record, Decision)]) -> DatasetError {
 }
 
 /// Decides about a row; labels it where it is kept and categories are given.
-fn ask(
-    plan: &SourcePlan,
-    teacher: &Arc<Teacher>,
+async fn ask(
+    teacher: Arc<Teacher>,
+    folder: PathBuf,
+    categories: Vec<String>,
     record: Record,
-) -> impl Future<Output = (Record, Decision)> + Send + 'static {
-    let (teacher, folder, categories) =
-        (Arc::clone(teacher), plan.intake.out.clone(), plan.categories.clone());
-    async move {
-        let mut decision = teacher.decide(&record, &folder).await;
-        if let Decision::Kept { category, .. } = &mut decision
-            && !categories.is_empty()
-        {
-            *category = Some(teacher.label(&record, &categories).await);
-        }
-        (record, decision)
+) -> (Record, Decision) {
+    let mut decision = teacher.decide(&record, &folder).await;
+    if let Decision::Kept { category, .. } = &mut decision
+        && !categories.is_empty()
+    {
+        *category = Some(teacher.label(&record, &categories).await);
     }
+    (record, decision)
 }

@@ -29,8 +29,8 @@ const BATCH: usize = 64;
 const ABILITY: &str = "visual_search";
 /// verl's word for a reward that a function computes.
 const STYLE: &str = "rule";
-/// `data_source` of the Atlas.
-const ATLAS: &str = "atlas";
+/// `data_source` of rows that name none.
+const OWN: &str = "loupe";
 
 /// How questions are put.
 pub struct Prompts<'a> {
@@ -142,7 +142,7 @@ impl Columns {
             images.append(true);
         }
         self.images.append(true);
-        self.data_source.append_value(record.source.as_deref().unwrap_or(ATLAS));
+        self.data_source.append_value(record.source.as_deref().unwrap_or(OWN));
         self.ability.append_value(ABILITY);
         let aliases = serde_json::Value::from(record.aliases.clone()).to_string();
         append(&mut self.reward_model, &[STYLE, &record.answer, &aliases]);

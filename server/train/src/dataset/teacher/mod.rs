@@ -38,6 +38,9 @@ pub const FAILED: &str = "teacher_failed";
 /// Why a row is dropped when the teacher took too long.
 pub const TIMEOUT: &str = "timeout";
 
+/// Why a row is dropped when the agent did not do what the teacher asked for.
+const REFUSED: &str = "refused_turn";
+
 /// How much a teacher may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -193,10 +196,7 @@ impl Teacher {
         }
         // Every turn but the last is a search that was made, or else one that the agent refused.
         if calls.len() + 1 != said.turns as usize || said.restarted {
-            return Err(lasting(
-                "refused_turn",
-                "a search was not allowed, or the conversation had to start over",
-            ));
+            return Err(lasting(REFUSED, "a search was not allowed, or the conversation had to start over"));
         }
         if answer.trim() == GIVE_UP {
             return Err(lasting("gave_up", answer));
@@ -213,6 +213,7 @@ fn failure(error: RunError) -> Reason {
     match error.code.as_str() {
         "dialect_malformed" => lasting("invalid_turn", error.message),
         "context_exceeded" => lasting("too_long", error.message),
+        "budget_refused" => lasting(REFUSED, error.message),
         code if code.starts_with("budget_") || code == "no_answer" => {
             lasting("too_many_turns", error.message)
         }
