@@ -8,6 +8,7 @@ pyarrow) and checks every column.
 import io
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +18,7 @@ from datasets import Dataset, Image as ImageFeature, Sequence, load_dataset
 from PIL import Image
 
 folder = Path(sys.argv[1])
-cache = folder / ".cache"
+cache = tempfile.mkdtemp()
 
 
 def rows(name: str) -> list[dict]:
@@ -30,7 +31,7 @@ def check_llama_factory() -> int:
     assert info["formatting"] == "sharegpt"
     assert set(info["columns"]) == {"messages", "images"}
     tags = info["tags"]
-    data = load_dataset("json", data_files=str(folder / info["file_name"]), split="train", cache_dir=str(cache))
+    data = load_dataset("json", data_files=str(folder / info["file_name"]), split="train", cache_dir=cache)
     messages, images = info["columns"]["messages"], info["columns"]["images"]
     assert set(data.column_names) == {messages, images}
     due = [tags["user_tag"], tags["assistant_tag"]]
@@ -67,7 +68,7 @@ def check_verl() -> int:
     assert schema.names == columns, schema.names
     assert schema.field("data_source").type == pa.string() and schema.field("ability").type == pa.string()
     frame = pd.read_parquet(path)
-    data = load_dataset("parquet", data_files=str(path), split="train", cache_dir=str(cache))
+    data = load_dataset("parquet", data_files=str(path), split="train", cache_dir=cache)
     questions = rows("questions.jsonl")
     assert len(frame) == len(data) == len(questions) > 0
     for at, (row, seen, own) in enumerate(zip(frame.itertuples(), data, questions)):

@@ -70,7 +70,8 @@ impl Intake {
             }
             *text = trimmed.to_owned();
         }
-        record.aliases.retain(|alias| !alias.trim().is_empty());
+        let mut seen = HashSet::from([record.answer.clone(), String::new()]);
+        record.aliases.retain(|alias| seen.insert(alias.trim().to_owned()));
         let pixels = read(&draft.picture, self.most_pixels)?;
         if !ids.insert(record.id.clone()) {
             return Err(BadRow::new("id", format!("is {:?}, as that of a row before", record.id)));

@@ -98,13 +98,6 @@ impl Source {
 /// A question from outside, about which nothing else is known.
 fn question(id: String, source: &str, question: &str, mut answers: Vec<String>) -> Record {
     let answer = if answers.is_empty() { String::new() } else { answers.remove(0) };
-    answers.retain(|alias| *alias != answer);
-    let mut aliases: Vec<String> = Vec::new();
-    for alias in answers {
-        if !aliases.contains(&alias) {
-            aliases.push(alias);
-        }
-    }
     Record {
         id,
         split: None,
@@ -115,7 +108,7 @@ fn question(id: String, source: &str, question: &str, mut answers: Vec<String>) 
         source: Some(source.to_owned()),
         question: question.to_owned(),
         answer,
-        aliases,
+        aliases: answers,
         image: String::new(),
         region: None,
         messages: Vec::new(),
