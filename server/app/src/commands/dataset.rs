@@ -1,14 +1,28 @@
 //! `loupe dataset`
+//!
+//! - `source`: other people's questions, and their teacher.
+
+mod source;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
+use loupe_agent::dialect::Dialect;
 use loupe_search::local::{Index, LocalImage, LocalText};
 use loupe_shared::pixels::PixelLimits;
 use loupe_train::atlas::{Split, World};
 use loupe_train::dataset::build::{Plan, Report, Tools, build};
+use loupe_train::dataset::file;
+use loupe_train::dataset::formats::verl::Prompts;
+use loupe_train::dataset::formats::{llama_factory, verl};
+use loupe_train::dataset::record::Record;
+
+/// Questions about the Atlas where no number is given.
+const ATLAS_COUNT: u64 = 1000;
+/// The paper's share of questions that need no search.
+const HALF: f64 = 0.5;
 
 /// Arguments of `loupe dataset`.
 #[derive(Debug, clap::Args)]
@@ -25,21 +39,21 @@ enum DatasetCommand {
 
 #[derive(Debug, clap::Args)]
 struct BuildArgs {
-    /// The world that is asked about
+    /// The world that is asked about, where there is no --source
     #[arg(long, value_parser = ["atlas"], default_value = "atlas")]
     world: String,
     /// The Atlas as `loupe atlas build` wrote it
-    #[arg(long, value_name = "DIR")]
-    atlas: PathBuf,
-    /// Which countries and wordings
+    #[arg(long, value_name = "DIR", required_unless_present = "source", conflicts_with = "source")]
+    atlas: Option<PathBuf>,
+    /// Which countries and wordings of the Atlas; the split's name in verl's file
     #[arg(long, value_enum, default_value = "train")]
     split: SplitArg,
-    /// How many questions
-    #[arg(long, default_value_t = 1000)]
-    count: u64,
-    /// Share of questions that the picture answers, 0 to 1
-    #[arg(long, value_parser = share, default_value = "0.5")]
-    search_free: f64,
+    /// How many rows; of the Atlas 1000, of a source as many as there are
+    #[arg(long)]
+    count: Option<u64>,
+    /// Share of rows that need no search, 0 to 1; half where the Atlas or a teacher makes the rows
+    #[arg(long, value_parser = share)]
+    search_free: Option<f64>,
     /// Seed of everything drawn
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -49,9 +63,20 @@ struct BuildArgs {
     /// Largest picture area that the model sees, in pixels
     #[arg(long, default_value_t = 50_176)]
     max_pixels: u64,
+    /// Other trainers' files to write as well, with commas between
+    #[arg(long, value_delimiter = ',', value_enum)]
+    write: Vec<FormatArg>,
+    #[command(flatten)]
+    source: source::SourceArgs,
     /// Where to write the data set
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum FormatArg {
+    LlamaFactory,
+    Verl,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -79,25 +104,54 @@ fn share(text: &str) -> Result<f64, String> {
 /// Makes a data set.
 ///
 /// # Errors
-/// When the Atlas is missing or `out` cannot be written.
+/// When the Atlas or the source cannot be used, or `out` cannot be written.
 pub async fn run(args: DatasetArgs) -> anyhow::Result<()> {
     let DatasetCommand::Build(args) = args.command;
-    let world = World::open(&args.atlas).context("a data set needs the Atlas")?;
-    let index = Arc::new(Index::open(&args.atlas)?);
-    let (text, image) = (LocalText::new(index.clone()), LocalImage::new(index));
     let dialect = loupe_agent::dialect::by_name(&args.dialect)?;
-    let limits = PixelLimits { max_pixels: args.max_pixels, ..PixelLimits::default() };
-    let tools = Tools { text: &text, image: &image, dialect: dialect.as_ref(), limits };
+    let (questions, trajectories) = match &args.atlas {
+        Some(atlas) => of_atlas(atlas, dialect.as_ref(), &args).await?,
+        None => source::collect(&args).await?,
+    };
+    let split = Split::from(args.split).as_str();
+    let prompts = Prompts { dialect: dialect.as_ref(), limits: args.limits(), split };
+    if args.write.contains(&FormatArg::LlamaFactory) {
+        llama_factory::write(&args.out, &trajectories)?;
+    }
+    if args.write.contains(&FormatArg::Verl) {
+        verl::write(&args.out, &questions, &prompts)?;
+    }
+    Ok(())
+}
+
+impl BuildArgs {
+    fn limits(&self) -> PixelLimits {
+        PixelLimits { max_pixels: self.max_pixels, ..PixelLimits::default() }
+    }
+}
+
+/// Questions of the Atlas, and the trajectories with which the oracle answers them.
+async fn of_atlas(
+    atlas: &Path,
+    dialect: &dyn Dialect,
+    args: &BuildArgs,
+) -> anyhow::Result<(Vec<Record>, Vec<Record>)> {
+    let world = World::open(atlas).context("a data set needs the Atlas")?;
+    let index = Arc::new(Index::open(atlas)?);
+    let (text, image) = (LocalText::new(index.clone()), LocalImage::new(index));
+    let tools = Tools { text: &text, image: &image, dialect, limits: args.limits() };
     let plan = Plan {
         split: args.split.into(),
-        count: args.count,
+        count: args.count.unwrap_or(ATLAS_COUNT),
         seed: args.seed,
-        search_free: args.search_free,
-        out: args.out,
+        search_free: args.search_free.unwrap_or(HALF),
+        out: args.out.clone(),
     };
     let report = build(&world, &tools, &plan).await?;
     tell(&report, &mut io::stdout().lock())?;
-    Ok(())
+    if args.write.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    Ok((file::read(&args.out.join("questions.jsonl"))?, file::read(&args.out.join("trajectories.jsonl"))?))
 }
 
 fn tell(report: &Report, out: &mut impl Write) -> io::Result<()> {

@@ -4,7 +4,7 @@
 //! oracle could answer, for training), `images/` and `report.json`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use loupe_agent::dialect::Dialect;
 use loupe_search::{ImageSearch, TextSearch};
@@ -12,11 +12,12 @@ use loupe_shared::pixels::PixelLimits;
 use serde::Serialize;
 
 use super::DatasetError;
+use super::beside::write_json;
 use super::file::Writer;
 use super::oracle::{Oracle, Outcome, hidden};
 use super::record::{Record, RecordMessage};
 use crate::atlas::asked::{Asked, Asker, Need};
-use crate::atlas::files::{write_json, write_png};
+use crate::atlas::files::write_png;
 use crate::atlas::pages::flag_title;
 use crate::atlas::rng::Rng;
 use crate::atlas::{Split, World};
@@ -100,12 +101,8 @@ pub async fn build(world: &World, tools: &Tools<'_>, plan: &Plan) -> Result<Repo
     }
     questions.finish()?;
     trajectories.finish()?;
-    write_report(&plan.out, &report)?;
+    write_json(&plan.out.join("report.json"), &report)?;
     Ok(report)
-}
-
-fn write_report(out: &Path, report: &Report) -> Result<(), DatasetError> {
-    Ok(write_json(&out.join("report.json"), report)?)
 }
 
 fn record(plan: &Plan, index: u64, asked: &Asked) -> Record {
@@ -117,11 +114,12 @@ fn record(plan: &Plan, index: u64, asked: &Asked) -> Record {
     Record {
         image: format!("images/{id}.png"),
         id,
-        split: plan.split,
+        split: Some(plan.split),
         search: matches!(asked.need, Need::Search { .. }),
         category: asked.category.as_str().to_owned(),
-        hops: asked.hops() as u32,
-        flags: asked.scene.flags.len() as u32,
+        hops: Some(asked.hops() as u32),
+        flags: Some(asked.scene.flags.len() as u32),
+        source: None,
         question: asked.question.clone(),
         answer: asked.gold.answer.clone(),
         aliases: asked.gold.aliases.clone(),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use loupe_search::SearchError;
 use loupe_shared::pixels::PixelError;
 
+use super::source::BadRow;
 use crate::atlas::AtlasError;
 
 /// Why a data set cannot be made or read. Messages say what happened and what to do.
@@ -18,6 +19,47 @@ pub enum DatasetError {
         /// Counted from 1.
         line: usize,
         /// What does not fit.
+        reason: String,
+    },
+    /// A row of a source cannot be used.
+    #[error("{path}, {place}: {row}; mend it, or leave such rows out with --skip-bad")]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// Where in it: `line 3`, `row 3`, `question 297147`.
+        place: String,
+        /// What does not fit.
+        row: BadRow,
+    },
+    /// A source as a whole cannot be read.
+    #[error("{path}: {reason}")]
+    Source {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit, and what to do.
+        reason: String,
+    },
+    /// The folder holds what another teacher decided, or something else.
+    #[error(
+        "{path}, line {line}: {reason}; write to another folder with --out, or remove the file to ask again"
+    )]
+    Decisions {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What does not fit.
+        reason: String,
+    },
+    /// The teacher answers nothing any more.
+    #[error(
+        "the teacher failed on {rows} questions in a row ({reason}); what was decided is kept, so give the same \
+         command again when it works"
+    )]
+    Teacher {
+        /// How many.
+        rows: usize,
+        /// The last failure.
         reason: String,
     },
     /// A file cannot be read or written.
@@ -61,6 +103,10 @@ impl DatasetError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Line { .. } => "dataset_line",
+            Self::Row { .. } => "dataset_row",
+            Self::Source { .. } => "dataset_source",
+            Self::Decisions { .. } => "dataset_decisions",
+            Self::Teacher { .. } => "dataset_teacher",
             Self::File { .. } => "dataset_file",
             Self::Atlas(error) => error.code(),
             Self::EmptySplit { .. } => "dataset_empty_split",

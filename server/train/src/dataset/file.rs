@@ -1,17 +1,13 @@
 //! Data sets as JSON lines.
 
-use std::io::{BufRead, BufReader, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 
 use super::DatasetError;
+use super::beside::{Beside, at};
 use super::record::Record;
 
-fn at(path: &Path) -> impl Fn(std::io::Error) -> DatasetError + use<> {
-    let path = path.to_owned();
-    move |source| DatasetError::File { path: path.clone(), source }
-}
-
-/// Reads a data set; blank lines are passed over.
+/// Reads a data set; blank lines are passed over. A record without a name is named after the file and its line.
 ///
 /// # Errors
 /// [`DatasetError::Line`] with the number of the first line that is not a record; [`DatasetError::File`].
@@ -23,30 +19,37 @@ pub fn read(path: &Path) -> Result<Vec<Record>, DatasetError> {
         if line.trim().is_empty() {
             continue;
         }
-        let record = serde_json::from_str(&line).map_err(|error| DatasetError::Line {
+        let mut record: Record = serde_json::from_str(&line).map_err(|error| DatasetError::Line {
             path: path.to_owned(),
             line: number,
             reason: error.to_string(),
         })?;
+        if record.id.is_empty() {
+            record.id = name(path, number);
+        }
         records.push(record);
     }
     Ok(records)
 }
 
-/// Writes a data set line by line.
+/// The name of a record that has none.
+pub(super) fn name(path: &Path, line: usize) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    format!("{stem}-{line:06}")
+}
+
+/// Writes a data set line by line, beside its place until it is whole.
 pub struct Writer {
-    path: PathBuf,
-    file: BufWriter<std::fs::File>,
+    file: Beside,
 }
 
 impl Writer {
-    /// Starts a file anew; its folder must be there.
+    /// Starts a file anew.
     ///
     /// # Errors
     /// [`DatasetError::File`].
     pub fn create(path: &Path) -> Result<Self, DatasetError> {
-        let file = std::fs::File::create(path).map_err(at(path))?;
-        Ok(Self { path: path.to_owned(), file: BufWriter::new(file) })
+        Ok(Self { file: Beside::create(path)? })
     }
 
     /// Adds a record.
@@ -54,15 +57,16 @@ impl Writer {
     /// # Errors
     /// [`DatasetError::File`].
     pub fn write(&mut self, record: &Record) -> Result<(), DatasetError> {
-        let line = serde_json::to_string(record).map_err(|error| at(&self.path)(error.into()))?;
-        writeln!(self.file, "{line}").map_err(at(&self.path))
+        let path = self.file.path().to_owned();
+        let line = serde_json::to_string(record).map_err(|error| at(&path)(error.into()))?;
+        writeln!(self.file, "{line}").map_err(at(&path))
     }
 
-    /// Makes sure that everything is written.
+    /// Makes sure that everything is written, and puts the file in its place.
     ///
     /// # Errors
     /// [`DatasetError::File`].
-    pub fn finish(mut self) -> Result<(), DatasetError> {
-        self.file.flush().map_err(at(&self.path))
+    pub fn finish(self) -> Result<(), DatasetError> {
+        self.file.finish()
     }
 }

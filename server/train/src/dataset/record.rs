@@ -10,23 +10,33 @@ use crate::atlas::Split;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
-    /// Its name within the data set.
+    /// Its name within the data set; [`read`](super::file::read) makes one of the line's number where it is missing.
+    #[serde(default)]
     pub id: String,
-    /// The split its countries and wordings belong to.
-    pub split: Split,
-    /// Whether anything has to be searched.
+    /// The split its countries and wordings belong to; the Atlas only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<Split>,
+    /// Whether anything has to be searched; assumed where nobody says otherwise.
+    #[serde(default = "assumed")]
     pub search: bool,
     /// What it is about: `capital`, `count` …
+    #[serde(default = "unlabelled")]
     pub category: String,
-    /// Pages to read after the flag is known; 0 also where nothing is searched.
-    pub hops: u32,
-    /// Flags in the picture.
-    pub flags: u32,
+    /// Pages to read after the flag is known; 0 also where nothing is searched; the Atlas only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hops: Option<u32>,
+    /// Flags in the picture; the Atlas only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flags: Option<u32>,
+    /// The data set it was taken from; none for the Atlas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// The question.
     pub question: String,
     /// What is right.
     pub answer: String,
     /// Other forms that are as right.
+    #[serde(default)]
     pub aliases: Vec<String>,
     /// The picture's file, relative to the data set's file.
     pub image: String,
@@ -39,6 +49,17 @@ pub struct Record {
     /// The conversation; empty where there is only a question.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub messages: Vec<RecordMessage>,
+}
+
+/// The category of questions that nobody has labelled.
+pub const UNLABELLED: &str = "unlabelled";
+
+fn assumed() -> bool {
+    true
+}
+
+fn unlabelled() -> String {
+    UNLABELLED.to_owned()
 }
 
 /// A message of a conversation. Its pictures stand before its text.
@@ -102,5 +123,27 @@ impl From<&Message> for RecordMessage {
         }
         recorded.weight = if role == RecordRole::Assistant { 1.0 } else { 0.0 };
         recorded
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_of_the_atlas_stay_as_they_were() {
+        let line = r#"{"id":"test-7-000000","split":"test","search":true,"category":"capital","hops":1,"flags":2,"question":"?","answer":"Oslo","aliases":[],"image":"images/a.png"}"#;
+        let record: Record = serde_json::from_str(line).unwrap();
+        assert_eq!((record.split, record.hops, record.flags), (Some(Split::Test), Some(1), Some(2)));
+        assert_eq!(serde_json::to_string(&record).unwrap(), line);
+    }
+
+    #[test]
+    fn a_question_from_outside_needs_a_picture_and_an_answer_only() {
+        let line = r#"{"question": "Who built it?", "answer": "Eiffel", "image": "tower.jpg"}"#;
+        let record: Record = serde_json::from_str(line).unwrap();
+        assert_eq!((record.split, record.search, record.category.as_str()), (None, true, UNLABELLED));
+        let without = serde_json::from_str::<Record>(r#"{"question": "?", "image": "a.png"}"#).unwrap_err();
+        assert!(without.to_string().contains("answer"), "{without}");
     }
 }

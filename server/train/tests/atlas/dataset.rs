@@ -67,5 +67,5 @@ async fn a_line_that_is_no_record_is_named_by_its_number() {
     let error = file::read(&path).unwrap_err();
     assert!(matches!(error, DatasetError::Line { line: 4, .. }), "{error}");
     let record: Record = serde_json::from_str(good.lines().next().unwrap()).unwrap();
-    assert_eq!(record.split, Split::Dev);
+    assert_eq!(record.split, Some(Split::Dev));
 }

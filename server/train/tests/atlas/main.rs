@@ -7,6 +7,7 @@ mod mixture;
 mod questions;
 mod scenes;
 mod search;
+mod teacher;
 mod tune;
 mod world;
 

@@ -1,0 +1,164 @@
+//! `loupe dataset build --source`: other people's questions, and their teacher.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use loupe_search::local::{Index, LocalImage, LocalText};
+use loupe_search::{ImageSearch, ProviderSpec, SearxNg, TextSearch};
+use loupe_train::dataset::collect::{SourcePlan, collect as build};
+use loupe_train::dataset::intake::Intake;
+use loupe_train::dataset::record::Record;
+use loupe_train::dataset::select::Balance;
+use loupe_train::dataset::source::{Layout, Source};
+use loupe_train::dataset::teacher::label::CATEGORIES;
+use loupe_train::dataset::teacher::{Limits, Teacher};
+
+use super::{BuildArgs, HALF, share};
+use crate::logging;
+use crate::model::{ModelOptions, ModelSpec};
+use crate::remote::RemoteSpec;
+
+/// Which questions, and who answers them.
+#[derive(Debug, clap::Args)]
+pub(super) struct SourceArgs {
+    /// A file of questions with their answers and pictures
+    #[arg(long, value_name = "FILE")]
+    source: Option<PathBuf>,
+    /// How it is written: jsonl, mmsearch-r1, livevqa, okvqa or infoseek; told from the file where that is clear
+    #[arg(long, requires = "source", value_parser = layout)]
+    layout: Option<Layout>,
+    /// The answers of OK-VQA's questions
+    #[arg(long, value_name = "FILE", requires = "source")]
+    annotations: Option<PathBuf>,
+    /// Where the pictures are; the source's folder where none is given
+    #[arg(long, value_name = "DIR", requires = "source")]
+    images: Option<PathBuf>,
+    /// Count rows that do not fit and leave them out, instead of ending at the first
+    #[arg(long, requires = "source")]
+    skip_bad: bool,
+    /// Largest area of a stored picture, in pixels; larger ones are shrunk
+    #[arg(long, default_value_t = 4_000_000, requires = "source")]
+    stored_pixels: u64,
+    /// Share of word pairs that two questions about a picture have in common to count as one, 0 to 1
+    #[arg(long, value_parser = share, default_value = "0.7", requires = "source")]
+    near: f64,
+    /// Draw so many questions before any is answered
+    #[arg(long, value_name = "N", requires = "source")]
+    sample: Option<usize>,
+    /// Most rows of a category, among those that need a search and among those that do not
+    #[arg(long, value_name = "N", requires = "source")]
+    per_category: Option<usize>,
+    /// Who answers: `openai:URL[,URL…][#model]` or the folder of a checkpoint; nobody where none is given
+    #[arg(long, requires = "source", value_name = "MODEL")]
+    teacher: Option<String>,
+    /// What the teacher searches text with: `local:DIR` or `searxng:URL`; as --index where none is given
+    #[arg(long, value_name = "PROVIDER", requires = "teacher")]
+    search: Option<String>,
+    /// Folder of the local index that the teacher searches
+    #[arg(long, value_name = "DIR", requires = "teacher")]
+    index: Option<PathBuf>,
+    /// Have the teacher label the category of what it answered
+    #[arg(long, requires = "teacher")]
+    label_categories: bool,
+    /// The categories to choose from, with commas between
+    #[arg(long, value_delimiter = ',', requires = "label_categories")]
+    categories: Vec<String>,
+    /// Turns within which the teacher has to answer
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..), requires = "teacher")]
+    max_turns: u32,
+    /// Seconds that a question may take
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..), requires = "teacher")]
+    timeout: u64,
+    /// How often a question is asked again when the teacher or a tool fails
+    #[arg(long, default_value_t = 2, requires = "teacher")]
+    retries: u32,
+    /// Questions that are answered at the same time
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=256), requires = "teacher")]
+    jobs: u64,
+}
+
+fn layout(name: &str) -> Result<Layout, String> {
+    Layout::named(name).ok_or_else(|| format!("write {}", Layout::ALL.map(Layout::as_str).join(", ")))
+}
+
+/// Builds a data set from a source; returns its questions and its trajectories.
+pub(super) async fn collect(args: &BuildArgs) -> anyhow::Result<(Vec<Record>, Vec<Record>)> {
+    logging::start("info")?;
+    let from = &args.source;
+    let file = from.source.clone().context("give --atlas or --source")?;
+    let layout = from.layout.map_or_else(|| Layout::guess(&file), Ok)?;
+    let beside = file.parent().unwrap_or(Path::new(".")).to_owned();
+    let teacher = match &from.teacher {
+        Some(teacher) => Some(Arc::new(open(teacher, args).await?)),
+        None => None,
+    };
+    let plan = SourcePlan {
+        source: Source {
+            file,
+            layout,
+            annotations: from.annotations.clone(),
+            images: from.images.clone().unwrap_or(beside),
+        },
+        intake: Intake { out: args.out.clone(), skip_bad: from.skip_bad, most_pixels: from.stored_pixels },
+        near: from.near,
+        sample: from.sample,
+        seed: args.seed,
+        balance: balance(args)?,
+        categories: categories(from),
+        jobs: usize::try_from(from.jobs)?,
+    };
+    let collected = build(&plan, teacher.as_ref()).await?;
+    write!(io::stdout().lock(), "{}", collected.report.markdown())?;
+    Ok((collected.questions, collected.trajectories))
+}
+
+/// What is chosen in the end: everything, unless a teacher made the rows or something was asked for.
+fn balance(args: &BuildArgs) -> anyhow::Result<Option<Balance>> {
+    let from = &args.source;
+    let wanted = args.search_free.is_some() || args.count.is_some() || from.per_category.is_some();
+    if from.teacher.is_none() && !wanted {
+        return Ok(None);
+    }
+    Ok(Some(Balance {
+        count: args.count.map(usize::try_from).transpose()?,
+        search_free: args.search_free.unwrap_or(HALF),
+        per_category: from.per_category,
+        seed: args.seed,
+    }))
+}
+
+fn categories(from: &SourceArgs) -> Vec<String> {
+    match (from.label_categories, from.categories.is_empty()) {
+        (false, _) => Vec::new(),
+        (true, true) => CATEGORIES.map(str::to_owned).to_vec(),
+        (true, false) => from.categories.clone(),
+    }
+}
+
+async fn open(teacher: &str, args: &BuildArgs) -> anyhow::Result<Teacher> {
+    let from = &args.source;
+    let spec = if teacher.starts_with("openai:") {
+        ModelSpec::Remote(RemoteSpec::parse(teacher, Some(&args.dialect))?)
+    } else {
+        ModelSpec::parse(teacher)
+    };
+    let index =
+        from.index.as_deref().context("the teacher searches pictures in a local index; give --index DIR")?;
+    let index = Arc::new(Index::open(index)?);
+    let image: Arc<dyn ImageSearch> = Arc::new(LocalImage::new(index.clone()));
+    let text: Arc<dyn TextSearch> = match from.search.as_deref().map(ProviderSpec::parse).transpose()? {
+        None => Arc::new(LocalText::new(index)),
+        Some(ProviderSpec::Local(folder)) => Arc::new(LocalText::new(Arc::new(Index::open(&folder)?))),
+        Some(ProviderSpec::SearxNg(url)) => Arc::new(SearxNg::new(&url)?),
+    };
+    let decoder = spec.open(ModelOptions::default()).await?;
+    let limits = Limits {
+        max_turns: from.max_turns,
+        timeout: Duration::from_secs(from.timeout),
+        retries: from.retries,
+    };
+    Ok(Teacher::new(decoder, text, image, limits)?)
+}

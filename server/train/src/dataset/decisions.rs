@@ -1,0 +1,210 @@
+//! What was decided about each row, written down at once: a build that was killed goes on where it was, and asks nothing
+//! twice.
+//!
+//! The file is JSON lines that are only ever appended to. Its first line says who decides, and how. A last line without
+//! an end was being written when the build was killed, and is cut off.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::DatasetError;
+use super::beside::at;
+use super::record::{Record, RecordMessage};
+use super::teacher::Call;
+
+/// Who decides, and how. Decisions of another are of no use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// The teacher's name.
+    pub teacher: String,
+    /// What its turns are written in.
+    pub dialect: String,
+    /// Turns within which it has to answer.
+    pub max_turns: u32,
+    /// What text and pictures are searched with.
+    pub tools: String,
+    /// The categories to choose from, where it labels.
+    pub categories: Vec<String>,
+}
+
+/// What was decided about a row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "decision", rename_all = "lowercase")]
+pub enum Decision {
+    /// It stays, with the conversation that answers it.
+    Kept {
+        /// The conversation.
+        messages: Vec<RecordMessage>,
+        /// The searches in it.
+        calls: Vec<Call>,
+        /// The teacher's category, where it was asked for one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        category: Option<String>,
+    },
+    /// It does not.
+    Dropped {
+        /// Why, as in the report.
+        reason: String,
+        /// The same in more words.
+        detail: String,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Row {
+        key: String,
+        #[serde(flatten)]
+        decision: Decision,
+    },
+    Header(Header),
+}
+
+/// The decisions of a build.
+pub struct Decisions {
+    path: PathBuf,
+    file: File,
+    decided: HashMap<String, Decision>,
+}
+
+impl Decisions {
+    /// Opens the decisions of a build, or begins them.
+    ///
+    /// # Errors
+    /// [`DatasetError::Decisions`] when another decided, or a line cannot be read; [`DatasetError::File`].
+    pub fn open(path: &Path, header: &Header) -> Result<Self, DatasetError> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(at(folder))?;
+        }
+        let mut options = OpenOptions::new();
+        let file =
+            options.read(true).write(true).create(true).truncate(false).open(path).map_err(at(path))?;
+        let text = std::fs::read(path).map_err(at(path))?;
+        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        file.set_len(whole as u64).map_err(at(path))?;
+        let mut opened = Self { path: path.to_owned(), file, decided: HashMap::new() };
+        opened.file.seek(SeekFrom::End(0)).map_err(at(path))?;
+        if whole == 0 {
+            opened.append(&Line::Header(header.clone()))?;
+        } else {
+            opened.load(&text[..whole], header)?;
+        }
+        Ok(opened)
+    }
+
+    fn load(&mut self, text: &[u8], header: &Header) -> Result<(), DatasetError> {
+        let wrong = |line, reason: String| DatasetError::Decisions { path: self.path.clone(), line, reason };
+        let mut decided = HashMap::new();
+        for (number, line) in
+            (1..).zip(text.split(|byte| *byte == b'\n')).filter(|(_, line)| !line.is_empty())
+        {
+            match serde_json::from_slice(line)
+                .map_err(|error| wrong(number, format!("no decision: {error}")))?
+            {
+                Line::Header(known) if number > 1 || known == *header => {}
+                Line::Row { key, decision } if number > 1 => drop(decided.insert(key, decision)),
+                _ => {
+                    return Err(wrong(
+                        number,
+                        "another teacher, or the same with other settings, decided".to_owned(),
+                    ));
+                }
+            }
+        }
+        self.decided = decided;
+        Ok(())
+    }
+
+    /// What was decided about a row, if it was.
+    #[must_use]
+    pub fn get(&self, record: &Record) -> Option<&Decision> {
+        self.decided.get(&key(record))
+    }
+
+    /// Writes a decision down.
+    ///
+    /// # Errors
+    /// [`DatasetError::File`].
+    pub fn decide(&mut self, record: &Record, decision: Decision) -> Result<(), DatasetError> {
+        let key = key(record);
+        self.append(&Line::Row { key: key.clone(), decision: decision.clone() })?;
+        self.decided.insert(key, decision);
+        Ok(())
+    }
+
+    fn append(&mut self, line: &Line) -> Result<(), DatasetError> {
+        let mut text = serde_json::to_vec(line).map_err(|error| at(&self.path)(error.into()))?;
+        text.push(b'\n');
+        self.file.write_all(&text).map_err(at(&self.path))
+    }
+}
+
+/// What a decision hangs on: the same question about the same picture with the same answer is the same row.
+fn key(record: &Record) -> String {
+    let asked = (&record.question, &record.answer, &record.aliases, &record.image, &record.region);
+    let text = serde_json::to_string(&asked).unwrap_or_default();
+    blake3::hash(text.as_bytes()).to_hex().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(max_turns: u32) -> Header {
+        let [teacher, dialect, tools] = ["t", "deepmm", "local"].map(str::to_owned);
+        Header { teacher, dialect, max_turns, tools, categories: Vec::new() }
+    }
+
+    fn row(question: &str) -> Record {
+        serde_json::from_value(serde_json::json!({"question": question, "answer": "a", "image": "b"}))
+            .unwrap()
+    }
+
+    fn dropped(reason: &str) -> Decision {
+        Decision::Dropped { reason: reason.to_owned(), detail: String::new() }
+    }
+
+    #[test]
+    fn a_file_that_ends_anywhere_loses_its_torn_line_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("decisions.jsonl");
+        let mut decisions = Decisions::open(&path, &header(10)).unwrap();
+        let kept =
+            Decision::Kept { messages: Vec::new(), calls: Vec::new(), category: Some("art".to_owned()) };
+        decisions.decide(&row("one"), dropped("wrong_answer")).unwrap();
+        decisions.decide(&row("two"), kept.clone()).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        let ends: Vec<usize> = (0..whole.len()).filter(|at| whole[*at] == b'\n').collect();
+        for end in 0..=whole.len() {
+            std::fs::write(&path, &whole[..end]).unwrap();
+            let mut again = Decisions::open(&path, &header(10)).unwrap();
+            let expected =
+                [(ends[1], row("one"), dropped("wrong_answer")), (ends[2], row("two"), kept.clone())];
+            for (at, row, decision) in expected {
+                assert_eq!(again.get(&row), (end > at).then_some(&decision), "cut at {end}");
+                if end <= at {
+                    again.decide(&row, decision).unwrap();
+                }
+            }
+            assert_eq!(std::fs::read(&path).unwrap(), whole, "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn decisions_of_another_are_refused_and_a_broken_line_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("decisions.jsonl");
+        drop(Decisions::open(&path, &header(10)).unwrap());
+        let error = Decisions::open(&path, &header(9)).map(|_| ()).unwrap_err();
+        assert!(error.to_string().contains("line 1: another teacher"), "{error}");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("{text}{{\"key\"\n")).unwrap();
+        let error = Decisions::open(&path, &header(10)).map(|_| ()).unwrap_err();
+        assert!(error.to_string().contains("line 2"), "{error}");
+    }
+}

@@ -1,0 +1,81 @@
+//! Rows of a source that can be used: something is asked, something is right, and the picture can be seen.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
+
+use super::DatasetError;
+use super::picture::{keep, read};
+use super::record::Record;
+use super::source::{BadRow, Draft, Source};
+
+/// What is done with what comes.
+#[derive(Debug, Clone)]
+pub struct Intake {
+    /// The data set's folder, for the pictures.
+    pub out: PathBuf,
+    /// Whether rows that cannot be used are counted and left out; else the first one ends the reading.
+    pub skip_bad: bool,
+    /// Most pixels of a stored picture.
+    pub most_pixels: u64,
+}
+
+/// What came.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// Rows that can be used, their pictures stored.
+    pub records: Vec<Record>,
+    /// All rows.
+    pub read: u64,
+    /// Rows that were left out, by what is wrong with them.
+    pub bad: BTreeMap<String, u64>,
+}
+
+impl Intake {
+    /// Reads a source.
+    ///
+    /// # Errors
+    /// [`DatasetError::Row`] at the first bad row unless those are skipped; what else keeps from reading or storing.
+    pub fn take(&self, source: &Source) -> Result<Taken, DatasetError> {
+        let (mut taken, mut ids) = (Taken::default(), HashSet::new());
+        source.read(&mut |place, draft| {
+            taken.read += 1;
+            let row = match draft.and_then(|draft| self.check(draft, &mut ids)) {
+                Ok((mut record, pixels)) => {
+                    record.image = keep(&self.out, &pixels)?;
+                    taken.records.push(record);
+                    return Ok(());
+                }
+                Err(row) => row,
+            };
+            if !self.skip_bad {
+                return Err(DatasetError::Row { path: source.file.clone(), place: place.to_owned(), row });
+            }
+            tracing::warn!(file = %source.file.display(), place, "left out: {row}");
+            *taken.bad.entry(row.field).or_default() += 1;
+            Ok(())
+        })?;
+        Ok(taken)
+    }
+
+    fn check(
+        &self,
+        draft: Draft,
+        ids: &mut HashSet<String>,
+    ) -> Result<(Record, loupe_shared::pixels::Rgb8), BadRow> {
+        let mut record = draft.record;
+        for (field, text) in [("question", &mut record.question), ("answer", &mut record.answer)] {
+            let trimmed = text.trim();
+            if trimmed.is_empty() {
+                return Err(BadRow::new(field, "is empty"));
+            }
+            *text = trimmed.to_owned();
+        }
+        let mut seen = HashSet::from([record.answer.clone(), String::new()]);
+        record.aliases.retain(|alias| seen.insert(alias.trim().to_owned()));
+        let pixels = read(&draft.picture, self.most_pixels)?;
+        if !ids.insert(record.id.clone()) {
+            return Err(BadRow::new("id", format!("is {:?}, as that of a row before", record.id)));
+        }
+        Ok((record, pixels))
+    }
+}

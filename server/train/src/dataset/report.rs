@@ -1,0 +1,167 @@
+//! What came of a source: report.json for programs, report.md and bar charts for people.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+
+use loupe_shared::protocol::Tool;
+use serde::Serialize;
+
+use super::DatasetError;
+use super::bars::bars;
+use super::beside::{write, write_json};
+use super::record::{Record, RecordRole};
+use super::teacher::Call;
+
+/// What some rows are like.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Mix {
+    /// Rows.
+    pub rows: u64,
+    /// Of these, those that need no search.
+    pub search_free: u64,
+    /// Rows by category.
+    pub categories: BTreeMap<String, u64>,
+}
+
+impl Mix {
+    /// Of some rows.
+    pub fn of<'a>(records: impl IntoIterator<Item = &'a Record>) -> Self {
+        let mut mix = Self::default();
+        for record in records {
+            mix.rows += 1;
+            mix.search_free += u64::from(!record.search);
+            *mix.categories.entry(record.category.clone()).or_default() += 1;
+        }
+        mix
+    }
+}
+
+/// What a build from a source found and wrote.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct SourceReport {
+    /// The source's layout.
+    pub layout: String,
+    /// The teacher, where there was one.
+    pub teacher: Option<String>,
+    /// Rows in the source.
+    pub read: u64,
+    /// Rows left out because of a field that does not fit.
+    pub bad: BTreeMap<String, u64>,
+    /// Rows left out for another reason.
+    pub dropped: BTreeMap<String, u64>,
+    /// Questions that were written.
+    pub questions: u64,
+    /// Trajectories that were written.
+    pub trajectories: u64,
+    /// What could be chosen from.
+    pub before: Mix,
+    /// What was chosen.
+    pub after: Mix,
+    /// Chosen trajectories by their turns.
+    pub turns: BTreeMap<String, u64>,
+    /// Chosen trajectories by their searches.
+    pub tools: BTreeMap<String, u64>,
+}
+
+impl SourceReport {
+    /// Counts a chosen trajectory.
+    pub(super) fn add(&mut self, record: &Record, calls: &[Call]) {
+        let turns = record.messages.iter().filter(|message| message.role == RecordRole::Assistant).count();
+        *self.turns.entry(format!("{turns:02}")).or_default() += 1;
+        *self.tools.entry(tools(calls).to_owned()).or_default() += 1;
+    }
+
+    /// Counts rows that were left out.
+    pub(super) fn drop_rows(&mut self, reason: &str, count: u64) {
+        if count > 0 {
+            *self.dropped.entry(reason.to_owned()).or_default() += count;
+        }
+    }
+
+    /// Writes `report.json`, `report.md` and the charts into a folder.
+    ///
+    /// # Errors
+    /// [`DatasetError::File`].
+    pub fn write(&self, folder: &Path) -> Result<(), DatasetError> {
+        let none = BTreeMap::new();
+        let mut left_out = self.dropped.clone();
+        left_out.extend(self.bad.iter().map(|(field, count)| (format!("bad row: {field}"), *count)));
+        for (name, chart) in [
+            ("categories.svg", bars("Categories", &self.before.categories, &self.after.categories)),
+            ("dropped.svg", bars("Left out", &left_out, &none)),
+            ("turns.svg", bars("Turns", &self.turns, &none)),
+            ("tools.svg", bars("Searches", &self.tools, &none)),
+        ] {
+            write(&folder.join(name), chart.as_bytes())?;
+        }
+        write(&folder.join("report.md"), self.markdown().as_bytes())?;
+        write_json(&folder.join("report.json"), self)
+    }
+
+    /// The report for people.
+    #[must_use]
+    pub fn markdown(&self) -> String {
+        let mut text = format!(
+            "# Data set\n\nFrom `{}`, {} rows; teacher: {}.\nWritten: {} questions, {} trajectories.\n",
+            self.layout,
+            self.read,
+            self.teacher.as_deref().unwrap_or("none"),
+            self.questions,
+            self.trajectories
+        );
+        let left_out = self.dropped.iter().map(|(reason, count)| (reason.clone(), *count));
+        let bad = self.bad.iter().map(|(field, count)| (format!("bad row: {field}"), *count));
+        table(&mut text, "Left out", "dropped.svg", left_out.chain(bad));
+        let free = |mix: &Mix| format!("{} of {}", mix.search_free, mix.rows);
+        // Writing into a String cannot fail.
+        let _ = writeln!(
+            text,
+            "\n## Categories\n\n![](categories.svg)\n\n| category | before | chosen |\n|---|---|---|\n\
+             | *search-free* | {} | {} |",
+            free(&self.before),
+            free(&self.after)
+        );
+        for (category, count) in &self.before.categories {
+            let chosen = self.after.categories.get(category).copied().unwrap_or_default();
+            let _ = writeln!(text, "| {} | {count} | {chosen} |", category.replace('|', "/"));
+        }
+        table(
+            &mut text,
+            "Turns",
+            "turns.svg",
+            self.turns.iter().map(|(turns, count)| (turns.clone(), *count)),
+        );
+        table(
+            &mut text,
+            "Searches",
+            "tools.svg",
+            self.tools.iter().map(|(kind, count)| (kind.clone(), *count)),
+        );
+        text
+    }
+}
+
+/// A chart and a table; nothing where there are no rows.
+fn table(text: &mut String, title: &str, chart: &str, rows: impl Iterator<Item = (String, u64)>) {
+    let lines: String = rows.map(|(name, count)| format!("| {name} | {count} |\n")).collect();
+    if !lines.is_empty() {
+        // Writing into a String cannot fail.
+        let _ = write!(text, "\n## {title}\n\n![]({chart})\n\n| | rows |\n|---|---|\n{lines}");
+    }
+}
+
+/// The kind of a trajectory by its searches.
+fn tools(calls: &[Call]) -> &'static str {
+    let by_words = calls.iter().filter(|call| call.tool == Tool::TextSearch).count();
+    let by_crop = calls.iter().any(Call::is_crop);
+    match (calls.len() - by_words, by_words) {
+        (0, 0) => "none",
+        (0, 1) => "one text search",
+        (0, _) => "several text searches",
+        (_, 0) if by_crop => "a part of the picture",
+        (_, 0) => "the whole picture",
+        _ if by_crop => "a part and text",
+        _ => "the whole and text",
+    }
+}

@@ -1,0 +1,92 @@
+//! The category of a question, as the teacher sees it.
+
+use loupe_mllm::engine::{GenerateRequest, Message, Role, Sampling};
+use tokio::sync::mpsc::unbounded_channel;
+use tokio_util::sync::CancellationToken;
+
+use super::Teacher;
+use crate::dataset::record::{Record, UNLABELLED};
+use crate::eval::judge::fold::words;
+
+/// What questions are about, where nobody gives other categories.
+pub const CATEGORIES: [&str; 14] = [
+    "person",
+    "place",
+    "building",
+    "animal",
+    "plant",
+    "food",
+    "vehicle",
+    "product",
+    "art",
+    "sport",
+    "event",
+    "organisation",
+    "science",
+    "other",
+];
+/// A category takes a few tokens; models that talk get a sentence.
+const TOKENS: u32 = 64;
+
+impl Teacher {
+    /// The category of a question among some, by its words alone; [`UNLABELLED`] where the teacher names none of them.
+    pub async fn label(&self, record: &Record, categories: &[String]) -> String {
+        let prompt = format!(
+            "Question about a picture: {}\nAnswer: {}\nWhat is it about? Say one of these and nothing else: {}.",
+            record.question,
+            record.answer,
+            categories.join(", ")
+        );
+        let mut said = None;
+        for _ in 0..=self.limits.retries {
+            said = self.say(prompt.clone()).await;
+            if said.is_some() {
+                break;
+            }
+        }
+        said.and_then(|said| named(&said, categories)).unwrap_or_else(|| UNLABELLED.to_owned())
+    }
+
+    async fn say(&self, prompt: String) -> Option<String> {
+        let request = GenerateRequest {
+            messages: vec![Message::text(Role::User, prompt)],
+            sampling: Sampling::Greedy,
+            adapter: None,
+            max_tokens: TOKENS,
+            stop: Vec::new(),
+            grammar: None,
+            cancel: CancellationToken::new(),
+        };
+        // Nobody reads along.
+        let (deltas, _) = unbounded_channel();
+        let said = tokio::time::timeout(self.limits.timeout, self.decoder.generate(request, deltas)).await;
+        Some(said.ok()?.inspect_err(|error| tracing::warn!("no category: {error}")).ok()?.text)
+    }
+}
+
+/// The category that stands first in what was said.
+fn named(said: &str, categories: &[String]) -> Option<String> {
+    let said = words(said);
+    let place = |category: &String| {
+        let category = words(category);
+        said.windows(category.len().max(1)).position(|window| window == category)
+    };
+    categories
+        .iter()
+        .filter_map(|category| Some((place(category)?, category)))
+        .min()
+        .map(|(_, name)| name.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_category_in_a_sentence_is_meant() {
+        let categories = ["place", "public art", "art"].map(str::to_owned);
+        assert_eq!(named("**Public art**", &categories).as_deref(), Some("public art"));
+        assert_eq!(named("It is art in some place.", &categories).as_deref(), Some("art"));
+        assert_eq!(named("Articles", &categories), None);
+    }
+}
