@@ -25,7 +25,7 @@ pub(super) fn bars(title: &str, before: &BTreeMap<String, u64>, after: &BTreeMap
         let (top, text) = (32 + row * ROW, 32 + row * ROW + 13);
         let label = if after.is_empty() { count.to_string() } else { format!("{kept} of {count}") };
         // Writing into a String cannot fail.
-        let _ = writeln!(
+        writeln!(
             svg,
             "<text x=\"{}\" y=\"{text}\" text-anchor=\"end\">{}</text><rect class=\"a\" x=\"{NAMES}\" y=\"{top}\" \
              width=\"{}\" height=\"16\"/><rect class=\"b\" x=\"{NAMES}\" y=\"{top}\" width=\"{}\" height=\"16\"/>\
@@ -35,7 +35,8 @@ pub(super) fn bars(title: &str, before: &BTreeMap<String, u64>, after: &BTreeMap
             width(*count),
             width(kept),
             NAMES as f64 + width((*count).max(kept)) + 6.0,
-        );
+        )
+        .ok();
     }
     svg.push_str("</svg>\n");
     svg

@@ -86,8 +86,8 @@ pub async fn collect(plan: &SourcePlan, teacher: Option<&Arc<Teacher>>) -> Resul
             }
         }
         None => {
-            questions =
-                chosen(plan, &questions, &mut report).into_iter().map(|at| questions[at].clone()).collect()
+            let places = chosen(plan, &questions, &mut report);
+            questions = places.into_iter().map(|at| questions[at].clone()).collect();
         }
     }
     for record in &mut questions {

@@ -115,16 +115,17 @@ impl SourceReport {
         table(&mut text, "Left out", "dropped.svg", left_out.chain(bad));
         let free = |mix: &Mix| format!("{} of {}", mix.search_free, mix.rows);
         // Writing into a String cannot fail.
-        let _ = writeln!(
+        writeln!(
             text,
             "\n## Categories\n\n![](categories.svg)\n\n| category | before | chosen |\n|---|---|---|\n\
              | *search-free* | {} | {} |",
             free(&self.before),
             free(&self.after)
-        );
+        )
+        .ok();
         for (category, count) in &self.before.categories {
             let chosen = self.after.categories.get(category).copied().unwrap_or_default();
-            let _ = writeln!(text, "| {} | {count} | {chosen} |", category.replace('|', "/"));
+            writeln!(text, "| {} | {count} | {chosen} |", category.replace('|', "/")).ok();
         }
         table(
             &mut text,
@@ -147,7 +148,7 @@ fn table(text: &mut String, title: &str, chart: &str, rows: impl Iterator<Item =
     let lines: String = rows.map(|(name, count)| format!("| {name} | {count} |\n")).collect();
     if !lines.is_empty() {
         // Writing into a String cannot fail.
-        let _ = write!(text, "\n## {title}\n\n![]({chart})\n\n| | rows |\n|---|---|\n{lines}");
+        write!(text, "\n## {title}\n\n![]({chart})\n\n| | rows |\n|---|---|\n{lines}").ok();
     }
 }
 

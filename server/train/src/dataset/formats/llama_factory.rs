@@ -82,5 +82,7 @@ fn takes_turns(record: &Record) -> bool {
         .map(|(_, role)| role)
         .collect();
     let due = [RecordRole::User, RecordRole::Assistant].into_iter().cycle();
-    !turns.is_empty() && turns.len() % 2 == 0 && turns.iter().zip(due).all(|(role, due)| *role == due)
+    !turns.is_empty()
+        && turns.len().is_multiple_of(2)
+        && turns.iter().zip(due).all(|(role, due)| *role == due)
 }

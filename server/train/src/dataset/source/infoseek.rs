@@ -37,9 +37,8 @@ fn accepted(row: &Value) -> Result<Vec<String>, BadRow> {
         .map(|form| match form {
             Value::String(text) => Ok(text.clone()),
             Value::Number(number) => Ok(number.to_string()),
-            Value::Object(_) => {
-                name(form, "wikidata").map_err(|_| BadRow::new("answer_eval", "has no `wikidata`"))
-            }
+            Value::Object(_) => name(form, "wikidata")
+                .map_err(|row| BadRow::new("answer_eval", format!("does not fit: {row}"))),
             _ => Err(BadRow::new("answer_eval", "holds neither text nor a number")),
         })
         .collect()

@@ -155,7 +155,8 @@ impl Teacher {
         let agent = Agent::new(recorder.clone(), text, image, self.config()).map_err(unknown)?;
         let (host, cancel) = (TeacherHost::default(), CancellationToken::new());
         let run = tokio::time::timeout(self.limits.timeout, agent.run(query, &host, cancel)).await;
-        let end = run.map_err(|_| passing(TIMEOUT, format!("no answer within {:?}", self.limits.timeout)))?;
+        let end =
+            run.map_err(|_elapsed| passing(TIMEOUT, format!("no answer within {:?}", self.limits.timeout)))?;
         self.judge(record, end, &recorder, &host)
     }
 
