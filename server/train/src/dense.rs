@@ -101,7 +101,8 @@ impl DenseHead {
         let device = embeds.device();
         let chosen = embeds.index_select(&Tensor::new(places, device)?, 0)?;
         let targets: Vec<u32> = cells.iter().map(|cell| u32::from(cell.class)).collect();
-        let weights: Vec<f32> = cells.iter().map(|cell| CLASS_WEIGHTS[usize::from(cell.class.min(2))]).collect();
+        let weights: Vec<f32> =
+            cells.iter().map(|cell| CLASS_WEIGHTS[usize::from(cell.class.min(2))]).collect();
         let classes = ops::linear_cross_entropy(&chosen, &self.classes, &targets, &weights)?;
         let right = classes.right.iter().filter(|right| **right).count() as f64 / targets.len().max(1) as f64;
         let centres: Vec<f32> = cells.iter().flat_map(|cell| cell.centre).collect();

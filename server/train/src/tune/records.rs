@@ -8,7 +8,6 @@ use loupe_mllm::engine::{Message, Role};
 use loupe_shared::pixels::Rgb8;
 
 use crate::atlas::crop::cut;
-use crate::atlas::files::read_png;
 use crate::atlas::rng::Rng;
 use crate::dataset::DatasetError;
 use crate::dataset::file;
@@ -118,8 +117,8 @@ impl ExampleSource for Records {
 /// When its picture cannot be read or its region cut.
 pub(crate) fn example(row: &Record, folder: &Path) -> Result<Example> {
     let bad = |reason: String| DatasetError::RowPicture { id: row.id.clone(), reason };
-    let whole = read_png(&folder.join(&row.image)).map_err(|error| bad(error.to_string()))?;
-    let whole = Arc::new(whole);
+    let bytes = std::fs::read(folder.join(&row.image)).map_err(|error| bad(error.to_string()))?;
+    let whole = Arc::new(loupe_search::picture::decode(&bytes).map_err(|error| bad(error.to_string()))?);
     let mut turns = Vec::with_capacity(row.messages.len());
     for message in &row.messages {
         let mut pictures: Vec<Arc<Rgb8>> = Vec::new();

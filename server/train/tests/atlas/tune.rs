@@ -45,10 +45,10 @@ fn sft_recipe() -> SftRecipe {
         "lora": { "rank": 4, "alpha": 8.0, "dropout": 0.1 },
         "optimiser": { "weight_decay": 0.0 },
         "schedule": { "peak": 0.003, "warmup_steps": 2, "decay": "cosine" },
-        "epochs": 3,
+        "epochs": 2,
         "batch": { "tokens": 2048, "pictures": 8, "max_length": 1024, "pool": 8 },
         "accumulate": 2,
-        "early_stop": { "every": 4, "patience": 3 },
+        "early_stop": { "every": 2, "patience": 9 },
         "log_steps": 1,
         "save_minutes": 60,
     }))
@@ -66,7 +66,7 @@ fn sft<'a>(recipe: &'a SftRecipe, data: &Path, out: &Path, resume: bool) -> Sft<
 #[tokio::test]
 async fn fine_tuning_learns_and_resumes_on_the_same_curve() {
     let folder = tempfile::tempdir().unwrap();
-    data(folder.path(), 16).await;
+    data(folder.path(), 10).await;
     let recipe = sft_recipe();
     let run = |out: &str, resume: bool, stop: Stop| {
         let mut run = sft(&recipe, folder.path(), &folder.path().join(out), resume);
@@ -79,7 +79,7 @@ async fn fine_tuning_learns_and_resumes_on_the_same_curve() {
     let dev: Vec<f64> = whole.iter().filter_map(|line| line.dev).collect();
     assert!(dev.len() >= 2 && dev[dev.len() - 1] < dev[0], "{dev:?}");
 
-    let (mut halves, ended) = run("halves", false, Stop { steps: Some(5), ..Stop::default() });
+    let (mut halves, ended) = run("halves", false, Stop { steps: Some(2), ..Stop::default() });
     assert_eq!(ended, Ended::Stopped);
     halves.extend(run("halves", true, Stop::default()).0);
     let curve = |lines: &[Line]| -> Vec<(u64, f64, Option<f64>)> {

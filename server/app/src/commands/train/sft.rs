@@ -1,5 +1,6 @@
 //! `loupe train sft`
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,7 +53,7 @@ pub(super) fn run(args: &SftArgs) -> anyhow::Result<()> {
     let mut base = Base::open(&files, &recipe.lora, recipe.optimiser, recipe.seed)?;
     if args.dry_run {
         base.learner.checkpointing = recipe.checkpointing;
-        tell(&estimate(&base, &train, &recipe)?);
+        tell(&estimate(&base, &train, &recipe)?, &mut io::stdout().lock())?;
         return Ok(());
     }
     let start = super::start(args.start.as_ref(), &base.config)?;
@@ -73,14 +74,15 @@ pub(super) fn run(args: &SftArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn tell(estimate: &Estimate) {
+fn tell(estimate: &Estimate, out: &mut impl Write) -> io::Result<()> {
     let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
-    println!("{} rows; {} tokens in {} steps", estimate.rows, estimate.tokens, estimate.steps);
-    println!("{} numbers under training, {} frozen", estimate.trained, estimate.frozen);
-    println!(
+    writeln!(out, "{} rows; {} tokens in {} steps", estimate.rows, estimate.tokens, estimate.steps)?;
+    writeln!(out, "{} numbers under training, {} frozen", estimate.trained, estimate.frozen)?;
+    writeln!(
+        out,
         "memory: {:.2} GiB of weights and optimiser, about {:.2} GiB of a batch's intermediate values",
         gib(estimate.weight_bytes),
         gib(estimate.activation_bytes)
-    );
-    println!("time on this machine: about {:.0} min", estimate.seconds / 60.0);
+    )?;
+    writeln!(out, "time on this machine: about {:.0} min", estimate.seconds / 60.0)
 }

@@ -85,22 +85,30 @@ impl Guard {
     fn reason(&self, means: Signs, first_length: f64) -> Option<String> {
         let Signs { reward, kl, length, entropy } = means;
         let config = &self.config;
-        // What is not a number fails every comparison, and has to stop the run.
-        if let Some(kl) = kl.filter(|kl| !(*kl <= config.kl)) {
+        if let Some(kl) = kl.filter(|kl| is_above(*kl, config.kl)) {
             return Some(format!("the policy is {kl:.3} from the reference, more than {}", config.kl));
         }
-        if !(reward >= config.reward * self.best_reward) {
+        if is_below(reward, config.reward * self.best_reward) {
             return Some(format!("the reward fell to {reward:.3} from {:.3}", self.best_reward));
         }
-        if !(length <= config.longer * first_length) || length * config.shorter < first_length {
+        if is_above(length, config.longer * first_length) || is_below(length * config.shorter, first_length) {
             return Some(format!("rollouts have {length:.0} tokens, {first_length:.0} in the beginning"));
         }
-        if let Some(entropy) = entropy.filter(|entropy| !(*entropy >= config.entropy)) {
+        if let Some(entropy) = entropy.filter(|entropy| is_below(*entropy, config.entropy)) {
             let least = config.entropy;
             return Some(format!("the surprise of a token fell to {entropy:.4} nats, less than {least}"));
         }
         None
     }
+}
+
+/// What is not a number is beyond every bound: it has to stop the run.
+fn is_above(value: f64, most: f64) -> bool {
+    value.is_nan() || value > most
+}
+
+fn is_below(value: f64, least: f64) -> bool {
+    value.is_nan() || value < least
 }
 
 #[cfg(test)]
