@@ -1,5 +1,5 @@
 //! The Atlas and what is made of it, over the whole of the pinned npm packages.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod dataset;
 mod evaluation;
