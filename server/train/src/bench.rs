@@ -47,8 +47,7 @@ pub enum Trained {
 /// # Errors
 /// When the checkpoint cannot be used.
 pub fn train(files: &Files, what: Trained, rows: usize, length: usize, steps: usize) -> Result<TrainFigure> {
-    ops::flush_denormals();
-    ops::keep_memory();
+    ops::prepare_to_train();
     let mut learner = learner(files, what)?;
     let vocab = learner.model.config().text.vocab_size;
     let batch = batch(rows, length, vocab)?;

@@ -1,7 +1,7 @@
 //! A run on disk: weights, optimiser state and counters in one safetensors file, replaced whole or not at all.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use half::bf16;
@@ -79,6 +79,40 @@ impl View for Values {
     fn data_len(&self) -> usize {
         self.values.len() * size_of::<f32>()
     }
+}
+
+/// The checkpoint in a run's folder, which is made if it is not there; none where the run is a new one.
+///
+/// # Errors
+/// When there is one and the run is not to be resumed, or the folder cannot be made.
+pub(crate) fn of_run(out: &Path, resume: bool) -> Result<Option<PathBuf>> {
+    std::fs::create_dir_all(out).map_err(TrainError::file(out))?;
+    let saved = out.join(CHECKPOINT);
+    match (saved.exists(), resume) {
+        (false, _) => Ok(None),
+        (true, true) => Ok(Some(saved)),
+        (true, false) => {
+            let reason = "there is a run in this folder already; resume it".to_owned();
+            Err(TrainError::Checkpoint { path: saved, reason })
+        }
+    }
+}
+
+/// Has a folder written beside its place; one that is there is replaced when the new one is complete.
+///
+/// # Errors
+/// Those of `write`, and when the folder cannot be put in its place.
+pub(crate) fn replace_folder(folder: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let part = folder.with_extension("part");
+    if part.exists() {
+        std::fs::remove_dir_all(&part).map_err(TrainError::file(&part))?;
+    }
+    std::fs::create_dir_all(&part).map_err(TrainError::file(&part))?;
+    write(&part)?;
+    if folder.exists() {
+        std::fs::remove_dir_all(folder).map_err(TrainError::file(folder))?;
+    }
+    std::fs::rename(&part, folder).map_err(TrainError::file(folder))
 }
 
 /// Writes a checkpoint: beside its place first, then renamed over the one before.

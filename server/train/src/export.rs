@@ -11,6 +11,7 @@ use safetensors::View;
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 
+use crate::checkpoint::replace_folder;
 use crate::dense;
 use crate::error::{Result, TrainError};
 use crate::params::Params;
@@ -57,22 +58,16 @@ impl Export<'_> {
     /// # Errors
     /// When it cannot be written.
     pub fn write(&self, params: &Params, folder: &Path) -> Result<()> {
-        let part = folder.with_extension("part");
-        if part.exists() {
-            std::fs::remove_dir_all(&part).map_err(TrainError::file(&part))?;
-        }
-        std::fs::create_dir_all(&part).map_err(TrainError::file(&part))?;
-        self.write_weights(params, &part.join("model.safetensors"))?;
-        for (name, value) in self.documents() {
-            let path = part.join(name);
-            let text = serde_json::to_vec_pretty(&value).map_err(|e| TrainError::file(&path)(e.into()))?;
-            write(&path, &text)?;
-        }
-        write(&part.join("tokenizer.json"), self.tokenizer)?;
-        if folder.exists() {
-            std::fs::remove_dir_all(folder).map_err(TrainError::file(folder))?;
-        }
-        std::fs::rename(&part, folder).map_err(TrainError::file(folder))
+        replace_folder(folder, |part| {
+            self.write_weights(params, &part.join("model.safetensors"))?;
+            for (name, value) in self.documents() {
+                let path = part.join(name);
+                let text =
+                    serde_json::to_vec_pretty(&value).map_err(|e| TrainError::file(&path)(e.into()))?;
+                write(&path, &text)?;
+            }
+            write(&part.join("tokenizer.json"), self.tokenizer)
+        })
     }
 
     fn write_weights(&self, params: &Params, path: &Path) -> Result<()> {

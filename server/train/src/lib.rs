@@ -7,6 +7,7 @@
 //! - [`example`]: what the trainer eats.
 //! - [`batch`]: sequences sorted by length, cut by a budget of tokens, padded.
 //! - [`bench`]: how fast training is.
+//! - `carry`: what carries runs of the agent without a browser.
 //! - [`checkpoint`]: a run on disk.
 //! - [`dense`]: the dense teacher of the vision tower.
 //! - [`error`]: why a model cannot be trained.
@@ -31,6 +32,7 @@
 pub mod atlas;
 pub mod batch;
 pub mod bench;
+mod carry;
 pub mod checkpoint;
 pub mod dataset;
 pub mod dense;

@@ -100,7 +100,7 @@ impl Log {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn write(&mut self, line: &Line) -> Result<()> {
+    pub fn write(&mut self, line: &impl Serialize) -> Result<()> {
         let written = serde_json::to_string(line).map_err(std::io::Error::from);
         written.and_then(|text| writeln!(self.file, "{text}")).map_err(TrainError::file(&self.path))
     }

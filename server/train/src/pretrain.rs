@@ -10,7 +10,7 @@ use loupe_mllm::ops;
 
 use crate::checkpoint::{self, CHECKPOINT, Progress};
 use crate::dense::DenseHead;
-use crate::error::{Result, TrainError};
+use crate::error::Result;
 use crate::example::ExampleSource;
 use crate::export::Export;
 use crate::init::Init;
@@ -37,6 +37,13 @@ pub struct Stop {
     pub steps: Option<u64>,
 }
 
+impl Stop {
+    /// Whether a session that began then and has taken so many steps is to end.
+    pub(crate) fn is_due(&self, started: Instant, steps: u64) -> bool {
+        self.after.is_some_and(|limit| started.elapsed() >= limit) || self.steps.is_some_and(|n| steps >= n)
+    }
+}
+
 /// A run.
 pub struct Run<'a> {
     recipe: &'a Recipe,
@@ -60,14 +67,8 @@ impl<'a> Run<'a> {
         out: &'a Path,
         resume: bool,
     ) -> Result<Self> {
-        ops::flush_denormals();
-        ops::keep_memory();
-        std::fs::create_dir_all(out).map_err(TrainError::file(out))?;
-        let saved = out.join(CHECKPOINT);
-        if saved.exists() && !resume {
-            let reason = "there is a run in this folder already; resume it".to_owned();
-            return Err(TrainError::Checkpoint { path: saved, reason });
-        }
+        ops::prepare_to_train();
+        let saved = checkpoint::of_run(out, resume)?;
         let tokenizer = tokenizer(recipe, &*source, out)?;
         let chat = chat(recipe, &tokenizer, &out.join(TOKENIZER))?;
         let vocab = chat.tokenizer.inner().get_vocab_size(true);
@@ -75,7 +76,7 @@ impl<'a> Run<'a> {
         let ends = [id(&chat.tokenizer, "<|im_end|>")?, id(&chat.tokenizer, "<|endoftext|>")?];
         let mut learner = learner(recipe, &config, source.seen_classes())?;
         let mut progress = Progress::default();
-        if saved.exists() {
+        if let Some(saved) = saved {
             (learner.optimiser, progress) = checkpoint::load(&saved, &learner.params, recipe.optimiser)?;
         } else if let Some(start) = &recipe.start_from {
             let taken = checkpoint::take_weights(start, &learner.params)?;
@@ -109,11 +110,7 @@ impl<'a> Run<'a> {
         let Progress { seconds: earlier, step: first, .. } = self.progress;
         let mut saved = Instant::now();
         let mut window = Window::since(earlier);
-        let go_on = |step: u64| {
-            stop.after.is_none_or(|limit| started.elapsed() < limit)
-                && stop.steps.is_none_or(|n| step - first < n)
-        };
-        while self.done() < 1.0 && go_on(self.progress.step) {
+        while self.done() < 1.0 && !stop.is_due(started, self.progress.step - first) {
             let rate = self.recipe.schedule.rate(self.progress.step, self.done());
             let batch = self.batches.next()?;
             let report = self.learner.step(std::slice::from_ref(&batch), rate, self.progress.step)?;

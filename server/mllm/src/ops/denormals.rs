@@ -2,7 +2,7 @@
 
 /// Makes this thread and all threads of rayon's global pool treat denormals as zero. Gradients fade into denormals,
 /// where they no longer matter but cost over a hundred cycles each. Does nothing but on x86-64.
-pub fn flush_denormals() {
+pub(super) fn flush_denormals() {
     flush_here();
     rayon::broadcast(|_| flush_here());
 }

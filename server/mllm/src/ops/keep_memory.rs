@@ -2,7 +2,7 @@
 
 /// Lets this process keep the memory that it frees. Training gives back hundreds of megabytes in every step; with the
 /// C library's defaults the system cleared them anew, which took a third of a step. Does nothing but with glibc.
-pub fn keep_memory() {
+pub(super) fn keep_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
         /// The largest that glibc takes: half of the heap of a thread.

@@ -38,10 +38,14 @@ pub use activation::{gelu_erf, swiglu};
 pub use attention::attention;
 pub(crate) use attention::softmax;
 pub use cross_entropy::{CrossEntropy, Term, linear_cross_entropy, linear_likelihood};
-pub use denormals::flush_denormals;
-pub use keep_memory::keep_memory;
 pub use linear::linear;
 pub use low_rank::linear_low_rank;
 pub use mask::AttentionMask;
 pub use norm::rms_norm;
 pub use rope::rope;
+
+/// Sets this process up for training: memory that is freed is kept, and numbers that fade away become zero.
+pub fn prepare_to_train() {
+    keep_memory::keep_memory();
+    denormals::flush_denormals();
+}

@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use loupe_agent::host::{Crop, Host, HostError};
-use loupe_shared::ids::{CallId, ImageId};
+use loupe_shared::ids::CallId;
 use loupe_shared::pixels::{Region, Rgb8};
-use loupe_shared::protocol::{CropBy, Event, ToolTarget};
+use loupe_shared::protocol::{Event, ToolTarget};
 
 use super::scored::Step;
-use crate::atlas::crop::cut;
+use crate::carry;
 
 /// What a run did.
 #[derive(Debug, Clone, Default)]
@@ -67,8 +67,6 @@ impl Host for EvalHost {
     }
 
     async fn crop(&self, _call: &CallId, region: Region, uploaded: &Arc<Rgb8>) -> Result<Crop, HostError> {
-        let pixels = cut(uploaded, &region).map_err(|error| HostError(error.to_string()))?;
-        let image_id = ImageId::from_hash(blake3::hash(pixels.data()).as_bytes());
-        Ok(Crop { image_id, by: CropBy::Server, pixels: Arc::new(pixels) })
+        carry::crop(region, uploaded)
     }
 }

@@ -4,11 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use loupe_agent::dialect::{Dialect, ParsedTurn, QueryContext, ViewSize};
-use loupe_mllm::engine::{Completion, Decoder, EngineError, GenerateRequest, ModelInfo, Part};
+use loupe_mllm::engine::{Completion, Decoder, EngineError, GenerateRequest, ModelInfo};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::scored::Tokens;
 use super::tally::Tally;
+use crate::carry::asks_for_box;
 
 /// What a run's turns were like.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -52,13 +53,6 @@ impl Watch {
             turns.valid.add(ParsedTurn::parse(parser, &completion.text).problems.is_empty());
         }
     }
-
-    /// Whether this decode asks where something is.
-    fn asks_for_box(&self, request: &GenerateRequest) -> bool {
-        let prompt = self.dialect.grounding_prompt("");
-        let Some(last) = request.messages.last() else { return false };
-        last.parts.iter().any(|part| matches!(part, Part::Text(text) if text.starts_with(prompt.trim_end())))
-    }
 }
 
 #[async_trait]
@@ -72,7 +66,7 @@ impl Decoder for Watch {
         request: GenerateRequest,
         deltas: UnboundedSender<String>,
     ) -> Result<Completion, EngineError> {
-        let asks_for_box = self.asks_for_box(&request);
+        let asks_for_box = asks_for_box(self.dialect.as_ref(), &request.messages);
         let completion = self.inner.generate(request, deltas).await?;
         self.note(asks_for_box, &completion);
         Ok(completion)

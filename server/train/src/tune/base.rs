@@ -1,15 +1,19 @@
 //! The model that is tuned: frozen weights with an adapter's pairs beside them.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use loupe_mllm::Loaded;
+use loupe_mllm::adapter::Adapter;
 use loupe_mllm::chat::Chat;
 use loupe_mllm::checkpoint::Files;
 use loupe_mllm::config::ModelConfig;
 use loupe_mllm::model::Qwen2_5Vl;
+use loupe_mllm::ops;
 
-use super::lora::{LoraConfig, LoraWeights};
+use super::lora::{self, LoraConfig, LoraWeights};
+use crate::checkpoint::{self, Progress};
 use crate::error::Result;
 use crate::init::Init;
 use crate::optim::{AdamW, AdamWConfig};
@@ -57,5 +61,31 @@ impl Base {
             dialect: loaded.about.dialect,
             dropout,
         })
+    }
+
+    /// Begins a run in the folder `out`: goes on from its checkpoint, or starts from an adapter or from pairs that change
+    /// nothing.
+    ///
+    /// # Errors
+    /// When a run is there and is not to be resumed, or a checkpoint or the adapter does not fit.
+    pub(super) fn begin(
+        &mut self,
+        out: &Path,
+        resume: bool,
+        start: Option<&Adapter>,
+        (lora, optimiser): (&LoraConfig, AdamWConfig),
+    ) -> Result<Progress> {
+        ops::prepare_to_train();
+        let params = &self.learner.params;
+        match (checkpoint::of_run(out, resume)?, start) {
+            (Some(saved), _) => {
+                let progress;
+                (self.learner.optimiser, progress) = checkpoint::load(&saved, params, optimiser)?;
+                return Ok(progress);
+            }
+            (None, Some(adapter)) => lora::take(adapter, params, lora)?,
+            (None, None) => {}
+        }
+        Ok(Progress::default())
     }
 }

@@ -13,6 +13,7 @@ use loupe_mllm::weights::Weights;
 use serde::{Deserialize, Serialize};
 
 use crate::atlas::rng::fnv1a;
+use crate::checkpoint::replace_folder;
 use crate::error::{Result, TrainError};
 use crate::init::{LORA_A, LORA_B};
 use crate::params::Params;
@@ -157,13 +158,5 @@ pub fn take(adapter: &Adapter, params: &Params, config: &LoraConfig) -> Result<(
 /// # Errors
 /// When it cannot be written.
 pub fn save(adapter: &Adapter, folder: &Path) -> Result<()> {
-    let part = folder.with_extension("part");
-    if part.exists() {
-        std::fs::remove_dir_all(&part).map_err(TrainError::file(&part))?;
-    }
-    adapter.save(&part)?;
-    if folder.exists() {
-        std::fs::remove_dir_all(folder).map_err(TrainError::file(folder))?;
-    }
-    std::fs::rename(&part, folder).map_err(TrainError::file(folder))
+    replace_folder(folder, |part| Ok(adapter.save(part)?))
 }

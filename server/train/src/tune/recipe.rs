@@ -1,6 +1,6 @@
 //! How to tune a model, as files say it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -70,10 +70,7 @@ impl SftRecipe {
     /// # Errors
     /// When the file cannot be read or a field does not fit.
     pub fn read(path: &Path) -> Result<Self> {
-        let recipe: Self = read(path)?;
-        let checked = recipe.check();
-        checked.map_err(|reason| TrainError::Recipe { path: path.to_owned(), reason })?;
-        Ok(recipe)
+        read(path, Self::check)
     }
 
     fn check(&self) -> Result<(), String> {
@@ -89,12 +86,14 @@ impl SftRecipe {
     }
 }
 
-/// Reads JSON; the error names the file, the line and the field.
-pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
+/// Reads a recipe and checks it; the error names the file and the field.
+pub(super) fn read<T: DeserializeOwned>(
+    path: &Path,
+    check: impl FnOnce(&T) -> Result<(), String>,
+) -> Result<T> {
     let text = std::fs::read_to_string(path).map_err(TrainError::file(path))?;
-    let bad = |error: serde_json::Error| TrainError::Recipe {
-        path: PathBuf::from(path),
-        reason: error.to_string(),
-    };
-    serde_json::from_str(&text).map_err(bad)
+    let bad = |reason: String| TrainError::Recipe { path: path.to_owned(), reason };
+    let recipe = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
+    check(&recipe).map_err(bad)?;
+    Ok(recipe)
 }

@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use loupe_mllm::adapter::Adapter;
-use loupe_mllm::ops;
 
 use super::base::Base;
 use super::lora;
@@ -15,7 +14,7 @@ use super::recipe::SftRecipe;
 use super::records::Records;
 use crate::batch::{Batch, Place};
 use crate::checkpoint::{self, Best, CHECKPOINT, Progress};
-use crate::error::{Result, TrainError};
+use crate::error::Result;
 use crate::example::ExampleSource;
 use crate::log::{Line, Log};
 use crate::prefetch::{Ingredients, Prefetch};
@@ -74,24 +73,8 @@ impl<'a> Sft<'a> {
         out: &Path,
         resume: bool,
     ) -> Result<Self> {
-        ops::flush_denormals();
-        ops::keep_memory();
-        std::fs::create_dir_all(out).map_err(TrainError::file(out))?;
-        let saved = out.join(CHECKPOINT);
-        let mut progress = Progress::default();
         base.learner.checkpointing = recipe.checkpointing;
-        match (saved.exists(), start) {
-            (true, _) if !resume => {
-                let reason = "there is a run in this folder already; resume it".to_owned();
-                return Err(TrainError::Checkpoint { path: saved, reason });
-            }
-            (true, _) => {
-                let params = &base.learner.params;
-                (base.learner.optimiser, progress) = checkpoint::load(&saved, params, recipe.optimiser)?;
-            }
-            (false, Some(adapter)) => lora::take(adapter, &base.learner.params, &recipe.lora)?,
-            (false, None) => {}
-        }
+        let progress = base.begin(out, resume, start, (&recipe.lora, recipe.optimiser))?;
         let dev = match &data.dev {
             Some(dev) => measured(dev, &base, recipe)?,
             None => Vec::new(),
@@ -130,10 +113,6 @@ impl<'a> Sft<'a> {
         let Progress { seconds: earlier, step: first, .. } = self.progress;
         let mut saved = Instant::now();
         let mut window = Window::since(earlier);
-        let go_on = |step: u64| {
-            stop.after.is_none_or(|limit| started.elapsed() < limit)
-                && stop.steps.is_none_or(|n| step - first < n)
-        };
         let ended = loop {
             if self.is_worn_out() {
                 break Ended::Early;
@@ -141,7 +120,7 @@ impl<'a> Sft<'a> {
             if self.progress.examples >= self.examples {
                 break Ended::Complete;
             }
-            if !go_on(self.progress.step) {
+            if stop.is_due(started, self.progress.step - first) {
                 break Ended::Stopped;
             }
             let rate = self.recipe.schedule.rate(self.progress.step, self.done());

@@ -15,16 +15,13 @@ use loupe_train::tune::grpo::run::{Ended, Grpo, Parts};
 use loupe_train::tune::lora;
 use loupe_train::tune::records::Records;
 
+use super::TuneArgs;
 use crate::model::ModelSpec;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct GrpoArgs {
-    /// How to train, in JSON
-    #[arg(long, value_name = "FILE")]
-    recipe: PathBuf,
-    /// The model: a checkpoint folder or `pocket`
-    #[arg(long, default_value = "pocket")]
-    model: String,
+    #[command(flatten)]
+    tune: TuneArgs,
     /// Questions with their answers, as `loupe dataset build` writes them
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
@@ -34,30 +31,21 @@ pub(super) struct GrpoArgs {
     /// Folder of the local index that is searched
     #[arg(long, value_name = "DIR")]
     index: PathBuf,
-    /// Adapter to start from: that of the fine-tuning before
-    #[arg(long, value_name = "DIR")]
-    start: Option<PathBuf>,
-    /// Where checkpoints, log, samples and adapters go
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-    /// Go on from the last checkpoint in `out`
-    #[arg(long)]
-    resume: bool,
     /// End after this many steps
     #[arg(long, value_name = "N")]
     steps: Option<u64>,
 }
 
 pub(super) async fn run(args: &GrpoArgs) -> anyhow::Result<()> {
-    let recipe = GrpoRecipe::read(&args.recipe)?;
+    let recipe = GrpoRecipe::read(&args.tune.recipe)?;
     let train = Records::questions(&args.data, recipe.seed)?;
     let dev = args.dev.as_deref().map(|path| Records::questions(path, recipe.seed)).transpose()?;
-    let files = ModelSpec::parse(&args.model).files()?;
+    let files = ModelSpec::parse(&args.tune.model).files()?;
     let base = Base::open(&files, &recipe.lora, recipe.optimiser, recipe.seed)?;
-    let start = super::start(args.start.as_ref(), &base.config)?;
+    let start = args.tune.start(&base.config)?;
 
     // The engine is opened with some adapter under the policy's name; the run puts its own there before anything is decoded.
-    let serving = args.out.join("serving");
+    let serving = args.tune.out.join("serving");
     let first = lora::to_adapter(&base.learner.params, &recipe.lora, &base.config, &base.name)?;
     lora::save(&first, &serving)?;
     let policy = AdapterSpec { name: Some(POLICY.to_owned()), folder: serving };
@@ -73,7 +61,7 @@ pub(super) async fn run(args: &GrpoArgs) -> anyhow::Result<()> {
         budgets,
     };
     let parts = Parts { base, engine, player, train, dev };
-    let mut run = Grpo::new(&recipe, parts, start.as_ref(), &args.out, args.resume)?;
+    let mut run = Grpo::new(&recipe, parts, start.as_ref(), &args.tune.out, args.tune.resume)?;
     eprintln!("{} steps done", run.progress().step);
     match run.train(args.steps, show).await? {
         Ended::Complete => Ok(()),

@@ -45,14 +45,36 @@ pub async fn run(args: TrainArgs) -> anyhow::Result<()> {
     }
 }
 
-/// The adapter to start from, where one is given.
-fn start(folder: Option<&PathBuf>, base: &ModelConfig) -> anyhow::Result<Option<Adapter>> {
-    let Some(folder) = folder else { return Ok(None) };
-    if !folder.is_dir() {
-        bail!("there is no adapter folder {}", folder.display());
+/// What both ways to tune an adapter are told.
+#[derive(Debug, clap::Args)]
+struct TuneArgs {
+    /// How to train, in JSON
+    #[arg(long, value_name = "FILE")]
+    recipe: PathBuf,
+    /// The model: a checkpoint folder or `pocket`
+    #[arg(long, default_value = "pocket")]
+    model: String,
+    /// Adapter to start from
+    #[arg(long, value_name = "DIR")]
+    start: Option<PathBuf>,
+    /// Where checkpoints, log and adapters go
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Go on from the last checkpoint in `out`
+    #[arg(long)]
+    resume: bool,
+}
+
+impl TuneArgs {
+    /// The adapter to start from, where one is given.
+    fn start(&self, base: &ModelConfig) -> anyhow::Result<Option<Adapter>> {
+        let Some(folder) = &self.start else { return Ok(None) };
+        if !folder.is_dir() {
+            bail!("there is no adapter folder {}", folder.display());
+        }
+        let adapter = Adapter::open(&Files::folder(folder), base);
+        Ok(Some(adapter.with_context(|| format!("the adapter {}", folder.display()))?))
     }
-    let adapter = Adapter::open(&Files::folder(folder), base);
-    Ok(Some(adapter.with_context(|| format!("the adapter {}", folder.display()))?))
 }
 
 /// One line for people; the log has it all.

@@ -12,31 +12,19 @@ use loupe_train::tune::recipe::SftRecipe;
 use loupe_train::tune::records::Records;
 use loupe_train::tune::sft::{ADAPTER, BEST, Data, Ended, Sft};
 
+use super::TuneArgs;
 use crate::model::ModelSpec;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct SftArgs {
-    /// How to train, in JSON
-    #[arg(long, value_name = "FILE")]
-    recipe: PathBuf,
-    /// The model: a checkpoint folder or `pocket`
-    #[arg(long, default_value = "pocket")]
-    model: String,
+    #[command(flatten)]
+    tune: TuneArgs,
     /// Trajectories to learn, as `loupe dataset build` writes them
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
     /// Trajectories to measure by; the run ends when these get no better
     #[arg(long, value_name = "FILE")]
     dev: Option<PathBuf>,
-    /// Adapter to go on from
-    #[arg(long, value_name = "DIR")]
-    start: Option<PathBuf>,
-    /// Where checkpoints, log and adapters go
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-    /// Go on from the last checkpoint in `out`
-    #[arg(long)]
-    resume: bool,
     /// End after this many minutes
     #[arg(long, value_name = "N")]
     minutes: Option<f64>,
@@ -46,24 +34,24 @@ pub(super) struct SftArgs {
 }
 
 pub(super) fn run(args: &SftArgs) -> anyhow::Result<()> {
-    let recipe = SftRecipe::read(&args.recipe)?;
+    let recipe = SftRecipe::read(&args.tune.recipe)?;
     let train = Arc::new(Records::open(&args.data, recipe.seed)?);
     let dev = args.dev.as_deref().map(|path| Records::open(path, recipe.seed)).transpose()?;
-    let files = ModelSpec::parse(&args.model).files()?;
+    let files = ModelSpec::parse(&args.tune.model).files()?;
     let mut base = Base::open(&files, &recipe.lora, recipe.optimiser, recipe.seed)?;
     if args.dry_run {
         base.learner.checkpointing = recipe.checkpointing;
         tell(&estimate(&base, &train, &recipe)?, &mut io::stdout().lock())?;
         return Ok(());
     }
-    let start = super::start(args.start.as_ref(), &base.config)?;
+    let start = args.tune.start(&base.config)?;
     let data = Data { train, dev };
-    let mut run = Sft::new(&recipe, base, data, start.as_ref(), &args.out, args.resume)?;
+    let mut run = Sft::new(&recipe, base, data, start.as_ref(), &args.tune.out, args.tune.resume)?;
     let trained = run.base().learner.params.count();
     eprintln!("{trained} numbers under training, {} steps done", run.progress().step);
     let after = args.minutes.map(|minutes| Duration::try_from_secs_f64(minutes * 60.0)).transpose()?;
     let ended = run.train(Stop { after, steps: None }, super::show)?;
-    let adapter = args.out.join(if run.progress().best.is_some() { BEST } else { ADAPTER });
+    let adapter = args.tune.out.join(if run.progress().best.is_some() { BEST } else { ADAPTER });
     match ended {
         Ended::Complete => eprintln!("all epochs are read; the adapter is {}", adapter.display()),
         Ended::Early => {

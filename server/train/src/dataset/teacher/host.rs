@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use loupe_agent::host::{Crop, Host, HostError};
-use loupe_shared::ids::{CallId, ImageId};
+use loupe_shared::ids::CallId;
 use loupe_shared::pixels::{Region, Rgb8};
-use loupe_shared::protocol::{CropBy, Event, Tool, ToolTarget};
+use loupe_shared::protocol::{Event, Tool, ToolTarget};
 use serde::{Deserialize, Serialize};
 
-use crate::atlas::crop::cut;
+use crate::carry;
 
 /// A search that a teacher made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,8 +64,6 @@ impl Host for TeacherHost {
     }
 
     async fn crop(&self, _call: &CallId, region: Region, uploaded: &Arc<Rgb8>) -> Result<Crop, HostError> {
-        let pixels = cut(uploaded, &region).map_err(|error| HostError(error.to_string()))?;
-        let image_id = ImageId::from_hash(blake3::hash(pixels.data()).as_bytes());
-        Ok(Crop { image_id, by: CropBy::Server, pixels: Arc::new(pixels) })
+        carry::crop(region, uploaded)
     }
 }

@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use loupe_agent::dialect::{Dialect, ParsedTurn, QueryContext};
-use loupe_mllm::engine::{Completion, Decoder, EngineError, GenerateRequest, Message, ModelInfo, Part, Role};
+use loupe_mllm::engine::{Completion, Decoder, EngineError, GenerateRequest, Message, ModelInfo, Role};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::super::record::RecordMessage;
+use crate::carry::asks_for_box;
 
 /// What was said in a run.
 #[derive(Debug, Default)]
@@ -40,13 +41,6 @@ impl Recorder {
         std::mem::take(&mut *self.said.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether this decode asks where something is.
-    fn asks_for_box(&self, messages: &[Message]) -> bool {
-        let prompt = self.dialect.grounding_prompt("");
-        let is_prompt = |part: &Part| matches!(part, Part::Text(text) if text.starts_with(prompt.trim_end()));
-        messages.last().is_some_and(|last| last.parts.iter().any(is_prompt))
-    }
-
     fn note(&self, messages: &[Message], text: &str) {
         let parsed = ParsedTurn::parse(self.dialect.parser(&self.context), text);
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
@@ -74,7 +68,7 @@ impl Decoder for Recorder {
     ) -> Result<Completion, EngineError> {
         let messages = request.messages.clone();
         let completion = self.inner.generate(request, deltas).await?;
-        if !self.asks_for_box(&messages) {
+        if !asks_for_box(self.dialect.as_ref(), &messages) {
             self.note(&messages, &completion.text);
         }
         Ok(completion)

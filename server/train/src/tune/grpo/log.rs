@@ -1,6 +1,6 @@
 //! The log of a run, and rollouts to read.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -59,16 +59,6 @@ struct Sample<'a> {
     turns: Vec<String>,
     reward: f64,
     advantage: f64,
-}
-
-/// Appends a line of JSON to a file.
-///
-/// # Errors
-/// When it cannot be written.
-pub(super) fn append(path: &Path, line: &impl Serialize) -> Result<()> {
-    let mut file = OpenOptions::new().create(true).append(true).open(path).map_err(TrainError::file(path))?;
-    let text = serde_json::to_string(line).map_err(std::io::Error::from);
-    text.and_then(|text| writeln!(file, "{text}")).map_err(TrainError::file(path))
 }
 
 /// Writes a group's rollouts, so that somebody can read what is rewarded.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::advantage::ScaleBy;
 use super::guard::GuardConfig;
 use super::reward::RewardConfig;
-use crate::error::{Result, TrainError};
+use crate::error::Result;
 use crate::optim::AdamWConfig;
 use crate::recipe::BatchRecipe;
 use crate::schedule::Schedule;
@@ -108,10 +108,7 @@ impl GrpoRecipe {
     /// # Errors
     /// When the file cannot be read or a field does not fit.
     pub fn read(path: &Path) -> Result<Self> {
-        let recipe: Self = read(path)?;
-        let checked = recipe.check();
-        checked.map_err(|reason| TrainError::Recipe { path: path.to_owned(), reason })?;
-        Ok(recipe)
+        read(path, Self::check)
     }
 
     fn check(&self) -> Result<(), String> {

@@ -11,7 +11,7 @@ use loupe_mllm::ops;
 
 use super::advantage::advantages;
 use super::guard::{Guard, Signs};
-use super::log::{StepLine, append, samples};
+use super::log::{StepLine, samples};
 use super::objective::{Objective, Token};
 use super::recipe::GrpoRecipe;
 use super::rollout::{POLICY, Player, Rollout, Task};
@@ -20,6 +20,7 @@ use crate::checkpoint::{self, Best, CHECKPOINT, Progress};
 use crate::dataset::record::Record;
 use crate::error::{Result, TrainError};
 use crate::grads::Grads;
+use crate::log::Log;
 use crate::sequence::Sequence;
 use crate::step::surprises;
 use crate::tune::base::Base;
@@ -108,22 +109,8 @@ impl<'a> Grpo<'a> {
         out: &Path,
         resume: bool,
     ) -> Result<Self> {
-        ops::flush_denormals();
-        ops::keep_memory();
-        std::fs::create_dir_all(out).map_err(TrainError::file(out))?;
-        let saved = out.join(CHECKPOINT);
-        let learner = &mut parts.base.learner;
-        learner.checkpointing = recipe.checkpointing;
-        let mut progress = Progress::default();
-        if saved.exists() && !resume {
-            let reason = "there is a run in this folder already; resume it".to_owned();
-            return Err(TrainError::Checkpoint { path: saved, reason });
-        }
-        if saved.exists() {
-            (learner.optimiser, progress) = checkpoint::load(&saved, &learner.params, recipe.optimiser)?;
-        } else if let Some(adapter) = start {
-            lora::take(adapter, &learner.params, &recipe.lora)?;
-        }
+        parts.base.learner.checkpointing = recipe.checkpointing;
+        let progress = parts.base.begin(out, resume, start, (&recipe.lora, recipe.optimiser))?;
         let guard = Guard::new(recipe.guard);
         let run = Self { recipe, parts, out: out.to_owned(), progress, guard };
         run.serve()?;
@@ -142,6 +129,7 @@ impl<'a> Grpo<'a> {
     /// # Errors
     /// When loss or gradients are not finite, a question's picture cannot be read, or a file fails.
     pub async fn train(&mut self, steps: Option<u64>, mut watch: impl FnMut(&StepLine)) -> Result<Ended> {
+        let mut log = Log::open(&self.out.join(LOG))?;
         let started = Instant::now();
         let Progress { seconds: earlier, step: first, .. } = self.progress;
         let last = steps.map_or(self.recipe.steps, |steps| self.recipe.steps.min(first + steps));
@@ -155,7 +143,7 @@ impl<'a> Grpo<'a> {
                 self.save()?;
             }
             (line.step, line.seconds) = (step, self.progress.seconds);
-            append(&self.out.join(LOG), &line)?;
+            log.write(&line)?;
             watch(&line);
             let learnt = |value: f64| (line.tokens > 0).then_some(value);
             let (kl, entropy) = (learnt(line.kl), learnt(line.entropy));

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use loupe_agent::dialect::{Dialect, ParsedTurn, QueryContext};
 use loupe_agent::host::{Crop, Host, HostError};
-use loupe_mllm::engine::{Completion, Decoder, EngineError, GenerateRequest, Message, ModelInfo, Part, Role};
-use loupe_shared::ids::{CallId, ImageId};
+use loupe_mllm::engine::{Completion, Decoder, EngineError, GenerateRequest, Message, ModelInfo};
+use loupe_shared::ids::CallId;
 use loupe_shared::pixels::{Region, Rgb8};
-use loupe_shared::protocol::{CropBy, Event};
+use loupe_shared::protocol::Event;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::atlas::crop::cut;
+use crate::carry;
 
 /// A turn of the model.
 #[derive(Debug, Clone)]
@@ -52,12 +52,6 @@ impl Tape {
     pub(super) fn notes(&self) -> Notes {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
-
-    fn asks_for_place(&self, messages: &[Message]) -> bool {
-        let prompt = self.dialect.grounding_prompt("");
-        let asks = |part: &Part| matches!(part, Part::Text(text) if text.starts_with(prompt.trim_end()));
-        messages.last().is_some_and(|last| last.role == Role::User && last.parts.iter().any(asks))
-    }
 }
 
 #[async_trait]
@@ -71,7 +65,7 @@ impl Decoder for Tape {
         request: GenerateRequest,
         deltas: UnboundedSender<String>,
     ) -> Result<Completion, EngineError> {
-        if self.asks_for_place(&request.messages) {
+        if carry::asks_for_box(self.dialect.as_ref(), &request.messages) {
             return self.decoder.generate(request, deltas).await;
         }
         let read = request.messages.clone();
@@ -99,8 +93,6 @@ impl Host for Tape {
     }
 
     async fn crop(&self, _call: &CallId, region: Region, uploaded: &Arc<Rgb8>) -> Result<Crop, HostError> {
-        let pixels = cut(uploaded, &region).map_err(|error| HostError(error.to_string()))?;
-        let image_id = ImageId::from_hash(blake3::hash(pixels.data()).as_bytes());
-        Ok(Crop { image_id, by: CropBy::Server, pixels: Arc::new(pixels) })
+        carry::crop(region, uploaded)
     }
 }
