@@ -9,5 +9,6 @@ pub mod eval;
 pub mod index;
 pub mod probe;
 pub mod serve;
+mod tools;
 pub mod train;
 pub mod workflow;

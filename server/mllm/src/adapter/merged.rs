@@ -44,7 +44,7 @@ impl Weights for Merged<'_> {
 }
 
 /// scale · B A, `[outputs, inputs]`.
-fn product(pair: &Pair) -> Result<Vec<f32>> {
+pub(super) fn product(pair: &Pair) -> Result<Vec<f32>> {
     let (outputs, inputs) = (pair.b.len() / pair.rank, pair.a.len() / pair.rank);
     let (a, b) = (Mat::new(&pair.a, pair.rank, inputs), Mat::new(&pair.b, outputs, pair.rank));
     let mut product = vec![0.0; outputs * inputs];

@@ -9,7 +9,9 @@
 //! - `weights`: `adapter_model.safetensors`, read and checked.
 //! - `write`: an adapter as PEFT reads it.
 //! - `merged`: weights with adapters merged into them.
+//! - `bake`: a checkpoint with an adapter merged into it, written.
 
+mod bake;
 pub mod config;
 pub(crate) mod merged;
 mod modules;

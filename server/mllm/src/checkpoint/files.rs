@@ -110,6 +110,14 @@ impl Files {
         Ok(names)
     }
 
+    /// The names of all files, sorted.
+    ///
+    /// # Errors
+    /// [`Error::Read`] when the folder cannot be read; one that is not there holds no files.
+    pub(crate) fn names(&self) -> Result<Vec<String>> {
+        self.ending_in("")
+    }
+
     /// Bytes of the weight files: of those of the kind that has more, where there are both.
     ///
     /// # Errors

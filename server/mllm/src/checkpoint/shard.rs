@@ -76,10 +76,21 @@ impl Shard {
         let Some(info) = self.metadata.info(name) else {
             return Ok(None);
         };
+        Ok(Some(self.stored(name, info, shape)?.to_dtype(DType::F32)?))
+    }
+
+    /// Reads every tensor in the numbers in which it is stored, by name.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Result<(String, Tensor)>> {
+        self.names().into_iter().filter_map(|name| {
+            let info = self.metadata.info(&name)?;
+            let tensor = self.stored(&name, info, &info.shape);
+            Some(tensor.map(|tensor| (name, tensor)))
+        })
+    }
+
+    fn stored(&self, name: &str, info: &TensorInfo, shape: &[usize]) -> Result<Tensor> {
         let dtype = self.check(name, info, shape)?;
-        let bytes = self.bytes(info)?;
-        let tensor = Tensor::from_raw_buffer(&bytes, dtype, shape, &Device::Cpu)?;
-        Ok(Some(tensor.to_dtype(DType::F32)?))
+        Ok(Tensor::from_raw_buffer(&self.bytes(info)?, dtype, shape, &Device::Cpu)?)
     }
 
     /// Reads a matrix: bf16 stays as it is, everything else is widened to f32; nothing when the file does not hold it.

@@ -82,6 +82,40 @@ fn a_merged_adapter_computes_what_peft_computes() {
     }
 }
 
+/// A checkpoint with one of its adapters merged into it, in a folder of its own.
+fn baked(checkpoint: &str, name: &str) -> TempDir {
+    let (base, out) = (Files::folder(&folder(checkpoint)), TempDir::new().expect("a folder"));
+    let config = loupe_mllm::checkpoint::read_config(&base).expect("a configuration");
+    let opened = Adapter::open(&Files::folder(&adapter(checkpoint, name)), &config).expect("an adapter");
+    opened.bake(&base, out.path()).expect("a merged checkpoint");
+    out
+}
+
+fn served(folder: &TempDir) -> Loaded<Served> {
+    Loaded::open_for_serving(&Files::folder(folder.path()), WeightFormat::Stored).expect("a checkpoint")
+}
+
+#[test]
+fn a_baked_checkpoint_computes_what_peft_computes() {
+    for name in ["all", "rslora", "vision"] {
+        let apart = compare(&served(&baked("tied", name)), "tied", name, None);
+        assert!(apart < 2e-5, "{name}: {apart}");
+    }
+    let apart = apart(&served(&baked("untied", "all")), "untied", None);
+    assert!(apart > 0.0 && apart < 0.02, "bf16 stays bf16: {apart}");
+}
+
+#[test]
+fn nothing_is_baked_into_a_checkpoint_without_what_the_adapter_changes() {
+    let base = folder("tied");
+    let model = crate::common::open("tied").model.config().clone();
+    let opened = Adapter::open(&Files::folder(&adapter("tied", "all")), &model).expect("an adapter");
+    let (empty, out) = (TempDir::new().expect("a folder"), TempDir::new().expect("a folder"));
+    std::fs::copy(base.join("config.json"), empty.path().join("config.json")).expect("a copy");
+    let error = opened.bake(&Files::folder(empty.path()), out.path()).expect_err("a refusal");
+    assert!(error.to_string().contains("has no weight model.layers.0"), "{error}");
+}
+
 #[test]
 fn an_adapter_beside_the_weights_computes_what_peft_computes() {
     for (checkpoint, name) in [("tied", "all"), ("tied", "rslora"), ("untied", "all")] {

@@ -30,8 +30,25 @@ impl<'a> Episode<'a> {
         question: &str,
         pictures: &[Arc<Rgb8>],
     ) -> Self {
+        let first = dialect.initial_turn(question, &context);
+        Self::open(dialect, context, question, user_turn(pictures, first))
+    }
+
+    /// Asks in one turn for the answer, with what was looked up before (often nothing): the workflows `direct` and `rag`.
+    #[must_use]
+    pub fn ask_for_answer(
+        dialect: &'a dyn Dialect,
+        context: QueryContext,
+        question: &str,
+        information: &str,
+        pictures: &[Arc<Rgb8>],
+    ) -> Self {
+        let only = dialect.answer_only(question, information, &context);
+        Self::open(dialect, context, question, user_turn(pictures, only))
+    }
+
+    fn open(dialect: &'a dyn Dialect, context: QueryContext, question: &str, first: Message) -> Self {
         let system = dialect.system(&context).map(|text| Message::text(Role::System, text));
-        let first = user_turn(pictures, dialect.initial_turn(question, &context));
         let messages = system.into_iter().chain([first]).collect();
         Self { dialect, context, question: question.to_owned(), messages }
     }

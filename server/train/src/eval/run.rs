@@ -19,7 +19,7 @@ use super::host::EvalHost;
 use super::judge::{is_right, stands_in};
 use super::llm::LlmJudge;
 use super::scored::{Scored, Verdicts};
-use super::tools::{Calls, QuestionTools, Tools};
+use super::tools::Tools;
 use super::watch::Watch;
 use crate::atlas::crop::cut;
 use crate::dataset::record::Record;
@@ -104,13 +104,9 @@ impl Evaluation {
     ) -> Result<Scored, EvalError> {
         let pictures = pictures(record, folder)?;
         let whole = pictures.first().map(|picture| Arc::clone(&picture.pixels));
-        let calls = Arc::new(Calls::default());
-        let tools = Arc::new(QuestionTools {
-            tools: self.tools.clone(),
-            calls: calls.clone(),
-            question: record.id.as_str().into(),
-            instead: whole.filter(|_| self.options.no_crop),
-        });
+        let instead = whole.filter(|_| self.options.no_crop);
+        let (tools, calls) = self.tools.for_question(&record.id, instead);
+        let tools = Arc::new(tools);
         let watch =
             Arc::new(Watch::new(self.decoder.clone(), dialect::by_name(&self.decoder.info().dialect)?));
         let config = AgentConfig { budgets: self.options.budgets, ..AgentConfig::default() };
@@ -129,7 +125,7 @@ impl Evaluation {
         }
         let (answer, failure) = outcome(end, record)?;
         let verdicts = match &answer {
-            Some(answer) => Some(self.judged(record, answer).await?),
+            Some(answer) => Some(judged(self.options.judge.as_deref(), record, answer).await?),
             None => None,
         };
         let right = verdicts.as_ref().is_some_and(Verdicts::counts);
@@ -176,15 +172,20 @@ impl Evaluation {
             constrain: self.options.constrain,
         }
     }
+}
 
-    async fn judged(&self, record: &Record, answer: &str) -> Result<Verdicts, EvalError> {
-        let rule = is_right(answer, &record.answer, &record.aliases);
-        let Some(judge) = &self.options.judge else { return Ok(Verdicts { rule, model: None }) };
-        let verdict = judge.verdict(&record.question, &record.answer, &record.aliases, answer).await;
-        let verdict =
-            verdict.map_err(|error| EvalError::Judge { id: record.id.clone(), reason: error.to_string() })?;
-        Ok(Verdicts { rule, model: Some(verdict) })
-    }
+/// What the rule says of an answer, and a model where one judges.
+pub(crate) async fn judged(
+    judge: Option<&LlmJudge>,
+    record: &Record,
+    answer: &str,
+) -> Result<Verdicts, EvalError> {
+    let rule = is_right(answer, &record.answer, &record.aliases);
+    let Some(judge) = judge else { return Ok(Verdicts { rule, model: None }) };
+    let verdict = judge.verdict(&record.question, &record.answer, &record.aliases, answer).await;
+    let verdict =
+        verdict.map_err(|error| EvalError::Judge { id: record.id.clone(), reason: error.to_string() })?;
+    Ok(Verdicts { rule, model: Some(verdict) })
 }
 
 /// The answer, or the code of what ended the run without one.

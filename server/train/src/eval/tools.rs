@@ -31,7 +31,7 @@ pub enum Tools {
 
 /// What one question's calls came to besides their answers.
 #[derive(Default)]
-pub(super) struct Calls {
+pub(crate) struct Calls {
     state: Mutex<State>,
 }
 
@@ -44,12 +44,12 @@ struct State {
 
 impl Calls {
     /// Calls that the recording does not have.
-    pub(super) fn missed(&self) -> Vec<String> {
+    pub(crate) fn missed(&self) -> Vec<String> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).missed.clone()
     }
 
     /// Why the recording could not be written.
-    pub(super) fn broken(&self) -> Option<EvalError> {
+    pub(crate) fn broken(&self) -> Option<EvalError> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).broken.take()
     }
 
@@ -94,15 +94,23 @@ fn unrecorded(reason: String) -> SearchError {
     SearchError::Unreachable { provider: "the recording".to_owned(), reason }
 }
 
+impl Tools {
+    /// The tools for one question, and what its calls come to; `instead` is searched in the place of any picture.
+    pub(crate) fn for_question(&self, id: &str, instead: Option<Arc<Rgb8>>) -> (QuestionTools, Arc<Calls>) {
+        let calls = Arc::new(Calls::default());
+        let tools = QuestionTools { tools: self.clone(), calls: calls.clone(), question: id.into(), instead };
+        (tools, calls)
+    }
+}
+
 /// The tools of one question.
-#[derive(Clone)]
-pub(super) struct QuestionTools {
-    pub(super) tools: Tools,
-    pub(super) calls: Arc<Calls>,
+pub(crate) struct QuestionTools {
+    tools: Tools,
+    calls: Arc<Calls>,
     /// The question's name.
-    pub(super) question: Arc<str>,
+    question: Arc<str>,
     /// What is searched instead of any picture.
-    pub(super) instead: Option<Arc<Rgb8>>,
+    instead: Option<Arc<Rgb8>>,
 }
 
 impl QuestionTools {

@@ -7,11 +7,13 @@
 //! - [`sft`]: supervised fine-tuning.
 //! - [`estimate`]: what a run will need, before it is begun.
 //! - [`grpo`]: online reinforcement with real tools.
+//! - [`merge`]: what was tuned as part of its model.
 
 pub mod base;
 pub mod estimate;
 pub mod grpo;
 pub mod lora;
+pub mod merge;
 pub mod recipe;
 pub mod records;
 pub mod sft;

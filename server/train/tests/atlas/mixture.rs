@@ -20,6 +20,7 @@ const NOTHING: Weights = Weights {
     survey: 0.0,
     glances: 0.0,
     visual: 0.0,
+    answers: 0.0,
     trajectories: 0.0,
     text_trajectories: 0.0,
 };
@@ -102,6 +103,35 @@ fn weights_choose_the_kinds_and_loss_weights_follow_the_roles() {
         }
     }
     assert!(kinds.contains("grounding") && kinds.contains("visual"), "{kinds:?}");
+}
+
+#[test]
+fn answers_at_once_are_of_valid_grammar_and_stand_in_what_was_read_where_anything_was() {
+    let deepmm = dialect::by_name("deepmm").unwrap();
+    let mixture = mixture(6, Weights { answers: 1.0, ..NOTHING }, 0.7);
+    let (mut read, mut seen) = (0, 0);
+    for index in 0..100 {
+        let example = mixture.example(index).expect("an example");
+        let messages: Vec<_> = example
+            .turns
+            .iter()
+            .map(|turn| match turn {
+                Turn::Message { message, .. } => message,
+                Turn::Text { .. } => panic!("plain text"),
+            })
+            .collect();
+        let [asked, answered] = messages[..] else { panic!("{} turns", messages.len()) };
+        let turn = ParsedTurn::parse(deepmm.parser(&QueryContext::default()), &text_of(answered));
+        assert!(turn.problems.is_empty(), "{:?}", turn.problems);
+        let [Action::Reason(_), Action::Answer(answer)] = &turn.actions[..] else { panic!("{turn:?}") };
+        if text_of(asked).contains("<information>") {
+            read += 1;
+            assert!(text_of(asked).contains(answer), "{answer} is not in {}", text_of(asked));
+        } else {
+            seen += 1;
+        }
+    }
+    assert!(read > 40 && seen > 15, "{read} {seen}");
 }
 
 #[test]

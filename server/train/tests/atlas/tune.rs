@@ -11,6 +11,7 @@ use loupe_search::local::{LocalImage, LocalText};
 use loupe_shared::pixels::PixelLimits;
 use loupe_train::atlas::Split;
 use loupe_train::dataset::build::{Plan, Tools, build};
+use loupe_train::eval::tools::{Providers, Tools as Searches};
 use loupe_train::log::Line;
 use loupe_train::pretrain::Stop;
 use loupe_train::tune::base::Base;
@@ -153,8 +154,11 @@ fn parts(recipe: &GrpoRecipe, folder: &Path) -> Parts {
     let index = crate::index();
     let player = Player {
         decoder: engine.clone(),
-        text: Arc::new(LocalText::new(index.clone())),
-        image: Arc::new(LocalImage::new(index)),
+        tools: Searches::Live(Providers {
+            text: Arc::new(LocalText::new(index.clone())),
+            image: Arc::new(LocalImage::new(index)),
+        }),
+        judge: None,
         budgets: Budgets { turn_tokens: recipe.turn_tokens, ..Budgets::default() },
     };
     let questions = folder.join("questions.jsonl");

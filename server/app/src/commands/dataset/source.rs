@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
-use loupe_search::local::{Index, LocalImage, LocalText};
-use loupe_search::{ImageSearch, ProviderSpec, SearxNg, TextSearch};
+use anyhow::{Context, bail};
 use loupe_train::dataset::collect::{SourcePlan, collect as build};
 use loupe_train::dataset::intake::Intake;
 use loupe_train::dataset::record::Record;
@@ -15,11 +13,14 @@ use loupe_train::dataset::select::Balance;
 use loupe_train::dataset::source::{Layout, Source};
 use loupe_train::dataset::teacher::label::CATEGORIES;
 use loupe_train::dataset::teacher::{Limits, Teacher};
+use loupe_train::eval::tools::Providers;
 
 use super::{BuildArgs, HALF, share};
+use crate::commands::tools::{ProviderArgs, providers};
 use crate::logging;
 use crate::model::{ModelOptions, ModelSpec};
 use crate::remote::RemoteSpec;
+use crate::settings::{Flags, Settings};
 
 /// Which questions, and who answers them.
 #[derive(Debug, clap::Args)]
@@ -54,12 +55,8 @@ pub(super) struct SourceArgs {
     /// Who answers: `openai:URL[,URL…][#model]` or the folder of a checkpoint; nobody where none is given
     #[arg(long, requires = "source", value_name = "MODEL")]
     teacher: Option<String>,
-    /// What the teacher searches text with: `local:DIR` or `searxng:URL`; as --index where none is given
-    #[arg(long, value_name = "PROVIDER", requires = "teacher")]
-    search: Option<String>,
-    /// Folder of the local index that the teacher searches
-    #[arg(long, value_name = "DIR", requires = "teacher")]
-    index: Option<PathBuf>,
+    #[command(flatten)]
+    providers: ProviderArgs,
     /// Have the teacher label the category of what it answered
     #[arg(long, requires = "teacher")]
     label_categories: bool,
@@ -93,6 +90,9 @@ pub(super) async fn collect(args: &BuildArgs) -> anyhow::Result<(Vec<Record>, Ve
     let beside = file.parent().unwrap_or(Path::new(".")).to_owned();
     let teacher = match &from.teacher {
         Some(teacher) => Some(Arc::new(open(teacher, args).await?)),
+        None if from.providers.is_given() => {
+            bail!("--index, --search and --image-search are the teacher's tools; give --teacher, too")
+        }
         None => None,
     };
     let plan = SourcePlan {
@@ -145,15 +145,8 @@ async fn open(teacher: &str, args: &BuildArgs) -> anyhow::Result<Teacher> {
     } else {
         ModelSpec::parse(teacher)
     };
-    let index =
-        from.index.as_deref().context("the teacher searches pictures in a local index; give --index DIR")?;
-    let index = Arc::new(Index::open(index)?);
-    let image: Arc<dyn ImageSearch> = Arc::new(LocalImage::new(index.clone()));
-    let text: Arc<dyn TextSearch> = match from.search.as_deref().map(ProviderSpec::parse).transpose()? {
-        None => Arc::new(LocalText::new(index)),
-        Some(ProviderSpec::Local(folder)) => Arc::new(LocalText::new(Arc::new(Index::open(&folder)?))),
-        Some(ProviderSpec::SearxNg(url)) => Arc::new(SearxNg::new(&url)?),
-    };
+    let Providers { text, image } =
+        providers(&Settings::load(&from.providers.clone().over(Flags::default()))?)?;
     let decoder = spec.open(ModelOptions::default()).await?;
     let limits = Limits {
         max_turns: from.max_turns,

@@ -5,14 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use loupe_shared::protocol::Workflow;
-use loupe_train::eval::llm::Form;
 use loupe_train::eval::report::name;
 use loupe_train::eval::report::summary::Prices;
 use loupe_train::eval::session::Settings as DecidedBy;
 
 use super::stamp;
+use crate::commands::tools::{JudgeArg, JudgeArgs, ProviderArgs, TapeArgs};
 use crate::commands::workflow::WorkflowArg;
-use crate::remote::RemoteSpec;
 use crate::settings::{Flags, Settings};
 
 /// Most questions in flight: as many turns as the engine takes into its queue.
@@ -63,21 +62,10 @@ pub struct EvalArgs {
     /// Hold every turn to the grammar of the model's dialect
     #[arg(long, conflicts_with = "engine")]
     constrain: bool,
-    /// Folder of the local index to search; the same as --search local:DIR
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["search", "image_search"])]
-    index: Option<PathBuf>,
-    /// Text search: `local:DIR` or `searxng:URL` [default: as `loupe serve`]
-    #[arg(long, value_name = "PROVIDER")]
-    search: Option<String>,
-    /// Picture search: `local:DIR` [default: as --search where that is local]
-    #[arg(long, value_name = "PROVIDER")]
-    image_search: Option<String>,
-    /// Answer tool calls from this recording, make those that it does not have, and add them
-    #[arg(long, value_name = "FILE", conflicts_with = "replay")]
-    record: Option<PathBuf>,
-    /// Answer tool calls from this recording only; one that it does not have is a failed call
-    #[arg(long, value_name = "FILE")]
-    replay: Option<PathBuf>,
+    #[command(flatten)]
+    providers: ProviderArgs,
+    #[command(flatten)]
+    tape: TapeArgs,
     /// End the evaluation with the first call that the recording does not have
     #[arg(long, requires = "replay")]
     strict_replay: bool,
@@ -87,12 +75,8 @@ pub struct EvalArgs {
     /// Ablation: most text searches of a question, at most 10
     #[arg(long, value_name = "N")]
     max_text_searches: Option<u32>,
-    /// Who judges: `rule`, or a model as in openai:http://host:8000/v1#model, with the rule beside it
-    #[arg(long, value_name = "JUDGE", default_value = "rule", value_parser = judge)]
-    judge: JudgeArg,
-    /// How a model writes its verdict: `brackets` for [CORRECT] or [INCORRECT], `match` for MATCH: true or false
-    #[arg(long, value_enum, default_value = "brackets")]
-    judge_form: FormArg,
+    #[command(flatten)]
+    judge: JudgeArgs,
     /// Questions that are asked at the same time; what is answered does not depend on it
     #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u64).range(1..=MAX_IN_FLIGHT))]
     concurrency: u64,
@@ -107,38 +91,6 @@ pub struct EvalArgs {
     limit: Option<usize>,
 }
 
-/// Who judges.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum JudgeArg {
-    /// The rule.
-    Rule,
-    /// A model, with the rule beside it.
-    Model(RemoteSpec),
-}
-
-fn judge(text: &str) -> Result<JudgeArg, String> {
-    if text == "rule" {
-        return Ok(JudgeArg::Rule);
-    }
-    RemoteSpec::parse(text, None).map(JudgeArg::Model).map_err(|error| format!("{error}, or `rule`"))
-}
-
-/// How a model writes its verdict.
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum FormArg {
-    Brackets,
-    Match,
-}
-
-impl From<FormArg> for Form {
-    fn from(arg: FormArg) -> Self {
-        match arg {
-            FormArg::Brackets => Self::Brackets,
-            FormArg::Match => Self::Match,
-        }
-    }
-}
-
 /// What is measured, and how.
 pub(super) struct Measured {
     pub(super) flags: Flags,
@@ -147,13 +99,11 @@ pub(super) struct Measured {
     pub(super) workflows: Vec<Workflow>,
     pub(super) use_adapter: Option<String>,
     pub(super) constrain: bool,
-    pub(super) record: Option<PathBuf>,
-    pub(super) replay: Option<PathBuf>,
+    pub(super) tape: TapeArgs,
     pub(super) strict_replay: bool,
     pub(super) no_crop: bool,
     pub(super) max_text_searches: Option<u32>,
-    pub(super) judge: JudgeArg,
-    pub(super) form: Form,
+    pub(super) judge: JudgeArgs,
     pub(super) concurrency: usize,
     pub(super) prices: Option<Prices>,
     pub(super) limit: Option<usize>,
@@ -173,8 +123,7 @@ impl EvalArgs {
             per_search: self.price_per_search.unwrap_or_default(),
             per_mtok: self.price_per_mtok.unwrap_or_default(),
         });
-        let index = self.index.map(|dir| format!("local:{}", dir.display()));
-        let flags = Flags {
+        let flags = self.providers.over(Flags {
             model: self.model,
             weights: self.weights,
             device: self.device,
@@ -183,10 +132,8 @@ impl EvalArgs {
             adapters: self.adapter,
             engine: self.engine,
             dialect: self.dialect,
-            image_search: self.image_search.or_else(|| index.clone()),
-            search: self.search.or(index),
             ..Flags::default()
-        };
+        });
         Ok(Measured {
             flags,
             data: self.data.context("--data is missing")?,
@@ -194,13 +141,11 @@ impl EvalArgs {
             workflows,
             use_adapter: self.use_adapter,
             constrain: self.constrain,
-            record: self.record,
-            replay: self.replay,
+            tape: self.tape,
             strict_replay: self.strict_replay,
             no_crop: self.no_crop,
             max_text_searches: self.max_text_searches,
             judge: self.judge,
-            form: self.judge_form.into(),
             concurrency: usize::try_from(self.concurrency)?,
             prices,
             limit: self.limit,
@@ -216,11 +161,11 @@ impl Measured {
         let path = |path: &PathBuf| path.display().to_string();
         let workflows: Vec<&str> = self.workflows.iter().map(|workflow| name(*workflow)).collect();
         let adapters: Result<Vec<String>, _> = settings.adapters.iter().map(stamp::adapter).collect();
-        let judge = match &self.judge {
+        let judge = match &self.judge.judge {
             JudgeArg::Rule => "rule".to_owned(),
-            JudgeArg::Model(spec) => format!("{} {}", stamp::remote(spec), self.form.as_str()),
+            JudgeArg::Model(spec) => format!("{} {}", stamp::remote(spec), self.judge.form().as_str()),
         };
-        let tools = match (&self.replay, &self.record) {
+        let tools = match (&self.tape.replay, &self.tape.record) {
             (Some(file), _) => format!("replay of {}", path(file)),
             (None, Some(file)) => format!("recorded in {}", path(file)),
             (None, None) => "live".to_owned(),
@@ -239,7 +184,7 @@ impl Measured {
             ("judge", judge),
             ("limit", self.limit.map_or_else(String::new, |limit| limit.to_string())),
         ]);
-        if self.replay.is_none() {
+        if self.tape.replay.is_none() {
             values.insert("search", settings.search_shown());
         }
         let given = values.into_iter().filter(|(_, value)| !value.is_empty() && value != "false");

@@ -13,24 +13,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use loupe_agent::Budgets;
-use loupe_mllm::engine::Decoder;
 use loupe_mllm::threads;
 use loupe_train::dataset::file;
 use loupe_train::eval::compare::{Comparison, Side};
-use loupe_train::eval::llm::LlmJudge;
 use loupe_train::eval::report::{Report, name};
 use loupe_train::eval::run::{Evaluation, Options};
 use loupe_train::eval::runner::{Questions, run as run_questions};
 use loupe_train::eval::scored::Scored;
 use loupe_train::eval::session::Session;
-use loupe_train::eval::tape::Tape;
-use loupe_train::eval::tools::{Providers, Tools};
 
 pub use self::args::EvalArgs;
-use self::args::{JudgeArg, Measured};
-use crate::model::{ModelOptions, ModelSpec};
+use self::args::Measured;
+use crate::logging;
 use crate::settings::Settings;
-use crate::{logging, search};
 
 /// How often progress is told.
 const TELL: Duration = Duration::from_secs(10);
@@ -58,7 +53,7 @@ async fn measure(args: &Measured) -> anyhow::Result<()> {
     // The session comes before the model, so that a folder of other settings is refused at once.
     let decided_by = args.decided_by(&settings)?;
     let mut session = Session::open(&args.report, &decided_by)?;
-    let tools = tools(args, &settings)?;
+    let tools = args.tape.open(&settings)?;
     let decoder = settings.open_model().await?;
     decoder.info().check_adapter(args.use_adapter.as_deref())?;
     let model = match &args.use_adapter {
@@ -78,18 +73,6 @@ async fn measure(args: &Measured) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn tools(args: &Measured, settings: &Settings) -> anyhow::Result<Tools> {
-    if let Some(path) = &args.replay {
-        return Ok(Tools::Replayed(Arc::new(Tape::replay(path)?)));
-    }
-    let search = search::open(settings)?;
-    let providers = Providers { text: search.text, image: search.image };
-    Ok(match &args.record {
-        Some(path) => Tools::Recorded(providers, Arc::new(Tape::record(path)?)),
-        None => Tools::Live(providers),
-    })
-}
-
 async fn options(args: &Measured) -> anyhow::Result<Options> {
     let defaults = Options::default();
     let text_searches = args.max_text_searches.unwrap_or(defaults.budgets.text_searches);
@@ -98,18 +81,10 @@ async fn options(args: &Measured) -> anyhow::Result<Options> {
         constrain: args.constrain,
         no_crop: args.no_crop,
         budgets: Budgets { text_searches, ..defaults.budgets },
-        judge: judge(args).await?,
+        judge: args.judge.open().await?,
         strict_replay: args.strict_replay,
         in_flight: args.concurrency,
     })
-}
-
-async fn judge(args: &Measured) -> anyhow::Result<Option<Arc<LlmJudge>>> {
-    let JudgeArg::Model(spec) = &args.judge else { return Ok(None) };
-    let judge = ModelSpec::Remote(spec.clone());
-    let decoder: Arc<dyn Decoder> =
-        judge.open(ModelOptions::default()).await.context("the judge cannot be used")?;
-    Ok(Some(Arc::new(LlmJudge::new(decoder, args.form))))
 }
 
 /// Tells how far an evaluation is.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use anyhow::bail;
 use loupe_agent::budget::Budgets;
 use loupe_mllm::{AdapterSpec, Engine, Limits, Loaded, WeightFormat};
-use loupe_search::local::{Index, LocalImage, LocalText};
 use loupe_train::tune::base::Base;
 use loupe_train::tune::grpo::log::StepLine;
 use loupe_train::tune::grpo::recipe::GrpoRecipe;
@@ -16,7 +15,9 @@ use loupe_train::tune::lora;
 use loupe_train::tune::records::Records;
 
 use super::TuneArgs;
+use crate::commands::tools::{JudgeArgs, ProviderArgs, TapeArgs};
 use crate::model::ModelSpec;
+use crate::settings::{Flags, Settings};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct GrpoArgs {
@@ -28,9 +29,12 @@ pub(super) struct GrpoArgs {
     /// Questions to measure by
     #[arg(long, value_name = "FILE")]
     dev: Option<PathBuf>,
-    /// Folder of the local index that is searched
-    #[arg(long, value_name = "DIR")]
-    index: PathBuf,
+    #[command(flatten)]
+    providers: ProviderArgs,
+    #[command(flatten)]
+    tape: TapeArgs,
+    #[command(flatten)]
+    judge: JudgeArgs,
     /// End after this many steps
     #[arg(long, value_name = "N")]
     steps: Option<u64>,
@@ -38,6 +42,8 @@ pub(super) struct GrpoArgs {
 
 pub(super) async fn run(args: &GrpoArgs) -> anyhow::Result<()> {
     let recipe = GrpoRecipe::read(&args.tune.recipe)?;
+    let settings = Settings::load(&args.providers.clone().over(Flags::default()))?;
+    let tools = args.tape.open(&settings)?;
     let train = Records::questions(&args.data, recipe.seed)?;
     let dev = args.dev.as_deref().map(|path| Records::questions(path, recipe.seed)).transpose()?;
     let files = ModelSpec::parse(&args.tune.model).files()?;
@@ -51,15 +57,9 @@ pub(super) async fn run(args: &GrpoArgs) -> anyhow::Result<()> {
     let policy = AdapterSpec { name: Some(POLICY.to_owned()), folder: serving };
     let loaded = Loaded::open_with_adapters(&files, WeightFormat::Stored, &[policy])?;
     let engine = Arc::new(Engine::start(loaded, Limits::default())?);
-    let index = Arc::new(Index::open(&args.index)?);
     let budgets =
         Budgets { turn_tokens: recipe.turn_tokens, tool_calls: recipe.tool_calls, ..Budgets::default() };
-    let player = Player {
-        decoder: engine.clone(),
-        text: Arc::new(LocalText::new(index.clone())),
-        image: Arc::new(LocalImage::new(index)),
-        budgets,
-    };
+    let player = Player { decoder: engine.clone(), tools, judge: args.judge.open().await?, budgets };
     let parts = Parts { base, engine, player, train, dev };
     let mut run = Grpo::new(&recipe, parts, start.as_ref(), &args.tune.out, args.tune.resume)?;
     eprintln!("{} steps done", run.progress().step);

@@ -3,12 +3,14 @@
 //! - `pretrain`: a model from nothing.
 //! - `sft`: an adapter, by what was written down.
 //! - `grpo`: an adapter, by what is found right.
+//! - `merge`: an adapter as part of its model.
 
 mod grpo;
+mod merge;
 mod pretrain;
 mod sft;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use loupe_mllm::adapter::Adapter;
@@ -31,6 +33,8 @@ enum TrainCommand {
     Sft(sft::SftArgs),
     /// Train a LoRA adapter by reinforcement, with real tools
     Grpo(grpo::GrpoArgs),
+    /// Write a model with an adapter merged into it
+    Merge(merge::MergeArgs),
 }
 
 /// Trains.
@@ -42,6 +46,7 @@ pub async fn run(args: TrainArgs) -> anyhow::Result<()> {
         TrainCommand::Pretrain(args) => tokio::task::block_in_place(|| pretrain::run(&args)),
         TrainCommand::Sft(args) => tokio::task::block_in_place(|| sft::run(&args)),
         TrainCommand::Grpo(args) => grpo::run(&args).await,
+        TrainCommand::Merge(args) => tokio::task::block_in_place(|| merge::run(&args)),
     }
 }
 
@@ -68,13 +73,16 @@ struct TuneArgs {
 impl TuneArgs {
     /// The adapter to start from, where one is given.
     fn start(&self, base: &ModelConfig) -> anyhow::Result<Option<Adapter>> {
-        let Some(folder) = &self.start else { return Ok(None) };
-        if !folder.is_dir() {
-            bail!("there is no adapter folder {}", folder.display());
-        }
-        let adapter = Adapter::open(&Files::folder(folder), base);
-        Ok(Some(adapter.with_context(|| format!("the adapter {}", folder.display()))?))
+        self.start.as_deref().map(|folder| open_adapter(folder, base)).transpose()
     }
+}
+
+fn open_adapter(folder: &Path, base: &ModelConfig) -> anyhow::Result<Adapter> {
+    if !folder.is_dir() {
+        bail!("there is no adapter folder {}", folder.display());
+    }
+    let adapter = Adapter::open(&Files::folder(folder), base);
+    adapter.with_context(|| format!("the adapter {}", folder.display()))
 }
 
 /// One line for people; the log has it all.

@@ -3,8 +3,10 @@
 //!
 //! - [`real`]: the countries that training may see.
 //! - `text`: pages and copying drills; `vision`: what is to be seen where; `trajectory`: whole runs of the agent.
+//! - `answer`: the one turn of the workflows that do not let the model search.
 //! - `hits`: what the searches would have found.
 
+mod answer;
 mod hits;
 pub mod real;
 mod text;
@@ -46,6 +48,9 @@ pub struct Weights {
     pub glances: f64,
     /// Search-free questions as the agent meets them.
     pub visual: f64,
+    /// One turn that asks for the answer, with what a fixed search found or with nothing (the workflows `rag` and
+    /// `direct`): without it a base model never saw the turn that these are measured by.
+    pub answers: f64,
     /// Runs of the agent with their pictures.
     pub trajectories: f64,
     /// The same without pictures: cheap, for learning to copy.
@@ -63,8 +68,9 @@ impl Default for Weights {
             survey: 0.2,
             glances: 0.05,
             visual: 0.15,
-            trajectories: 0.2,
-            text_trajectories: 0.15,
+            answers: 0.05,
+            trajectories: 0.18,
+            text_trajectories: 0.12,
         }
     }
 }
@@ -132,7 +138,8 @@ impl Mixture {
             5 => self.survey(rng),
             6 => self.glance(rng),
             7 => self.visual(rng),
-            8 => self.trajectory(rng),
+            8 => self.answer(rng),
+            9 => self.trajectory(rng),
             _ => self.text_trajectory(rng),
         }
     }
@@ -162,6 +169,7 @@ impl ExampleSource for Mixture {
             w.survey,
             w.glances,
             w.visual,
+            w.answers,
             w.trajectories,
             w.text_trajectories,
         ]);

@@ -13,7 +13,7 @@ use crate::atlas::crop::{cut, loose_frame};
 use crate::atlas::episode::{Episode, known_at_end};
 use crate::atlas::facts::Fact;
 use crate::atlas::invent::Inventor;
-use crate::atlas::questions::{Chain, plan, subjects};
+use crate::atlas::questions::{Chain, Lookup, plan, subjects};
 use crate::atlas::refer::{Phrase, Pointer};
 use crate::atlas::rng::Rng;
 use crate::atlas::scene::close_up;
@@ -29,30 +29,34 @@ const UNCLEAR: f64 = 0.05;
 const INVENTED: usize = 7;
 
 /// A question put to a picture.
-struct Setting {
-    pictures: Vec<Arc<Rgb8>>,
-    seen: Vec<Seen>,
-    framed: bool,
-    phrase: Phrase,
+pub(super) struct Setting {
+    pub(super) pictures: Vec<Arc<Rgb8>>,
+    pub(super) seen: Vec<Seen>,
+    pub(super) framed: bool,
+    pub(super) phrase: Phrase,
     /// What to search by, and what to try when that finds nothing.
     targets: [ImageTarget; 2],
 }
 
 /// A chain with the countries around it, real or made up.
-struct Story<'a> {
-    chain: Chain,
+pub(super) struct Story<'a> {
+    pub(super) chain: Chain,
     countries: Vec<Cow<'a, Country>>,
     real: bool,
 }
 
 impl Mixture {
     pub(super) fn trajectory(&self, rng: &mut Rng) -> Example {
-        let setting = match rng.weighted(&[CLOSE_UP, FRAMED, 1.0 - CLOSE_UP - FRAMED]) {
+        let setting = self.setting(rng);
+        self.tell("trajectory", setting, rng)
+    }
+
+    pub(super) fn setting(&self, rng: &mut Rng) -> Setting {
+        match rng.weighted(&[CLOSE_UP, FRAMED, 1.0 - CLOSE_UP - FRAMED]) {
             0 => self.close_up(rng),
             1 => self.in_scene(true, rng),
             _ => self.in_scene(false, rng),
-        };
-        self.tell("trajectory", setting, rng)
+        }
     }
 
     /// The same run with the pictures left out.
@@ -107,7 +111,7 @@ impl Mixture {
     }
 
     fn tell(&self, kind: &'static str, setting: Setting, rng: &mut Rng) -> Example {
-        let story = self.story(rng);
+        let story = self.story(rng.weighted(&self.config.hops), rng);
         let question = story.chain.question(&setting.phrase, Split::Train, rng);
         let context = self.context(setting.framed);
         let mut episode = Episode::ask(self.dialect.as_ref(), context, &question, &setting.pictures);
@@ -120,23 +124,26 @@ impl Mixture {
             episode.search_image(target, &story.chain, &found);
         }
         for (step, lookup) in story.chain.lookups.iter().enumerate() {
-            let world: Vec<&Country> = story.countries.iter().map(AsRef::as_ref).collect();
-            let may_show = |name: &str, fact: Fact| !story.real || self.real.may_show(name, fact);
-            let found = hits::text(lookup, &world, may_show, rng);
+            let found = self.text_hits(&story, lookup, rng);
             episode.search_text(&story.chain, step, &found);
         }
         episode.answer(&known_at_end(&story.chain), &story.chain.gold().answer);
         self.conversation(kind, episode.into_messages(), setting.seen)
     }
 
-    fn image_hits(&self, story: &Story<'_>, rng: &mut Rng) -> Vec<Hit> {
+    pub(super) fn text_hits(&self, story: &Story<'_>, lookup: &Lookup, rng: &mut Rng) -> Vec<Hit> {
+        let world: Vec<&Country> = story.countries.iter().map(AsRef::as_ref).collect();
+        let may_show = |name: &str, fact: Fact| !story.real || self.real.may_show(name, fact);
+        hits::text(lookup, &world, may_show, rng)
+    }
+
+    pub(super) fn image_hits(&self, story: &Story<'_>, rng: &mut Rng) -> Vec<Hit> {
         let world: Vec<&Country> = story.countries.iter().map(AsRef::as_ref).collect();
         hits::image(&story.chain.country, &world, rng)
     }
 
-    /// A chain of a drawn length through the real or a made-up world; shorter where the world does not carry it.
-    fn story(&self, rng: &mut Rng) -> Story<'_> {
-        let hops = rng.weighted(&self.config.hops);
+    /// A chain of `hops` look-ups through the real or a made-up world; shorter where the world does not carry it.
+    pub(super) fn story(&self, hops: usize, rng: &mut Rng) -> Story<'_> {
         let real = !rng.chance(self.config.invented);
         for hops in (0..=hops).rev() {
             let story =

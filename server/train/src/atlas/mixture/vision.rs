@@ -19,8 +19,8 @@ use crate::example::Example;
 /// Boxes are written in steps of this many pixels, so that their numbers are few.
 const STEP: i32 = 4;
 /// Things located and questions asked in a survey, at most.
-const LOCATED: usize = 5;
-const ASKED: usize = 2;
+const LOCATED: usize = 4;
+const ASKED: usize = 4;
 
 impl Mixture {
     /// A scene with one to four flags of the training split.

@@ -25,6 +25,9 @@ pub struct StepLine {
     pub valid: f64,
     /// Mean searches of a rollout.
     pub searches: f64,
+    /// Searches that a recording had no answer to.
+    #[serde(skip_serializing_if = "is_none")]
+    pub missed: usize,
     /// Mean tokens that a rollout wrote.
     pub length: f64,
     /// Share of groups whose rollouts did not all do equally well: only these teach.
@@ -48,6 +51,10 @@ pub struct StepLine {
     /// Share of right answers on the development set, greedy, where it was measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dev: Option<f64>,
+}
+
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 #[derive(Serialize)]

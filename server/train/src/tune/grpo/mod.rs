@@ -5,7 +5,7 @@
 //! - [`advantage`]: how much better a rollout did than its group.
 //! - [`objective`]: the clipped surrogate with the k3 distance to the reference.
 //! - [`reward`]: what a rollout is worth.
-//! - `tape`: what the model read and wrote in a run of the agent.
+//! - `witness`: what the model read and wrote in a run of the agent.
 //! - [`rollout`]: runs of the agent, as sequences to learn from.
 //! - [`guard`]: signs of collapse that end a run.
 //! - [`log`]: the log of a run, and rollouts to read.
@@ -19,4 +19,4 @@ pub mod recipe;
 pub mod reward;
 pub mod rollout;
 pub mod run;
-mod tape;
+mod witness;

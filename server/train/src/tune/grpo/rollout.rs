@@ -8,18 +8,18 @@ use loupe_agent::host::Query;
 use loupe_agent::{Agent, AgentConfig, RunEnd, dialect};
 use loupe_mllm::chat::Chat;
 use loupe_mllm::engine::{Decoder, Message, Part, Role, Sampling};
-use loupe_search::{ImageSearch, TextSearch};
 use loupe_shared::protocol::Workflow;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::reward::Outcome;
-use super::tape::{Notes, Tape, Turn};
+use super::witness::{Notes, Turn, Witness};
 use crate::dataset::record::Record;
 use crate::error::{Result, TrainError};
-use crate::eval::judge::is_right;
-use crate::eval::run::pictures;
+use crate::eval::llm::LlmJudge;
+use crate::eval::run::{judged, pictures};
+use crate::eval::tools::Tools;
 use crate::example::{self, Example};
 use crate::sequence::Sequence;
 
@@ -33,10 +33,10 @@ const TOGETHER: usize = 32;
 pub struct Player {
     /// The model, with the policy as its adapter [`POLICY`].
     pub decoder: Arc<dyn Decoder>,
-    /// Search by words.
-    pub text: Arc<dyn TextSearch>,
-    /// Search by picture.
-    pub image: Arc<dyn ImageSearch>,
+    /// What is searched with, live or on record.
+    pub tools: Tools,
+    /// A model that judges answers instead of the rule.
+    pub judge: Option<Arc<LlmJudge>>,
     /// What a run may spend.
     pub budgets: Budgets,
 }
@@ -60,6 +60,8 @@ pub struct Rollout {
     pub searches: u32,
     /// Tokens written.
     pub tokens: u32,
+    /// Searches that a recording had no answer to.
+    pub missed: usize,
     turns: Vec<Turn>,
 }
 
@@ -67,7 +69,8 @@ impl Player {
     /// Makes runs, in the order of the tasks.
     ///
     /// # Errors
-    /// When a question's picture cannot be read, or the model speaks an unknown dialect. A run that fails is an outcome.
+    /// When a question's picture cannot be read, the judge cannot be asked, a recording cannot be written, or the model
+    /// speaks an unknown dialect. A run that fails is an outcome.
     pub async fn play(&self, tasks: Vec<Task>, folder: &Path) -> Result<Vec<Rollout>> {
         let places = Arc::new(Semaphore::new(TOGETHER));
         let mut running = JoinSet::new();
@@ -101,26 +104,36 @@ impl Player {
             constrain: false,
         };
         let dialect = dialect::by_name(&self.decoder.info().dialect).map_err(|error| bad(&error))?;
-        let tape = Arc::new(Tape::new(self.decoder.clone(), dialect));
+        let witness = Arc::new(Witness::new(self.decoder.clone(), dialect));
         let config = AgentConfig { budgets: self.budgets, sampling: task.sampling };
-        let agent = Agent::new(tape.clone(), self.text.clone(), self.image.clone(), config);
+        let (tools, calls) = self.tools.for_question(&row.id, None);
+        let tools = Arc::new(tools);
+        let agent = Agent::new(witness.clone(), tools.clone(), tools, config);
         let agent = agent.map_err(|error| bad(&error))?;
-        let answer = match agent.run(query, &*tape, CancellationToken::new()).await {
+        let answer = match agent.run(query, &*witness, CancellationToken::new()).await {
             RunEnd::Done(done) => Some(done.answer),
             RunEnd::Failed(_) | RunEnd::Cancelled => None,
         };
-        Ok(Rollout::new(answer, tape.notes(), row))
+        if let Some(error) = calls.broken() {
+            return Err(bad(&error));
+        }
+        let right = match &answer {
+            Some(answer) => {
+                judged(self.judge.as_deref(), row, answer).await.map_err(|error| bad(&error))?.counts()
+            }
+            None => false,
+        };
+        Ok(Rollout { missed: calls.missed().len(), ..Rollout::new(answer, right, witness.notes()) })
     }
 }
 
 impl Rollout {
-    fn new(answer: Option<String>, notes: Notes, row: &Record) -> Self {
+    fn new(answer: Option<String>, right: bool, notes: Notes) -> Self {
         let Notes { turns, searches, .. } = notes;
-        let right = answer.as_deref().is_some_and(|answer| is_right(answer, &row.answer, &row.aliases));
         let valid = answer.is_some() && turns.iter().all(|turn| turn.valid);
         let outcome = Outcome { right, valid, searched: searches > 0 };
         let tokens = turns.iter().map(|turn| turn.tokens).sum();
-        Self { answer, outcome, searches, tokens, turns }
+        Self { answer, outcome, searches, tokens, missed: 0, turns }
     }
 
     /// What was written, for people.

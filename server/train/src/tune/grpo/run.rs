@@ -349,6 +349,7 @@ fn described(groups: &[Group]) -> StepLine {
     line.right = mean(&|rollout| f64::from(u8::from(rollout.outcome.right)));
     line.valid = mean(&|rollout| f64::from(u8::from(rollout.outcome.valid)));
     line.searches = mean(&|rollout| f64::from(rollout.searches));
+    line.missed = rollouts().map(|rollout| rollout.missed).sum();
     line.length = mean(&|rollout| f64::from(rollout.tokens));
     let mixed = groups.iter().filter(|group| group.is_mixed()).count() as f64;
     line.mixed = mixed / groups.len().max(1) as f64;

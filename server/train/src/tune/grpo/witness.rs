@@ -38,13 +38,13 @@ pub(super) struct Notes {
 
 /// Stands between the agent and its decoder, and carries its run. Turns that only say where something is are passed on
 /// and not noted: they are greedy, and not learnt from.
-pub(super) struct Tape {
+pub(super) struct Witness {
     decoder: Arc<dyn Decoder>,
     dialect: Box<dyn Dialect>,
     notes: Mutex<Notes>,
 }
 
-impl Tape {
+impl Witness {
     pub(super) fn new(decoder: Arc<dyn Decoder>, dialect: Box<dyn Dialect>) -> Self {
         Self { decoder, dialect, notes: Mutex::default() }
     }
@@ -55,7 +55,7 @@ impl Tape {
 }
 
 #[async_trait]
-impl Decoder for Tape {
+impl Decoder for Witness {
     fn info(&self) -> &ModelInfo {
         self.decoder.info()
     }
@@ -81,7 +81,7 @@ impl Decoder for Tape {
 }
 
 #[async_trait]
-impl Host for Tape {
+impl Host for Witness {
     async fn emit(&self, event: Event) -> Result<(), HostError> {
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         match event {

@@ -1,0 +1,44 @@
+//! The one turn of the workflows that do not let the model search: `rag` looks up before it asks, `direct` does not.
+
+use loupe_agent::information::{image_hits, text_hits};
+
+use super::Mixture;
+use crate::atlas::episode::{Episode, known_at_end};
+use crate::atlas::rng::Rng;
+use crate::atlas::split::Split;
+use crate::example::Example;
+
+/// How often the picture alone answers.
+const VISUAL: f64 = 0.35;
+
+impl Mixture {
+    /// A question that is to be answered at once.
+    pub(super) fn answer(&self, rng: &mut Rng) -> Example {
+        if rng.chance(VISUAL) { self.answer_by_sight(rng) } else { self.answer_by_reading(rng) }
+    }
+
+    fn answer_by_sight(&self, rng: &mut Rng) -> Example {
+        let scene = self.scene(rng);
+        let (asked, context) = (crate::atlas::visual::ask(&scene, Split::Train, rng), self.context(false));
+        let pictures = [std::sync::Arc::new(scene.picture.clone())];
+        let dialect = self.dialect.as_ref();
+        let mut episode = Episode::ask_for_answer(dialect, context, &asked.question, "", &pictures);
+        episode.answer("I can see it.", &asked.gold.answer);
+        self.conversation("answer", episode.into_messages(), super::seen(&scene))
+    }
+
+    /// One look-up at most: a fixed search reads no page that another one leads to.
+    fn answer_by_reading(&self, rng: &mut Rng) -> Example {
+        let (setting, story) = (self.setting(rng), self.story(rng.below(2), rng));
+        let question = story.chain.question(&setting.phrase, Split::Train, rng);
+        let mut information = image_hits(&self.image_hits(&story, rng));
+        if let Some(lookup) = story.chain.lookups.first() {
+            information = format!("{information}\n{}", text_hits(&self.text_hits(&story, lookup, rng)));
+        }
+        let (dialect, context) = (self.dialect.as_ref(), self.context(setting.framed));
+        let mut episode =
+            Episode::ask_for_answer(dialect, context, &question, &information, &setting.pictures);
+        episode.answer(&known_at_end(&story.chain), &story.chain.gold().answer);
+        self.conversation("answer", episode.into_messages(), setting.seen)
+    }
+}
