@@ -3,14 +3,19 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use loupe_agent::budget::Budgets;
 use loupe_mllm::adapter::Adapter;
 use loupe_mllm::checkpoint::Files;
+use loupe_mllm::engine::{Completion, Decoder, EngineError, Finish, GenerateRequest, ModelInfo, Sampling};
 use loupe_mllm::{AdapterSpec, Engine, Limits, Loaded, WeightFormat};
 use loupe_search::local::{LocalImage, LocalText};
 use loupe_shared::pixels::PixelLimits;
 use loupe_train::atlas::Split;
 use loupe_train::dataset::build::{Plan, Tools, build};
+use loupe_train::dataset::record::Record;
+use loupe_train::eval::llm::{Form, LlmJudge};
+use loupe_train::eval::tape::Tape;
 use loupe_train::eval::tools::{Providers, Tools as Searches};
 use loupe_train::log::Line;
 use loupe_train::pretrain::Stop;
@@ -18,12 +23,13 @@ use loupe_train::tune::base::Base;
 use loupe_train::tune::estimate::estimate;
 use loupe_train::tune::grpo::log::StepLine;
 use loupe_train::tune::grpo::recipe::GrpoRecipe;
-use loupe_train::tune::grpo::rollout::{POLICY, Player};
+use loupe_train::tune::grpo::rollout::{POLICY, Player, Rollout, Task};
 use loupe_train::tune::grpo::run::{Ended as GrpoEnded, Grpo, Parts};
 use loupe_train::tune::lora;
 use loupe_train::tune::recipe::SftRecipe;
 use loupe_train::tune::records::Records;
 use loupe_train::tune::sft::{ADAPTER, BEST, Data, Ended, Sft};
+use tokio::sync::mpsc::UnboundedSender;
 
 fn pocket() -> Files {
     Files::folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../mllm/pocket"))
@@ -190,6 +196,57 @@ async fn reinforcement_runs_with_real_tools_and_resumes() {
     for file in ["log.jsonl", "samples/step-000000.jsonl", ADAPTER, BEST] {
         assert!(out.join(file).exists(), "{file}");
     }
+}
+
+/// A judge to whom every answer is right.
+struct Generous(ModelInfo);
+
+#[async_trait]
+impl Decoder for Generous {
+    fn info(&self) -> &ModelInfo {
+        &self.0
+    }
+
+    async fn generate(
+        &self,
+        _request: GenerateRequest,
+        _deltas: UnboundedSender<String>,
+    ) -> Result<Completion, EngineError> {
+        Ok(Completion { text: "[CORRECT]".to_owned(), ..Completion::nothing(Finish::EndOfTurn, 10) })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rollouts_search_on_record_and_are_judged_by_a_model() {
+    let folder = tempfile::tempdir().unwrap();
+    data(folder.path(), 8).await;
+    let recipe = grpo_recipe(10.0);
+    let Parts { player, train, .. } = parts(&recipe, folder.path());
+    let play = async |player: &Player| {
+        let rows = (0..train.len()).filter_map(|index| train.row(index));
+        let task = |row: &Record| Task { row: Arc::new(row.clone()), sampling: Sampling::Greedy };
+        player.play(rows.map(task).collect(), train.folder()).await.unwrap()
+    };
+    let said = |rollouts: &[Rollout]| rollouts.iter().map(Rollout::transcript).collect::<Vec<_>>();
+    let Searches::Live(providers) = player.tools.clone() else { panic!("it searches live") };
+    let tape = folder.path().join("tape.jsonl");
+    let recorded = Searches::Recorded(providers, Arc::new(Tape::record(&tape).unwrap()));
+    let first = play(&Player { tools: recorded, ..player.clone() }).await;
+    assert!(first.iter().any(|rollout| rollout.searches > 0));
+
+    let replay = |path: &Path| Searches::Replayed(Arc::new(Tape::replay(path).unwrap()));
+    let judge =
+        Some(Arc::new(LlmJudge::new(Arc::new(Generous(player.decoder.info().clone())), Form::Brackets)));
+    let again = play(&Player { tools: replay(&tape), judge, ..player.clone() }).await;
+    assert_eq!(said(&again), said(&first));
+    assert!(again.iter().all(|rollout| rollout.missed == 0));
+    assert!(again.iter().all(|rollout| rollout.outcome.right == rollout.answer.is_some()));
+    assert!(first.iter().any(|rollout| !rollout.outcome.right), "the rule is not as generous");
+
+    std::fs::write(&tape, "").unwrap();
+    let missed = play(&Player { tools: replay(&tape), ..player }).await;
+    assert!(missed.iter().all(|rollout| rollout.missed > 0 || rollout.searches == 0));
+    assert!(missed.iter().any(|rollout| rollout.missed > 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
