@@ -8,6 +8,7 @@
 //! - [`batch`]: sequences sorted by length, cut by a budget of tokens, padded.
 //! - [`bench`]: how fast training is.
 //! - `carry`: what carries runs of the agent without a browser.
+//! - `chart`: bar charts as SVG.
 //! - [`checkpoint`]: a run on disk.
 //! - [`dense`]: the dense teacher of the vision tower.
 //! - [`error`]: why a model cannot be trained.
@@ -33,6 +34,7 @@ pub mod atlas;
 pub mod batch;
 pub mod bench;
 mod carry;
+mod chart;
 pub mod checkpoint;
 pub mod dataset;
 pub mod dense;

@@ -13,12 +13,11 @@
 //! - [`decisions`]: what was decided about each row, written down at once.
 //! - [`collect`](mod@collect): `loupe dataset build` from a source.
 //! - [`report`]: what came of it, for programs and for people.
-//! - `bars`: bar charts as SVG.
+//! - `plots`: what came of a source, as plots.
 //! - [`formats`]: the files that LLaMA-Factory and verl read.
 //! - `picture`: pictures as a data set keeps them.
 //! - `beside`: files that are put in their place when they are whole.
 
-mod bars;
 mod beside;
 pub mod build;
 pub mod collect;
@@ -30,6 +29,7 @@ pub mod formats;
 pub mod intake;
 pub mod oracle;
 mod picture;
+mod plots;
 pub mod record;
 pub mod report;
 pub mod select;

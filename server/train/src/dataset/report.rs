@@ -8,8 +8,8 @@ use loupe_shared::protocol::Tool;
 use serde::Serialize;
 
 use super::DatasetError;
-use super::bars::bars;
 use super::beside::{write, write_json};
+use super::plots::plots;
 use super::record::{Record, RecordRole};
 use super::teacher::Call;
 
@@ -84,16 +84,8 @@ impl SourceReport {
     /// # Errors
     /// [`DatasetError::File`].
     pub fn write(&self, folder: &Path) -> Result<(), DatasetError> {
-        let none = BTreeMap::new();
-        let mut left_out = self.dropped.clone();
-        left_out.extend(self.bad.iter().map(|(field, count)| (format!("bad row: {field}"), *count)));
-        for (name, chart) in [
-            ("categories.svg", bars("Categories", &self.before.categories, &self.after.categories)),
-            ("dropped.svg", bars("Left out", &left_out, &none)),
-            ("turns.svg", bars("Turns", &self.turns, &none)),
-            ("tools.svg", bars("Searches", &self.tools, &none)),
-        ] {
-            write(&folder.join(name), chart.as_bytes())?;
+        for (name, plot) in plots(self) {
+            write(&folder.join(name), plot.as_bytes())?;
         }
         write(&folder.join("report.md"), self.markdown().as_bytes())?;
         write_json(&folder.join("report.json"), self)

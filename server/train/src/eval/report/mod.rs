@@ -3,13 +3,12 @@
 //! - [`group`]: groups of questions.
 //! - [`summary`]: one workflow's numbers.
 //! - `markdown`: report.md.
-//! - `plots`: the plots; `svg` draws them.
+//! - `plots`: the plots.
 
 pub mod group;
 mod markdown;
 mod plots;
 pub mod summary;
-mod svg;
 
 use std::path::Path;
 

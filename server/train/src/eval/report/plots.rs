@@ -2,8 +2,8 @@
 
 use super::group::Group;
 use super::markdown::all_groups;
-use super::svg::{Bar, Chart};
 use super::{Part, Report};
+use crate::chart::{Bar, Chart};
 use crate::eval::cause::Cause;
 use crate::eval::scored::ToolUse;
 use crate::eval::tally::Tally;

@@ -26,23 +26,23 @@ const COLOURS: [[&str; 2]; 10] = [
 
 /// A bar from 0 to a share of 1, with an interval where there is one.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bar {
-    pub(super) share: f64,
-    pub(super) interval: Option<[f64; 2]>,
+pub(crate) struct Bar {
+    pub(crate) share: f64,
+    pub(crate) interval: Option<[f64; 2]>,
 }
 
 /// A chart of horizontal bars: rows, and in each a bar for every series.
-pub(super) struct Chart<'a> {
-    pub(super) title: &'a str,
-    pub(super) series: Vec<&'a str>,
-    pub(super) rows: Vec<(String, Vec<Option<Bar>>)>,
+pub(crate) struct Chart<'a> {
+    pub(crate) title: &'a str,
+    pub(crate) series: Vec<&'a str>,
+    pub(crate) rows: Vec<(String, Vec<Option<Bar>>)>,
     /// Whether the bars of a row follow each other in one line.
-    pub(super) stacked: bool,
+    pub(crate) stacked: bool,
 }
 
 impl Chart<'_> {
     /// The chart's SVG.
-    pub(super) fn svg(&self) -> String {
+    pub(crate) fn svg(&self) -> String {
         let lines = if self.stacked { 1 } else { self.series.len().max(1) };
         let row_height = lines as f64 * BAR + GAP;
         let height = TOP + self.rows.len() as f64 * row_height + BOTTOM;
