@@ -28,8 +28,23 @@ pub enum Turn {
 pub struct Seen {
     /// Its class, 1.. (0 is the background).
     pub class: u16,
+    /// What else is to be told of it, each a number of its own sort: its colour and its shape, say. Apart, because a
+    /// shape that was seen in one colour is then known in all.
+    pub traits: [Option<u16>; TRAITS],
     /// Left, top, right, bottom as fractions of the picture.
     pub bounds: [f32; 4],
+}
+
+/// Sorts of traits.
+pub const TRAITS: usize = 2;
+
+/// How many values the labels of [`Seen`] have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SeenClasses {
+    /// Classes, the background included.
+    pub classes: usize,
+    /// Values of each sort of trait; 0 where it is not used.
+    pub traits: [usize; TRAITS],
 }
 
 /// One training example.
@@ -52,8 +67,8 @@ pub trait ExampleSource: Send + Sync {
     /// When what it is made of cannot be read.
     fn example(&self, index: u64) -> Result<Example>;
 
-    /// Classes of [`Seen`], the background included.
-    fn seen_classes(&self) -> usize {
-        1
+    /// The labels of its [`Seen`].
+    fn seen_classes(&self) -> SeenClasses {
+        SeenClasses { classes: 1, traits: [0; TRAITS] }
     }
 }

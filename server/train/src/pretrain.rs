@@ -11,7 +11,7 @@ use loupe_mllm::ops;
 use crate::checkpoint::{self, CHECKPOINT, Progress};
 use crate::dense::DenseHead;
 use crate::error::Result;
-use crate::example::ExampleSource;
+use crate::example::{ExampleSource, SeenClasses};
 use crate::export::Export;
 use crate::init::Init;
 use crate::log::{Line, Log};
@@ -158,7 +158,7 @@ impl<'a> Run<'a> {
     }
 }
 
-fn learner(recipe: &Recipe, config: &ModelConfig, seen_classes: usize) -> Result<Learner> {
+fn learner(recipe: &Recipe, config: &ModelConfig, seen_classes: SeenClasses) -> Result<Learner> {
     let params = Params::new(Init {
         seed: recipe.seed,
         deviation: recipe.init_deviation,

@@ -7,8 +7,9 @@ use loupe_mllm::model::{Qwen2_5Vl, Rotary};
 use loupe_mllm::ops::{self, CrossEntropy, Term};
 
 use crate::batch::{Batch, Target};
-use crate::dense::DenseHead;
+use crate::dense::{DenseHead, DenseLoss};
 use crate::error::{Result, TrainError};
+use crate::example::TRAITS;
 use crate::grads::Grads;
 use crate::log::Tally;
 use crate::optim::AdamW;
@@ -50,6 +51,8 @@ pub struct Pass {
     pub loss: f64,
     /// The dense teacher's share of the loss, unweighted.
     pub dense: Option<f64>,
+    /// What it was told rightly: class and traits of cells.
+    pub told: [Tally; 1 + TRAITS],
     /// Gradients of everything under training.
     pub grads: Grads,
 }
@@ -60,7 +63,7 @@ struct Inputs {
     embeds: Tensor,
     rotary: Rotary,
     /// The dense teacher's loss, and what it is multiplied by in the whole.
-    dense: Option<(Tensor, f64)>,
+    dense: Option<(DenseLoss, f64)>,
 }
 
 impl Learner {
@@ -83,7 +86,7 @@ impl Learner {
             if let Some(dense) = pass.dense {
                 *report.dense.get_or_insert(0.0) += dense;
             }
-            for (kind, tally) in tallies(batch, &pass.words) {
+            for (kind, tally) in tallies(batch, &pass.words).into_iter().chain(cells(&pass.told)) {
                 report.kinds.entry(kind).or_default().add(&tally);
             }
             grads.add(pass.grads)?;
@@ -114,14 +117,15 @@ impl Learner {
     /// When the batch does not fit the model.
     pub fn pass(&self, batch: &Batch, share: f64, term: impl Fn(usize, f32) -> Term + Sync) -> Result<Pass> {
         let inputs = self.inputs(batch, share)?;
-        let dense = inputs.dense.as_ref().map(|(dense, _)| dense.to_scalar::<f32>()).transpose()?;
+        let dense = inputs.dense.as_ref().map(|(dense, _)| dense.loss.to_scalar::<f32>()).transpose()?;
         let dense = dense.map(|dense| f64::from(dense) * share);
+        let told = inputs.dense.as_ref().map_or_else(Default::default, |(dense, _)| dense.told);
         let (words, grads) = match self.checkpointing {
             true => self.layer_by_layer(batch, &inputs, term)?,
             false => self.at_once(batch, &inputs, term)?,
         };
         let loss = f64::from(words.loss.to_scalar::<f32>()?);
-        Ok(Pass { words, loss, dense, grads })
+        Ok(Pass { words, loss, dense, told, grads })
     }
 
     fn at_once(
@@ -133,7 +137,7 @@ impl Learner {
         let hidden = self.model.forward(&inputs.embeds, &inputs.rotary, None)?;
         let words = likelihood(&self.model, batch, &hidden, term)?;
         let total = match &inputs.dense {
-            Some((dense, weight)) => (&words.loss + (dense * *weight)?)?,
+            Some((dense, weight)) => (&words.loss + (&dense.loss * *weight)?)?,
             None => words.loss.clone(),
         };
         let grads = Grads::of(&self.params.all(), &total.backward()?)?;
@@ -171,7 +175,7 @@ impl Learner {
             Some(slope) => Some((&inputs.embeds * slope)?.sum_all()?),
             None => None,
         };
-        let dense = inputs.dense.as_ref().map(|(dense, weight)| dense * *weight).transpose()?;
+        let dense = inputs.dense.as_ref().map(|(dense, weight)| &dense.loss * *weight).transpose()?;
         for loss in through.iter().chain(&dense) {
             grads.add(Grads::of(&vars, &loss.backward()?)?)?;
         }
@@ -182,7 +186,7 @@ impl Learner {
         let (pictures, embeds) = embed(&self.model, batch)?;
         let dense = match (&self.dense, pictures) {
             (Some((head, weight)), Some(pictures)) if *weight > 0.0 && !batch.cells.is_empty() => {
-                let loss = head.loss(&pictures, &batch.cell_places, &batch.cells)?.loss;
+                let loss = head.loss(&pictures, &batch.cell_places, &batch.cells)?;
                 Some((loss, weight * share))
             }
             _ => None,
@@ -233,6 +237,13 @@ fn likelihood(
     let chosen = Tensor::new(column(|target| target.row), hidden.device())?;
     let hidden = hidden.flatten_to(1)?.index_select(&chosen, 0)?;
     Ok(ops::linear_likelihood(&hidden, model.output_weight(), &column(|target| target.id), term)?)
+}
+
+/// What the dense teacher was told: `cells` for the class, `cells/0` and so on for each trait.
+fn cells(told: &[Tally; 1 + TRAITS]) -> impl Iterator<Item = (String, Tally)> {
+    let name =
+        |place: usize| place.checked_sub(1).map_or_else(|| "cells".into(), |sort| format!("cells/{sort}"));
+    told.iter().enumerate().filter(|(_, told)| told.turns > 0).map(move |(place, told)| (name(place), *told))
 }
 
 /// Sums of losses by kind, and of exact turns by kind and turn.

@@ -10,7 +10,7 @@ use loupe_mllm::engine::{Message, Part, Role};
 use loupe_mllm::model::{Positions, Qwen2_5Vl};
 use loupe_shared::pixels::Rgb8;
 use loupe_train::error::Result;
-use loupe_train::example::{Example, ExampleSource, Seen, Turn};
+use loupe_train::example::{Example, ExampleSource, Seen, SeenClasses, Turn};
 use loupe_train::log::Line;
 use loupe_train::pretrain::{MODEL, Run, Stop};
 use loupe_train::recipe::{Length, Recipe};
@@ -37,12 +37,16 @@ impl ExampleSource for Toy {
         let parts = vec![Part::Image(Arc::new(picture)), Part::Text("Which colour?".into())];
         let ask = Message { role: Role::User, parts };
         let turns = vec![message(ask, 0.0), message(Message::text(Role::Assistant, name), 1.0)];
-        let seen = vec![Seen { class: 1 + (index / 2 % 2) as u16, bounds: [0.0, 0.0, 0.5, 0.5] }];
+        let seen = vec![Seen {
+            class: 1 + (index / 2 % 2) as u16,
+            traits: [None, None],
+            bounds: [0.0, 0.0, 0.5, 0.5],
+        }];
         Ok(Example { kind: "colour", turns, seen })
     }
 
-    fn seen_classes(&self) -> usize {
-        3
+    fn seen_classes(&self) -> SeenClasses {
+        SeenClasses { classes: 3, traits: [0, 0] }
     }
 }
 

@@ -53,10 +53,18 @@ pub struct Scene {
 /// A flag's country and what it looks like.
 pub type FlagChoice<'a> = (usize, &'a Texture);
 
+/// Most objects of a scene that is asked about.
+const OBJECTS: usize = 4;
+
 /// Paints a scene with these flags (all of them different) and up to four objects. Flags neither overlap each other
 /// nor anything else; a flag for which no room is left is left out.
 #[must_use]
 pub fn compose(choices: &[FlagChoice<'_>], rng: &mut Rng) -> Scene {
+    compose_among(choices, OBJECTS, rng)
+}
+
+/// The same among up to `objects` objects.
+pub(super) fn compose_among(choices: &[FlagChoice<'_>], objects: usize, rng: &mut Rng) -> Scene {
     let mut canvas = Canvas::new(SCENE_SIDE, SCENE_SIDE);
     background::paint(&mut canvas, rng);
     let mut taken: Vec<Bounds> = Vec::new();
@@ -67,7 +75,7 @@ pub fn compose(choices: &[FlagChoice<'_>], rng: &mut Rng) -> Scene {
         let bounds = banner::paint(&mut canvas, texture, &pose, centre);
         flags.push(FlagInScene { country, bounds, width: libm::round(pose.width) as u32 });
     }
-    let objects = place_objects(&mut canvas, &flags, &mut taken, rng);
+    let objects = place_objects(&mut canvas, &flags, &mut taken, objects, rng);
     finish(&mut canvas, rng);
     Scene { flags, objects, picture: canvas.finish() }
 }
@@ -124,9 +132,10 @@ fn place_objects(
     canvas: &mut Canvas,
     flags: &[FlagInScene],
     taken: &mut Vec<Bounds>,
+    most: usize,
     rng: &mut Rng,
 ) -> Vec<ObjectInScene> {
-    let wanted = rng.below(5);
+    let wanted = rng.below(most + 1);
     let mut placed: Vec<ObjectInScene> = Vec::new();
     for number in 0..wanted {
         let look = Look::draw(rng);

@@ -95,7 +95,7 @@ fn weights_choose_the_kinds_and_loss_weights_follow_the_roles() {
             example
                 .seen
                 .iter()
-                .all(|seen| usize::from(seen.class) < mixture.seen_classes() && seen.class > 0)
+                .all(|seen| usize::from(seen.class) < mixture.seen_classes().classes && seen.class > 0)
         );
         for turn in &example.turns {
             let Turn::Message { message, weight } = turn else { panic!("plain text in {}", example.kind) };

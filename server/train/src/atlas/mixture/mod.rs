@@ -21,12 +21,12 @@ use serde::{Deserialize, Serialize};
 
 use self::real::RealCountries;
 use super::invent::Inventor;
-use super::objects::Look;
+use super::objects::{Look, Paint, Shape};
 use super::rng::Rng;
 use super::scene::Scene;
 use super::world::World;
 use crate::error::Result;
-use crate::example::{Example, ExampleSource, Seen, Turn};
+use crate::example::{Example, ExampleSource, Seen, SeenClasses, TRAITS, Turn};
 
 /// How often each kind of example comes, relative to the others; 0 leaves a kind out.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -106,9 +106,9 @@ impl Default for MixtureConfig {
     }
 }
 
-/// Classes of [`Seen`]: the background, a flag, and every colour and shape of an object.
-const FLAG_CLASS: u16 = 1;
-const FIRST_OBJECT_CLASS: u16 = 2;
+/// Classes of [`Seen`] beside the background.
+const FLAG: u16 = 1;
+const OBJECT: u16 = 2;
 
 /// The stream of examples.
 pub struct Mixture {
@@ -176,22 +176,21 @@ impl ExampleSource for Mixture {
         Ok(self.draw(kind, &mut rng))
     }
 
-    fn seen_classes(&self) -> usize {
-        usize::from(FIRST_OBJECT_CLASS) + Look::COUNT
+    fn seen_classes(&self) -> SeenClasses {
+        SeenClasses { classes: usize::from(OBJECT) + 1, traits: [Paint::ALL.len(), Shape::ALL.len()] }
     }
 }
 
 /// What is where in a scene, for the dense teacher.
 fn seen(scene: &Scene) -> Vec<Seen> {
     let side = super::scene::SCENE_SIDE as f32;
-    let part = |class: u16, b: &super::bounds::Bounds| Seen {
+    let part = |class: u16, traits, b: &super::bounds::Bounds| Seen {
         class,
+        traits,
         bounds: [b.left, b.top, b.right, b.bottom].map(|edge| edge as f32 / side),
     };
-    let flags = scene.flags.iter().map(|flag| part(FLAG_CLASS, &flag.bounds));
-    let objects = scene
-        .objects
-        .iter()
-        .map(|object| part(FIRST_OBJECT_CLASS + object.look.index() as u16, &object.bounds));
+    let traits = |look: Look| [Some(look.paint as u16), Some(look.shape as u16)];
+    let flags = scene.flags.iter().map(|flag| part(FLAG, [None; TRAITS], &flag.bounds));
+    let objects = scene.objects.iter().map(|object| part(OBJECT, traits(object.look), &object.bounds));
     flags.chain(objects).collect()
 }

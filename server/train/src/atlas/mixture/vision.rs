@@ -11,7 +11,7 @@ use super::{Mixture, seen};
 use crate::atlas::bounds::Bounds;
 use crate::atlas::episode::Episode;
 use crate::atlas::rng::Rng;
-use crate::atlas::scene::{SCENE_SIDE, Scene, compose};
+use crate::atlas::scene::{FlagChoice, SCENE_SIDE, Scene, compose, compose_among};
 use crate::atlas::split::Split;
 use crate::atlas::visual;
 use crate::example::Example;
@@ -21,10 +21,21 @@ const STEP: i32 = 4;
 /// Things located and questions asked in a survey, at most.
 const LOCATED: usize = 4;
 const ASKED: usize = 4;
+/// Most objects of a full scene.
+const FULL: usize = 9;
 
 impl Mixture {
     /// A scene with one to four flags of the training split.
     pub(super) fn scene(&self, rng: &mut Rng) -> Scene {
+        compose(&self.flags(rng), rng)
+    }
+
+    /// The same with more objects than questions are asked about: more to see in every picture.
+    fn full_scene(&self, rng: &mut Rng) -> Scene {
+        compose_among(&self.flags(rng), FULL, rng)
+    }
+
+    fn flags(&self, rng: &mut Rng) -> Vec<FlagChoice<'_>> {
         let count = 1 + rng.weighted(&[0.34, 0.26, 0.24, 0.16]);
         let mut countries: Vec<usize> = Vec::with_capacity(count);
         for _ in 0..count {
@@ -33,8 +44,7 @@ impl Mixture {
                 countries.push(country);
             }
         }
-        let choices: Vec<_> = countries.into_iter().map(|c| (c, self.world.texture(c))).collect();
-        compose(&choices, rng)
+        countries.into_iter().map(|c| (c, self.world.texture(c))).collect()
     }
 
     /// Everything in a scene with its box, from left to right.
@@ -63,7 +73,7 @@ impl Mixture {
 
     /// Several things to find and to tell about one scene: its picture is seen once and taught by many times.
     pub(super) fn survey(&self, rng: &mut Rng) -> Example {
-        let scene = self.scene(rng);
+        let scene = if rng.chance(0.6) { self.full_scene(rng) } else { self.scene(rng) };
         let mut things = visual::locatable(&scene, rng);
         rng.shuffle(&mut things);
         let mut exchanges: Vec<(String, String)> = things
