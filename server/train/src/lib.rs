@@ -15,6 +15,7 @@
 //! - [`export`]: a trained model in Hugging Face layout.
 //! - [`grads`]: gradients by name.
 //! - [`init`]: what weights are before training.
+//! - [`lines`]: files of JSON lines that grow while a process may be killed.
 //! - [`log`]: the log of a run.
 //! - [`muon`]: orthogonalised steps for hidden matrices.
 //! - [`optim`]: AdamW, with clipping by the global norm.
@@ -44,6 +45,7 @@ pub mod example;
 pub mod export;
 pub mod grads;
 pub mod init;
+pub mod lines;
 pub mod log;
 pub mod muon;
 pub mod optim;

@@ -39,9 +39,6 @@ enum DatasetCommand {
 
 #[derive(Debug, clap::Args)]
 struct BuildArgs {
-    /// The world that is asked about, where there is no --source
-    #[arg(long, value_parser = ["atlas"], default_value = "atlas")]
-    world: String,
     /// The Atlas as `loupe atlas build` wrote it
     #[arg(long, value_name = "DIR", required_unless_present = "source", conflicts_with = "source")]
     atlas: Option<PathBuf>,
@@ -115,7 +112,14 @@ pub async fn run(args: DatasetArgs) -> anyhow::Result<()> {
     let split = Split::from(args.split).as_str();
     let prompts = Prompts { dialect: dialect.as_ref(), limits: args.limits(), split };
     if args.write.contains(&FormatArg::LlamaFactory) {
-        llama_factory::write(&args.out, &trajectories)?;
+        let written = llama_factory::write(&args.out, &trajectories)?;
+        let left = trajectories.len() as u64 - written;
+        if left > 0 {
+            writeln!(
+                io::stdout().lock(),
+                "data.json lacks {left} trajectories in which user and model do not take turns"
+            )?;
+        }
     }
     if args.write.contains(&FormatArg::Verl) {
         verl::write(&args.out, &questions, &prompts)?;

@@ -15,9 +15,9 @@ use super::DatasetError;
 use super::beside::write_json;
 use super::file::Writer;
 use super::oracle::{Oracle, Outcome, hidden};
+use super::picture::keep;
 use super::record::{Record, RecordMessage};
 use crate::atlas::asked::{Asked, Asker, Need};
-use crate::atlas::files::write_png;
 use crate::atlas::pages::flag_title;
 use crate::atlas::rng::Rng;
 use crate::atlas::{Split, World};
@@ -76,8 +76,6 @@ pub async fn build(world: &World, tools: &Tools<'_>, plan: &Plan) -> Result<Repo
         limits: tools.limits,
         hide: hidden(plan.split, asker.real()),
     };
-    let images = plan.out.join("images");
-    std::fs::create_dir_all(&images).map_err(|source| DatasetError::File { path: images.clone(), source })?;
     let mut questions = Writer::create(&plan.out.join("questions.jsonl"))?;
     let mut trajectories = Writer::create(&plan.out.join("trajectories.jsonl"))?;
     let mut report = Report::default();
@@ -85,8 +83,8 @@ pub async fn build(world: &World, tools: &Tools<'_>, plan: &Plan) -> Result<Repo
         let mut rng = Rng::of(plan.seed, plan.split.as_str(), index);
         let asked =
             if rng.chance(plan.search_free) { asker.visual(&mut rng) } else { asker.search(&mut rng) };
-        let record = record(plan, index, &asked);
-        write_png(&plan.out.join(&record.image), &asked.scene.picture)?;
+        let image = keep(&plan.out, &asked.scene.picture)?;
+        let record = record(plan, index, image, &asked);
         questions.write(&record)?;
         report.questions += 1;
         *report.categories.entry(asked.category.as_str()).or_default() += 1;
@@ -105,14 +103,14 @@ pub async fn build(world: &World, tools: &Tools<'_>, plan: &Plan) -> Result<Repo
     Ok(report)
 }
 
-fn record(plan: &Plan, index: u64, asked: &Asked) -> Record {
+fn record(plan: &Plan, index: u64, image: String, asked: &Asked) -> Record {
     let id = format!("{}-{}-{index:06}", plan.split.as_str(), plan.seed);
     let region = match &asked.need {
         Need::Picture => None,
         Need::Search { framed, .. } => *framed,
     };
     Record {
-        image: format!("images/{id}.png"),
+        image,
         id,
         split: Some(plan.split),
         search: matches!(asked.need, Need::Search { .. }),

@@ -19,9 +19,11 @@ use super::record::Record;
 use super::report::{Mix, SourceReport};
 use super::select::Balance;
 use super::source::Source;
-use super::teacher::{Call, FAILED, TIMEOUT, Teacher};
-use crate::atlas::rng::Rng;
+use super::teacher::{Call, FAILED, TIMEOUT, TOOL_FAILED, Teacher};
 
+/// The files that are written.
+const QUESTIONS: &str = "questions.jsonl";
+const TRAJECTORIES: &str = "trajectories.jsonl";
 /// Questions in a row that a teacher may fail on.
 const FAILURES: usize = 8;
 
@@ -34,12 +36,10 @@ pub struct SourcePlan {
     pub intake: Intake,
     /// How much of the words of two questions may be the same; see [`distinct`].
     pub near: f64,
-    /// How many questions are drawn before any is answered; all where none is given.
-    pub sample: Option<usize>,
-    /// Seed of that draw.
-    pub seed: u64,
     /// What is chosen in the end; everything where none is given.
     pub balance: Option<Balance>,
+    /// What the teacher searches with, as it was given.
+    pub tools: String,
     /// The categories that the teacher chooses from, where it labels.
     pub categories: Vec<String>,
     /// Questions that are answered at the same time.
@@ -63,6 +63,7 @@ pub struct Collected {
 /// [`DatasetError`] when the source cannot be read, the teacher fails on and on, or a file cannot be written.
 pub async fn collect(plan: &SourcePlan, teacher: Option<&Arc<Teacher>>) -> Result<Collected, DatasetError> {
     let out = &plan.intake.out;
+    plan.check_apart()?;
     let taken = plan.intake.take(&plan.source)?;
     let mut report = SourceReport {
         layout: plan.source.layout.as_str().to_owned(),
@@ -73,7 +74,8 @@ pub async fn collect(plan: &SourcePlan, teacher: Option<&Arc<Teacher>>) -> Resul
     };
     let (records, dropped) = distinct(taken.records, plan.near);
     report.dropped = dropped;
-    let mut questions = sampled(plan, records, &mut report);
+    report.drop_rows("not_sampled", taken.not_sampled);
+    let mut questions = records;
     let mut trajectories = Vec::new();
     match teacher {
         Some(teacher) => {
@@ -93,13 +95,29 @@ pub async fn collect(plan: &SourcePlan, teacher: Option<&Arc<Teacher>>) -> Resul
     for record in &mut questions {
         record.messages.clear();
     }
-    write(&out.join("questions.jsonl"), &questions)?;
-    if teacher.is_some() {
-        write(&out.join("trajectories.jsonl"), &trajectories)?;
-    }
+    write(&out.join(QUESTIONS), &questions)?;
+    // Without a teacher it is empty: one of an earlier build would not belong to these questions.
+    write(&out.join(TRAJECTORIES), &trajectories)?;
     (report.questions, report.trajectories) = (questions.len() as u64, trajectories.len() as u64);
     report.write(out)?;
     Ok(Collected { report, questions, trajectories })
+}
+
+impl SourcePlan {
+    /// Refuses to write over what is read.
+    fn check_apart(&self) -> Result<(), DatasetError> {
+        let written: Vec<PathBuf> = [QUESTIONS, TRAJECTORIES]
+            .iter()
+            .filter_map(|name| self.intake.out.join(name).canonicalize().ok())
+            .collect();
+        for path in std::iter::once(&self.source.file).chain(&self.source.annotations) {
+            if path.canonicalize().is_ok_and(|path| written.contains(&path)) {
+                let reason = "the build would write over it; name another folder with --out".to_owned();
+                return Err(DatasetError::Source { path: path.clone(), reason });
+            }
+        }
+        Ok(())
+    }
 }
 
 fn write(path: &Path, records: &[Record]) -> Result<(), DatasetError> {
@@ -108,17 +126,6 @@ fn write(path: &Path, records: &[Record]) -> Result<(), DatasetError> {
         writer.write(record)?;
     }
     writer.finish()
-}
-
-/// A draw of the questions, in their order.
-fn sampled(plan: &SourcePlan, records: Vec<Record>, report: &mut SourceReport) -> Vec<Record> {
-    let Some(count) = plan.sample.filter(|count| *count < records.len()) else { return records };
-    let mut places: Vec<usize> = (0..records.len()).collect();
-    Rng::of(plan.seed, "sample", 0).shuffle(&mut places);
-    report.drop_rows("not_sampled", (records.len() - count) as u64);
-    places.truncate(count);
-    places.sort_unstable();
-    places.into_iter().map(|at| records[at].clone()).collect()
 }
 
 /// The places of the rows that make the data set.
@@ -142,7 +149,8 @@ fn kept(questions: &[Record], decisions: &Decisions, report: &mut SourceReport) 
                 kept.push((Record { messages, search, category, ..record.clone() }, calls.clone()));
             }
             Some(Decision::Dropped { reason, .. }) => report.drop_rows(reason, 1),
-            None => report.drop_rows("not_asked", 1),
+            // Every question is decided, or supposed to be, before rows are kept.
+            None => {}
         }
     }
     kept
@@ -158,7 +166,7 @@ async fn taught(
         teacher: teacher.name().to_owned(),
         dialect: teacher.dialect().to_owned(),
         max_turns: teacher.max_turns(),
-        tools: teacher.tools(),
+        tools: plan.tools.clone(),
         categories: plan.categories.clone(),
     };
     let mut decisions = Decisions::open(&plan.intake.out.join("decisions.jsonl"), &header)?;
@@ -167,7 +175,7 @@ async fn taught(
     tracing::info!(asked = open.len(), decided = questions.len() - open.len(), "the teacher answers");
     let mut waiting = open.into_iter();
     let mut running = JoinSet::new();
-    let mut failures: Vec<(Record, Decision)> = Vec::new();
+    let mut in_a_row: Vec<Decision> = Vec::new();
     let mut done = 0;
     loop {
         while running.len() < plan.jobs.max(1) {
@@ -182,34 +190,31 @@ async fn taught(
         if done % 20 == 0 {
             tracing::info!(done, "answered");
         }
-        // Failures wait until something else shows that the teacher is there: a dead one shall not drop every row.
         if is_failure(&decision) {
-            failures.push((record, decision));
-            if failures.len() >= FAILURES {
-                return Err(gone(&failures));
+            in_a_row.push(decision.clone());
+            if in_a_row.len() >= FAILURES {
+                return Err(gone(&in_a_row));
             }
+            // Not written down: what failed for another's sake is asked again by the next build.
+            decisions.suppose(&record, decision);
             continue;
         }
-        for (record, decision) in failures.drain(..) {
-            decisions.decide(&record, decision)?;
-        }
+        in_a_row.clear();
         decisions.decide(&record, decision)?;
     }
-    if done > 0 && failures.len() == done {
-        return Err(gone(&failures));
-    }
-    for (record, decision) in failures {
-        decisions.decide(&record, decision)?;
+    if done > 0 && in_a_row.len() == questions.len() {
+        return Err(gone(&in_a_row));
     }
     Ok(decisions)
 }
 
 fn is_failure(decision: &Decision) -> bool {
-    matches!(decision, Decision::Dropped { reason, .. } if reason == FAILED || reason == TIMEOUT)
+    let passing = [FAILED, TIMEOUT, TOOL_FAILED];
+    matches!(decision, Decision::Dropped { reason, .. } if passing.contains(&reason.as_str()))
 }
 
-fn gone(failures: &[(Record, Decision)]) -> DatasetError {
-    let reason = failures.last().map(|(_, decision)| match decision {
+fn gone(failures: &[Decision]) -> DatasetError {
+    let reason = failures.last().map(|decision| match decision {
         Decision::Dropped { reason, detail } => format!("{reason}: {detail}"),
         Decision::Kept { .. } => String::new(),
     });
@@ -227,7 +232,7 @@ async fn ask(
     if let Decision::Kept { category, .. } = &mut decision
         && !categories.is_empty()
     {
-        *category = Some(teacher.label(&record, &categories).await);
+        *category = teacher.label(&record, &categories).await;
     }
     (record, decision)
 }

@@ -5,9 +5,7 @@
 //! an end was being written when the build was killed, and is cut off.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
-use std::io::{Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +13,7 @@ use super::DatasetError;
 use super::beside::at;
 use super::record::{Record, RecordMessage};
 use super::teacher::Call;
+use crate::lines::Lines;
 
 /// Who decides, and how. Decisions of another are of no use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +24,7 @@ pub struct Header {
     pub dialect: String,
     /// Turns within which it has to answer.
     pub max_turns: u32,
-    /// What text and pictures are searched with.
+    /// What text and pictures are searched with, as it was given.
     pub tools: String,
     /// The categories to choose from, where it labels.
     pub categories: Vec<String>,
@@ -67,8 +66,7 @@ enum Line {
 
 /// The decisions of a build.
 pub struct Decisions {
-    path: PathBuf,
-    file: File,
+    lines: Lines,
     decided: HashMap<String, Decision>,
 }
 
@@ -76,48 +74,24 @@ impl Decisions {
     /// Opens the decisions of a build, or begins them.
     ///
     /// # Errors
-    /// [`DatasetError::Decisions`] when another decided, or a line cannot be read; [`DatasetError::File`].
+    /// [`DatasetError::Decisions`] when another decided, [`DatasetError::Lines`] when a line cannot be read or another build
+    /// writes there, and [`DatasetError::File`].
     pub fn open(path: &Path, header: &Header) -> Result<Self, DatasetError> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(at(folder))?;
         }
-        let mut options = OpenOptions::new();
-        let file =
-            options.read(true).write(true).create(true).truncate(false).open(path).map_err(at(path))?;
-        let text = std::fs::read(path).map_err(at(path))?;
-        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        file.set_len(whole as u64).map_err(at(path))?;
-        let mut opened = Self { path: path.to_owned(), file, decided: HashMap::new() };
-        opened.file.seek(SeekFrom::End(0)).map_err(at(path))?;
-        if whole == 0 {
-            opened.append(&Line::Header(header.clone()))?;
-        } else {
-            opened.load(&text[..whole], header)?;
+        let (mut lines, read) = Lines::open(path)?;
+        let mut read = read.into_iter();
+        match read.next() {
+            None => lines.add(&Line::Header(header.clone()))?,
+            Some(Line::Header(known)) if known == *header => {}
+            Some(_) => return Err(DatasetError::Decisions { path: path.to_owned() }),
         }
-        Ok(opened)
-    }
-
-    fn load(&mut self, text: &[u8], header: &Header) -> Result<(), DatasetError> {
-        let wrong = |line, reason: String| DatasetError::Decisions { path: self.path.clone(), line, reason };
-        let mut decided = HashMap::new();
-        for (number, line) in
-            (1..).zip(text.split(|byte| *byte == b'\n')).filter(|(_, line)| !line.is_empty())
-        {
-            match serde_json::from_slice(line)
-                .map_err(|error| wrong(number, format!("no decision: {error}")))?
-            {
-                Line::Header(known) if number > 1 || known == *header => {}
-                Line::Row { key, decision } if number > 1 => drop(decided.insert(key, decision)),
-                _ => {
-                    return Err(wrong(
-                        number,
-                        "another teacher, or the same with other settings, decided".to_owned(),
-                    ));
-                }
-            }
-        }
-        self.decided = decided;
-        Ok(())
+        let decided = read.filter_map(|line| match line {
+            Line::Row { key, decision } => Some((key, decision)),
+            Line::Header(_) => None,
+        });
+        Ok(Self { lines, decided: decided.collect() })
     }
 
     /// What was decided about a row, if it was.
@@ -129,18 +103,17 @@ impl Decisions {
     /// Writes a decision down.
     ///
     /// # Errors
-    /// [`DatasetError::File`].
+    /// [`DatasetError::Lines`].
     pub fn decide(&mut self, record: &Record, decision: Decision) -> Result<(), DatasetError> {
-        let key = key(record);
-        self.append(&Line::Row { key: key.clone(), decision: decision.clone() })?;
-        self.decided.insert(key, decision);
+        let line = Line::Row { key: key(record), decision: decision.clone() };
+        self.lines.add(&line)?;
+        self.suppose(record, decision);
         Ok(())
     }
 
-    fn append(&mut self, line: &Line) -> Result<(), DatasetError> {
-        let mut text = serde_json::to_vec(line).map_err(|error| at(&self.path)(error.into()))?;
-        text.push(b'\n');
-        self.file.write_all(&text).map_err(at(&self.path))
+    /// Takes something for decided until the build ends; the next one decides anew.
+    pub fn suppose(&mut self, record: &Record, decision: Decision) {
+        self.decided.insert(key(record), decision);
     }
 }
 
@@ -178,6 +151,7 @@ mod tests {
             Decision::Kept { messages: Vec::new(), calls: Vec::new(), category: Some("art".to_owned()) };
         decisions.decide(&row("one"), dropped("wrong_answer")).unwrap();
         decisions.decide(&row("two"), kept.clone()).unwrap();
+        drop(decisions);
         let whole = std::fs::read(&path).unwrap();
         let ends: Vec<usize> = (0..whole.len()).filter(|at| whole[*at] == b'\n').collect();
         for end in 0..=whole.len() {
@@ -201,7 +175,7 @@ mod tests {
         let path = folder.path().join("decisions.jsonl");
         drop(Decisions::open(&path, &header(10)).unwrap());
         let error = Decisions::open(&path, &header(9)).map(|_| ()).unwrap_err();
-        assert!(error.to_string().contains("line 1: another teacher"), "{error}");
+        assert!(error.to_string().contains("another teacher"), "{error}");
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, format!("{text}{{\"key\"\n")).unwrap();
         let error = Decisions::open(&path, &header(10)).map(|_| ()).unwrap_err();

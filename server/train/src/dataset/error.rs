@@ -7,6 +7,7 @@ use loupe_shared::pixels::PixelError;
 
 use super::source::BadRow;
 use crate::atlas::AtlasError;
+use crate::lines::LinesError;
 
 /// Why a data set cannot be made or read. Messages say what happened and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -41,16 +42,16 @@ pub enum DatasetError {
     },
     /// The folder holds what another teacher decided, or something else.
     #[error(
-        "{path}, line {line}: {reason}; write to another folder with --out, or remove the file to ask again"
+        "{path}: another teacher, or the same with other settings, decided there; write to another folder with --out, \
+         or remove the file to ask again"
     )]
     Decisions {
         /// The file.
         path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-        /// What does not fit.
-        reason: String,
     },
+    /// What was decided before cannot be gone on with.
+    #[error(transparent)]
+    Lines(#[from] LinesError),
     /// The teacher answers nothing any more.
     #[error(
         "the teacher failed on {rows} questions in a row ({reason}); what was decided is kept, so give the same \
@@ -105,7 +106,7 @@ impl DatasetError {
             Self::Line { .. } => "dataset_line",
             Self::Row { .. } => "dataset_row",
             Self::Source { .. } => "dataset_source",
-            Self::Decisions { .. } => "dataset_decisions",
+            Self::Decisions { .. } | Self::Lines(_) => "dataset_decisions",
             Self::Teacher { .. } => "dataset_teacher",
             Self::File { .. } => "dataset_file",
             Self::Atlas(error) => error.code(),

@@ -11,8 +11,7 @@ type Counts = BTreeMap<String, u64>;
 /// Every plot by its file's name.
 pub(super) fn plots(report: &SourceReport) -> [(&'static str, String); 4] {
     let (before, after) = (&report.before, &report.after);
-    let mut left_out = report.dropped.clone();
-    left_out.extend(report.bad.iter().map(|(field, count)| (format!("bad row: {field}"), *count)));
+    let left_out = report.left_out();
     let kinds =
         [("could be chosen", &before.categories, before.rows), ("chosen", &after.categories, after.rows)];
     let made = |counts| [("trajectories", counts, report.trajectories)];

@@ -72,6 +72,12 @@ impl SourceReport {
         *self.tools.entry(tools(calls).to_owned()).or_default() += 1;
     }
 
+    /// Everything that was left out, by reason.
+    pub(super) fn left_out(&self) -> BTreeMap<String, u64> {
+        let bad = self.bad.iter().map(|(field, count)| (format!("bad row: {field}"), *count));
+        self.dropped.clone().into_iter().chain(bad).collect()
+    }
+
     /// Counts rows that were left out.
     pub(super) fn drop_rows(&mut self, reason: &str, count: u64) {
         if count > 0 {
@@ -102,9 +108,7 @@ impl SourceReport {
             self.questions,
             self.trajectories
         );
-        let left_out = self.dropped.iter().map(|(reason, count)| (reason.clone(), *count));
-        let bad = self.bad.iter().map(|(field, count)| (format!("bad row: {field}"), *count));
-        table(&mut text, "Left out", "dropped.svg", left_out.chain(bad));
+        table(&mut text, "Left out", "dropped.svg", self.left_out().into_iter());
         let free = |mix: &Mix| format!("{} of {}", mix.search_free, mix.rows);
         // Writing into a String cannot fail.
         writeln!(

@@ -10,8 +10,8 @@ use crate::atlas::rng::Rng;
 pub struct Balance {
     /// How many rows; as many as the share allows where none is given.
     pub count: Option<usize>,
-    /// Share of rows that need no search, 0 to 1.
-    pub search_free: f64,
+    /// Share of rows that need no search, 0 to 1; as it comes where none is given.
+    pub search_free: Option<f64>,
     /// Most rows of a category, among those that need a search and among those that do not.
     pub per_category: Option<usize>,
     /// Seed of the draw.
@@ -23,33 +23,45 @@ impl Balance {
     /// are fewer of both.
     #[must_use]
     pub fn choose(&self, records: &[Record]) -> Vec<usize> {
-        let (free, searched) = (self.queue(records, false), self.queue(records, true));
-        let fits =
-            |have: usize, share: f64| if share > 0.0 { (have as f64 / share).floor() } else { f64::INFINITY };
-        let most = fits(free.len(), self.search_free).min(fits(searched.len(), 1.0 - self.search_free));
-        let total =
-            most.min(self.count.map_or(f64::INFINITY, |count| count as f64)).min(records.len() as f64);
-        let of_free = ((total * self.search_free).round() as usize).min(free.len());
-        let of_searched = (total as usize).saturating_sub(of_free);
-        let mut chosen: Vec<usize> =
-            free.into_iter().take(of_free).chain(searched.into_iter().take(of_searched)).collect();
+        let mut chosen = match self.search_free {
+            Some(share) => self.shared(records, share),
+            None => self.queue(records, &[false, true]),
+        };
+        chosen.truncate(self.count.unwrap_or(usize::MAX));
         chosen.sort_unstable();
         chosen
     }
 
-    /// The rows of a kind, one of each category in turn, so that any beginning is as even as can be.
-    fn queue(&self, records: &[Record], search: bool) -> Vec<usize> {
-        let mut categories: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-        for (at, record) in records.iter().enumerate().filter(|(_, record)| record.search == search) {
-            categories.entry(&record.category).or_default().push(at);
+    /// As many as `share` of search-free ones and `count` allow.
+    fn shared(&self, records: &[Record], share: f64) -> Vec<usize> {
+        let (free, searched) = (self.queue(records, &[false]), self.queue(records, &[true]));
+        // A little more than there are, because 7 / 0.07 is a little less than 100.
+        let fits = |have: usize, share: f64| {
+            if share > 0.0 { (have as f64 / share + 1e-6).floor() } else { f64::INFINITY }
+        };
+        let most = fits(free.len(), share).min(fits(searched.len(), 1.0 - share));
+        let total =
+            most.min(self.count.map_or(f64::INFINITY, |count| count as f64)).min(records.len() as f64);
+        let of_free = ((total * share).round() as usize).min(free.len());
+        let of_searched = (total as usize).saturating_sub(of_free);
+        free.into_iter().take(of_free).chain(searched.into_iter().take(of_searched)).collect()
+    }
+
+    /// The rows of some kinds (whether they need a search), one of each category in turn, so that any beginning is as even
+    /// as can be.
+    fn queue(&self, records: &[Record], kinds: &[bool]) -> Vec<usize> {
+        let mut categories: BTreeMap<(&str, bool), Vec<usize>> = BTreeMap::new();
+        for (at, record) in records.iter().enumerate().filter(|(_, record)| kinds.contains(&record.search)) {
+            categories.entry((&record.category, record.search)).or_default().push(at);
         }
         let mut piles: Vec<Vec<usize>> = Vec::with_capacity(categories.len());
-        for (category, mut rows) in categories {
+        for ((category, search), mut rows) in categories {
             Rng::of(self.seed, category, u64::from(search)).shuffle(&mut rows);
             rows.truncate(self.per_category.unwrap_or(usize::MAX));
             piles.push(rows);
         }
-        Rng::of(self.seed, "categories", u64::from(search)).shuffle(&mut piles);
+        let last = kinds.last().copied().unwrap_or_default();
+        Rng::of(self.seed, "categories", u64::from(last)).shuffle(&mut piles);
         let rounds = piles.iter().map(Vec::len).max().unwrap_or_default();
         (0..rounds).flat_map(|round| piles.iter().filter_map(move |pile| pile.get(round).copied())).collect()
     }
@@ -75,7 +87,7 @@ mod tests {
         chosen.iter().filter(|at| test(&records[**at])).count()
     }
 
-    const HALF: Balance = Balance { count: None, search_free: 0.5, per_category: None, seed: 3 };
+    const HALF: Balance = Balance { count: None, search_free: Some(0.5), per_category: None, seed: 3 };
 
     #[test]
     fn halves_are_exact_and_the_shorter_one_decides() {
@@ -87,9 +99,18 @@ mod tests {
             2,
             "rare categories are there in full"
         );
-        assert_eq!(Balance { search_free: 0.0, ..HALF }.choose(&records).len(), 32);
-        assert_eq!(Balance { search_free: 1.0, ..HALF }.choose(&records).len(), 10);
-        assert_eq!(Balance { search_free: 0.25, ..HALF }.choose(&records).len(), 40);
+        assert_eq!(Balance { search_free: Some(0.0), ..HALF }.choose(&records).len(), 32);
+        assert_eq!(Balance { search_free: Some(1.0), ..HALF }.choose(&records).len(), 10);
+        assert_eq!(Balance { search_free: Some(0.25), ..HALF }.choose(&records).len(), 40);
+    }
+
+    #[test]
+    fn without_a_share_rows_of_one_kind_are_enough() {
+        let records = rows(&[("a", true, 30), ("b", true, 2)]);
+        let any = Balance { count: Some(6), search_free: None, ..HALF };
+        assert_eq!(any.choose(&records).len(), 6);
+        let records = rows(&[("a", true, 93), ("b", false, 7)]);
+        assert_eq!(Balance { search_free: Some(0.07), ..HALF }.choose(&records).len(), 100);
     }
 
     #[test]
@@ -99,7 +120,7 @@ mod tests {
         let of = |name: &str| count(&records, &chosen, |row| row.category == name);
         assert_eq!(of("a") + of("b") + of("c"), 20);
         assert_eq!((of("c"), of("d"), of("a").abs_diff(of("b"))), (3, 20, 1));
-        let capped = Balance { search_free: 0.0, per_category: Some(5), ..HALF }.choose(&records);
+        let capped = Balance { search_free: Some(0.0), per_category: Some(5), ..HALF }.choose(&records);
         assert_eq!(capped.len(), 13);
     }
 

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use loupe_agent::dialect::UnknownDialect;
 use loupe_shared::pixels::PixelError;
 
+use crate::lines::LinesError;
+
 /// Why an evaluation cannot go on. Messages say what happened and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum EvalError {
@@ -37,16 +39,9 @@ pub enum EvalError {
         /// What happened.
         source: std::io::Error,
     },
-    /// A line of a file that an earlier run wrote cannot be read.
-    #[error("{path}, line {line}: {reason}; remove the file to begin anew")]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-        /// What does not fit.
-        reason: String,
-    },
+    /// What an earlier run wrote cannot be gone on with.
+    #[error(transparent)]
+    Lines(#[from] LinesError),
     /// The folder holds rows of an evaluation with other settings.
     #[error(
         "{path} belongs to an evaluation with other settings ({differences}); give another --report folder, or remove this one to begin anew"
@@ -57,9 +52,6 @@ pub enum EvalError {
         /// Which settings, with both values.
         differences: String,
     },
-    /// Another process writes into the folder.
-    #[error("another evaluation writes into {0}; wait for it, or give another --report folder")]
-    InUse(PathBuf),
     /// Two questions have one name.
     #[error("two questions are called {0}; every question needs an id of its own")]
     SameId(String),
@@ -103,10 +95,10 @@ impl EvalError {
             Self::Dialect(_) => "eval_dialect",
             Self::Picture { .. } => "eval_picture",
             Self::Region { .. } => "eval_region",
-            Self::File { .. } => "eval_file",
-            Self::Line { .. } => "eval_line",
+            Self::File { .. } | Self::Lines(LinesError::File { .. }) => "eval_file",
+            Self::Lines(LinesError::Line { .. }) => "eval_line",
+            Self::Lines(LinesError::InUse(_)) => "eval_in_use",
             Self::OtherSettings { .. } => "eval_other_settings",
-            Self::InUse(_) => "eval_in_use",
             Self::SameId(_) => "eval_same_id",
             Self::Missed(_) => "eval_missed",
             Self::Engine { .. } => "eval_engine",

@@ -3,7 +3,7 @@
 //! Layout
 //! - [`run`]: one question; `host` carries it, `watch` reads what the model writes, [`cause`] says what went wrong.
 //! - [`runner`]: all questions, several in flight.
-//! - [`session`]: what is decided already, on disk; `lines` are its files.
+//! - [`session`]: what is decided already, on disk.
 //! - [`tools`], [`tape`]: the tools of a question, recorded and replayed.
 //! - [`judge`]: whether an answer is right, by rule; [`llm`]: by a model.
 //! - [`scored`]: what came of a question.
@@ -17,7 +17,6 @@ pub mod compare;
 pub mod error;
 mod host;
 pub mod judge;
-mod lines;
 pub mod llm;
 pub mod report;
 pub mod run;

@@ -31,6 +31,11 @@ const SEARCH: Duration = Duration::from_secs(120);
 /// Codes of errors that say nothing of the model: its servers are gone or full.
 const NOT_THE_MODEL: [&str; 2] = ["engine_unreachable", "engine_busy"];
 
+/// The agent's budgets with so much time that only a dead tool or model runs out of it.
+pub(crate) fn patient() -> Budgets {
+    Budgets { wall_clock: WALL_CLOCK, last_answer: WALL_CLOCK, search: SEARCH, ..Budgets::default() }
+}
+
 /// What is measured, and how.
 pub struct Evaluation {
     decoder: Arc<dyn Decoder>,
@@ -63,12 +68,7 @@ impl Default for Options {
             adapter: None,
             constrain: false,
             no_crop: false,
-            budgets: Budgets {
-                wall_clock: WALL_CLOCK,
-                last_answer: WALL_CLOCK,
-                search: SEARCH,
-                ..Budgets::default()
-            },
+            budgets: patient(),
             judge: None,
             strict_replay: false,
             in_flight: 1,

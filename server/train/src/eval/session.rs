@@ -10,9 +10,9 @@ use loupe_shared::protocol::Workflow;
 use serde::{Deserialize, Serialize};
 
 use super::error::{EvalError, at};
-use super::lines::Lines;
 use super::scored::Scored;
 use crate::dataset::record::Record;
+use crate::lines::Lines;
 
 /// Everything that decides what is answered, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +44,7 @@ impl Session {
     /// Opens a folder, which is made if it is not there.
     ///
     /// # Errors
-    /// [`EvalError::OtherSettings`] where it holds rows of other settings, [`EvalError::InUse`] where another process
+    /// [`EvalError::OtherSettings`] where it holds rows of other settings, [`EvalError::Lines`] where another process
     /// writes into it, and others where its files cannot be read or written.
     pub fn open(dir: &Path, settings: &Settings) -> Result<Self, EvalError> {
         std::fs::create_dir_all(dir).map_err(at(dir))?;
@@ -70,7 +70,7 @@ impl Session {
     /// Keeps a row.
     ///
     /// # Errors
-    /// [`EvalError::File`].
+    /// [`EvalError::Lines`].
     pub fn add(&mut self, row: Scored) -> Result<(), EvalError> {
         self.lines.add(&row)?;
         self.rows.insert((row.workflow, row.id.clone()), row);

@@ -13,7 +13,7 @@ use loupe_shared::protocol::Hit;
 use serde::{Deserialize, Serialize};
 
 use super::error::{EvalError, at};
-use super::lines::{self, Lines};
+use crate::lines::{self, Lines};
 
 /// What a tool was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -148,7 +148,7 @@ impl Tape {
     /// Keeps an answer. Where the same call was made twice at once, the first answer holds for both.
     ///
     /// # Errors
-    /// [`EvalError::File`].
+    /// [`EvalError::Lines`].
     pub(super) fn keep(
         &self,
         call: Call,

@@ -146,14 +146,13 @@ impl Questions {
             annotations: None,
             images: self.folder.path().to_owned(),
         };
-        let intake = Intake { out: out.to_owned(), skip_bad: false, most_pixels: 4_000_000 };
+        let intake = intake(out);
         SourcePlan {
             source,
             intake,
             near: 0.7,
-            sample: None,
-            seed: 1,
             balance,
+            tools: "the Atlas".to_owned(),
             categories: Vec::new(),
             jobs: 3,
         }
@@ -165,6 +164,10 @@ impl Questions {
         let limits = Limits { max_turns: 5, timeout: Duration::from_secs(2), retries: 1 };
         (script.clone(), Arc::new(Teacher::new(script, text, image, limits).unwrap()))
     }
+}
+
+fn intake(out: &Path) -> Intake {
+    Intake { out: out.to_owned(), skip_bad: false, most_pixels: 4_000_000, sample: None, seed: 1 }
 }
 
 fn question(row: &Record) -> serde_json::Value {
@@ -233,10 +236,36 @@ async fn a_teacher_that_is_not_there_drops_nothing() {
 }
 
 #[tokio::test]
+async fn what_failed_for_anothers_sake_is_asked_again_and_what_was_decided_is_not() {
+    let (questions, out) = (Questions::new(24).await, tempfile::tempdir().unwrap());
+    let dead = questions.rows[..3].iter().map(|row| (row.question.clone(), Fault::Dead)).collect();
+    let (_, teacher) = questions.teacher(dead);
+    let plan = questions.plan(out.path(), None);
+    let first = collect(&plan, Some(&teacher)).await.unwrap();
+    assert_eq!(first.report.dropped.get("teacher_failed"), Some(&3));
+    let (script, teacher) = questions.teacher(HashMap::new());
+    let second = collect(&plan, Some(&teacher)).await.unwrap();
+    assert_eq!(script.questions.load(Ordering::Relaxed), 3);
+    assert_eq!(second.trajectories.len(), first.trajectories.len() + 3);
+}
+
+#[tokio::test]
+async fn a_source_is_not_written_over() {
+    let questions = Questions::new(6).await;
+    let out = questions.folder.path();
+    let mut plan = questions.plan(out, None);
+    plan.source.file = out.join("questions.jsonl");
+    let before = std::fs::read(&plan.source.file).unwrap();
+    let error = collect(&plan, None).await.unwrap_err();
+    assert!(error.to_string().contains("write over it"), "{error}");
+    assert_eq!(std::fs::read(&plan.source.file).unwrap(), before);
+}
+
+#[tokio::test]
 async fn a_killed_build_goes_on_and_asks_nothing_twice() {
     let (questions, whole) = (Questions::new(24).await, tempfile::tempdir().unwrap());
     let faults: HashMap<String, Fault> = [(questions.rows[1].question.clone(), Fault::Wrong)].into();
-    let half = Some(Balance { count: None, search_free: 0.5, per_category: None, seed: 5 });
+    let half = Some(Balance { count: None, search_free: Some(0.5), per_category: None, seed: 5 });
     let (script, teacher) = questions.teacher(faults.clone());
     let first = collect(&questions.plan(whole.path(), half), Some(&teacher)).await.unwrap();
     let asked = script.questions.load(Ordering::Relaxed);
@@ -278,8 +307,7 @@ async fn other_trainers_files_hold_every_row() {
         annotations: None,
         images: out.clone(),
     };
-    let intake = Intake { out: again.path().to_owned(), skip_bad: false, most_pixels: 4_000_000 };
-    let back = intake.take(&source).unwrap().records;
+    let back = intake(again.path()).take(&source).unwrap().records;
     let essence = |rows: &[Record]| -> Vec<(String, String, String, Vec<String>, String)> {
         let essence = |row: &Record| {
             (row.id.clone(), row.question.clone(), row.answer.clone(), row.aliases.clone(), row.image.clone())

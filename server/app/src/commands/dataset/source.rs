@@ -41,12 +41,12 @@ pub(super) struct SourceArgs {
     #[arg(long, requires = "source")]
     skip_bad: bool,
     /// Largest area of a stored picture, in pixels; larger ones are shrunk
-    #[arg(long, default_value_t = 4_000_000, requires = "source")]
+    #[arg(long, default_value_t = 4_000_000, value_parser = clap::value_parser!(u64).range(784..), requires = "source")]
     stored_pixels: u64,
     /// Share of word pairs that two questions about a picture have in common to count as one, 0 to 1
     #[arg(long, value_parser = share, default_value = "0.7", requires = "source")]
     near: f64,
-    /// Draw so many questions before any is answered
+    /// Draw so many rows before anything is looked at
     #[arg(long, value_name = "N", requires = "source")]
     sample: Option<usize>,
     /// Most rows of a category, among those that need a search and among those that do not
@@ -67,7 +67,7 @@ pub(super) struct SourceArgs {
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..), requires = "teacher")]
     max_turns: u32,
     /// Seconds that a question may take
-    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..), requires = "teacher")]
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400), requires = "teacher")]
     timeout: u64,
     /// How often a question is asked again when the teacher or a tool fails
     #[arg(long, default_value_t = 2, requires = "teacher")]
@@ -88,8 +88,9 @@ pub(super) async fn collect(args: &BuildArgs) -> anyhow::Result<(Vec<Record>, Ve
     let file = from.source.clone().context("give --atlas or --source")?;
     let layout = from.layout.map_or_else(|| Layout::guess(&file), Ok)?;
     let beside = file.parent().unwrap_or(Path::new(".")).to_owned();
+    let settings = Settings::load(&from.providers.clone().over(Flags::default()))?;
     let teacher = match &from.teacher {
-        Some(teacher) => Some(Arc::new(open(teacher, args).await?)),
+        Some(teacher) => Some(Arc::new(open(teacher, args, &settings).await?)),
         None if from.providers.is_given() => {
             bail!("--index, --search and --image-search are the teacher's tools; give --teacher, too")
         }
@@ -102,11 +103,16 @@ pub(super) async fn collect(args: &BuildArgs) -> anyhow::Result<(Vec<Record>, Ve
             annotations: from.annotations.clone(),
             images: from.images.clone().unwrap_or(beside),
         },
-        intake: Intake { out: args.out.clone(), skip_bad: from.skip_bad, most_pixels: from.stored_pixels },
+        intake: Intake {
+            out: args.out.clone(),
+            skip_bad: from.skip_bad,
+            most_pixels: from.stored_pixels,
+            sample: from.sample,
+            seed: args.seed,
+        },
         near: from.near,
-        sample: from.sample,
-        seed: args.seed,
         balance: balance(args)?,
+        tools: settings.search_shown(),
         categories: categories(from),
         jobs: usize::try_from(from.jobs)?,
     };
@@ -124,7 +130,8 @@ fn balance(args: &BuildArgs) -> anyhow::Result<Option<Balance>> {
     }
     Ok(Some(Balance {
         count: args.count.map(usize::try_from).transpose()?,
-        search_free: args.search_free.unwrap_or(HALF),
+        // Without a teacher nobody has said yet which questions need a search.
+        search_free: args.search_free.or(from.teacher.is_some().then_some(HALF)),
         per_category: from.per_category,
         seed: args.seed,
     }))
@@ -138,15 +145,14 @@ fn categories(from: &SourceArgs) -> Vec<String> {
     }
 }
 
-async fn open(teacher: &str, args: &BuildArgs) -> anyhow::Result<Teacher> {
+async fn open(teacher: &str, args: &BuildArgs, settings: &Settings) -> anyhow::Result<Teacher> {
     let from = &args.source;
     let spec = if teacher.starts_with("openai:") {
         ModelSpec::Remote(RemoteSpec::parse(teacher, Some(&args.dialect))?)
     } else {
         ModelSpec::parse(teacher)
     };
-    let Providers { text, image } =
-        providers(&Settings::load(&from.providers.clone().over(Flags::default()))?)?;
+    let Providers { text, image } = providers(settings)?;
     let decoder = spec.open(ModelOptions::default()).await?;
     let limits = Limits {
         max_turns: from.max_turns,

@@ -23,8 +23,9 @@ use super::super::record::{Record, RecordMessage, RecordRole, View};
 use super::{marked, role, shown};
 use crate::atlas::files::{read, read_png};
 
-/// Rows that are in memory at a time, with their pictures.
+/// Rows that are in memory at a time with their pictures, and bytes of these: a column of a batch holds 2 GiB at most.
 const BATCH: usize = 64;
+const BATCH_BYTES: u64 = 256 << 20;
 /// What verl calls a kind of task.
 const ABILITY: &str = "visual_search";
 /// verl's word for a reward that a function computes.
@@ -51,16 +52,30 @@ pub fn write(folder: &Path, records: &[Record], prompts: &Prompts<'_>) -> Result
     let failed = |error: ParquetError| at(&path)(std::io::Error::other(error));
     let zstd = Compression::ZSTD(ZstdLevel::default());
     let properties = WriterProperties::builder().set_compression(zstd).build();
-    let first = batch(folder, records.get(..BATCH.min(records.len())).unwrap_or_default(), 0, prompts)?;
+    let schema = batch(folder, &[], 0, prompts)?.schema();
     let mut file = Beside::create(&path)?;
-    let mut writer = ArrowWriter::try_new(&mut file, first.schema(), Some(properties)).map_err(failed)?;
-    writer.write(&first).map_err(failed)?;
-    for (number, rows) in records.chunks(BATCH).enumerate().skip(1) {
-        writer.write(&batch(folder, rows, number * BATCH, prompts)?).map_err(failed)?;
+    let mut writer = ArrowWriter::try_new(&mut file, schema, Some(properties)).map_err(failed)?;
+    let mut rest = records;
+    while !rest.is_empty() {
+        let (rows, others) = rest.split_at(fitting(folder, rest));
+        writer.write(&batch(folder, rows, records.len() - rest.len(), prompts)?).map_err(failed)?;
         writer.flush().map_err(failed)?;
+        rest = others;
     }
     writer.close().map_err(failed)?;
     file.finish()
+}
+
+/// How many of the next rows make a batch, at least one.
+fn fitting(folder: &Path, rows: &[Record]) -> usize {
+    let mut bytes = 0;
+    let fits = |record: &&Record| {
+        let size = std::fs::metadata(folder.join(&record.image)).map_or(0, |about| about.len());
+        // A framed part is a picture of its own.
+        bytes += size * if record.region.is_some() { 2 } else { 1 };
+        bytes <= BATCH_BYTES
+    };
+    rows.iter().take(BATCH).take_while(fits).count().max(1)
 }
 
 fn batch(

@@ -16,15 +16,15 @@ pub(super) fn json(path: &Path) -> Result<Value, DatasetError> {
         .map_err(|error| DatasetError::Source { path: path.to_owned(), reason: format!("no JSON: {error}") })
 }
 
-/// The lines of a file that are not blank, with their numbers from 1.
-pub(super) fn lines(
-    path: &Path,
-    each: &mut dyn FnMut(usize, &str) -> Result<(), DatasetError>,
-) -> Result<(), DatasetError> {
+/// Takes a line with its number; an error ends the reading.
+pub(super) type EachLine<'a> = dyn FnMut(usize, &[u8]) -> Result<(), DatasetError> + 'a;
+
+/// The lines of a file that are not blank, with their numbers from 1. One that is no UTF-8 is a bad row like any other.
+pub(super) fn lines(path: &Path, each: &mut EachLine<'_>) -> Result<(), DatasetError> {
     let file = std::fs::File::open(path).map_err(at(path))?;
-    for (number, line) in (1..).zip(BufReader::new(file).lines()) {
+    for (number, line) in (1..).zip(BufReader::new(file).split(b'\n')) {
         let line = line.map_err(at(path))?;
-        if !line.trim().is_empty() {
+        if !line.trim_ascii().is_empty() {
             each(number, &line)?;
         }
     }
@@ -42,8 +42,8 @@ pub(super) fn rows<'a>(path: &Path, json: &'a Value, name: &str) -> Result<&'a [
 }
 
 /// A row of a file of lines.
-pub(super) fn row(line: &str) -> Result<Value, BadRow> {
-    serde_json::from_str(line).map_err(|error| BadRow::new("row", format!("is no JSON: {error}")))
+pub(super) fn row(line: &[u8]) -> Result<Value, BadRow> {
+    serde_json::from_slice(line).map_err(|error| BadRow::new("row", format!("is no JSON: {error}")))
 }
 
 /// A field that has to be there.

@@ -8,7 +8,7 @@ use super::{BadRow, Draft, Each, Picture, Source};
 
 pub(super) fn read(source: &Source, each: &mut Each<'_>) -> Result<(), DatasetError> {
     lines(&source.file, &mut |number, line| {
-        let draft = serde_json::from_str::<Record>(line).map_err(|error| complaint(&error.to_string()));
+        let draft = serde_json::from_slice::<Record>(line).map_err(|error| complaint(&error.to_string()));
         let draft = draft.map(|mut record| {
             if record.id.is_empty() {
                 record.id = name(&source.file, number);

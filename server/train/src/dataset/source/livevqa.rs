@@ -7,7 +7,7 @@
 use serde_json::Value;
 
 use super::super::DatasetError;
-use super::fields::{field, json, name, rows, text, texts};
+use super::fields::{json, name, rows, text, texts};
 use super::{BadRow, Draft, Each, Picture, Source, question};
 
 const LEVELS: [&str; 2] = ["level1_qa", "level2_qa"];
@@ -17,7 +17,7 @@ pub(super) fn read(source: &Source, each: &mut Each<'_>) -> Result<(), DatasetEr
     for (number, entry) in (1..).zip(rows(&source.file, &entries, "")?) {
         let mut any = false;
         for level in LEVELS {
-            let Some(qa) = entry.get(level).filter(|qa| qa.is_object()) else { continue };
+            let Some(qa) = entry.get(level).filter(|qa| !qa.is_null()) else { continue };
             any = true;
             each(&format!("entry {number}, {level}"), draft(source, entry, level, qa))?;
         }
@@ -40,13 +40,14 @@ fn draft(source: &Source, entry: &Value, level: &str, qa: &Value) -> Result<Draf
 
 /// What is right, in the words of the list, or else of the option with the letter.
 fn answers(qa: &Value) -> Result<Vec<String>, BadRow> {
-    if let Ok(list) = texts(qa, "Ground_Truth_List")
-        && !list.is_empty()
-    {
-        return Ok(list);
+    if qa.get("Ground_Truth_List").is_some_and(|list| !list.is_null()) {
+        let list = texts(qa, "Ground_Truth_List")?;
+        if !list.is_empty() {
+            return Ok(list);
+        }
     }
     let letter = text(qa, "Ground_Truth")?;
-    let options = field(qa, "options").and_then(|_| texts(qa, "options"))?;
+    let options = texts(qa, "options")?;
     let chosen = options.iter().find_map(|option| option.strip_prefix(letter)?.strip_prefix('.'));
     let chosen =
         chosen.ok_or_else(|| BadRow::new("Ground_Truth", format!("is {letter:?}, which is no option")))?;

@@ -4,7 +4,9 @@
 
 use std::path::Path;
 
-use arrow_array::{Array, BinaryArray, Int64Array, ListArray, RecordBatch, StringArray, StructArray};
+use arrow_array::{
+    Array, BinaryArray, BooleanArray, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
+};
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
 use super::super::DatasetError;
@@ -65,7 +67,10 @@ impl<'a> Columns<'a> {
         ];
         answers.extend(self.candidates(at)?);
         let extra = |name| self.extra.and_then(|extra| text(extra, name, at));
-        let index = || self.extra.and_then(|extra| member::<Int64Array>(extra, "index")).map(|i| i.value(at));
+        let index = || {
+            let column = self.extra.and_then(|extra| member::<Int64Array>(extra, "index"))?;
+            column.is_valid(at).then(|| column.value(at))
+        };
         let id = extra("id").or_else(|| Some(index()?.to_string()));
         let from =
             self.data_source.filter(|column| column.is_valid(at)).map_or("mmsearch-r1", |c| c.value(at));
@@ -75,6 +80,8 @@ impl<'a> Columns<'a> {
         if let Some(category) = extra("category") {
             record.category = category;
         }
+        let search = self.extra.and_then(|extra| member::<BooleanArray>(extra, "search"));
+        record.search = search.is_none_or(|column| column.is_null(at) || column.value(at));
         Ok(Draft { record, picture: self.picture(at)? })
     }
 
@@ -102,6 +109,12 @@ impl<'a> Columns<'a> {
         let images = item::<StructArray>(self.images, at).filter(|images| !images.is_empty());
         let images = images
             .ok_or_else(|| BadRow::new("images", "is empty; a picture by address only is not fetched"))?;
+        if images.len() > 1 {
+            return Err(BadRow::new(
+                "images",
+                format!("has {}; a question has one picture here", images.len()),
+            ));
+        }
         let bytes = member::<BinaryArray>(&images, "bytes").filter(|column| column.is_valid(0));
         let bytes = bytes.ok_or_else(|| BadRow::new("images.bytes", "is missing"))?;
         Ok(Picture::Bytes(bytes.value(0).to_vec()))

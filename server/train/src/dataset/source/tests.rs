@@ -41,7 +41,13 @@ impl Folder {
             images: self.0.path().to_owned(),
             file,
         };
-        let intake = Intake { out: self.0.path().join("out"), skip_bad, most_pixels: 1_000_000 };
+        let intake = Intake {
+            out: self.0.path().join("out"),
+            skip_bad,
+            most_pixels: 1_000_000,
+            sample: None,
+            seed: 0,
+        };
         intake.take(&source)
     }
 }
@@ -170,7 +176,8 @@ fn golden() -> Source {
 #[test]
 fn mmsearch_r1_as_pandas_writes_it() {
     let folder = tempfile::tempdir().unwrap();
-    let mut intake = Intake { out: folder.path().to_owned(), skip_bad: true, most_pixels: 300 };
+    let mut intake =
+        Intake { out: folder.path().to_owned(), skip_bad: true, most_pixels: 300, sample: None, seed: 0 };
     let taken = intake.take(&golden()).unwrap();
     assert_eq!(taken.read, 5);
     let [first, second] = taken.records.as_slice() else { panic!("{taken:?}") };

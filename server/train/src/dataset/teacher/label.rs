@@ -5,7 +5,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::sync::CancellationToken;
 
 use super::Teacher;
-use crate::dataset::record::{Record, UNLABELLED};
+use crate::dataset::record::Record;
 use crate::eval::judge::fold::words;
 
 /// What questions are about, where nobody gives other categories.
@@ -29,8 +29,8 @@ pub const CATEGORIES: [&str; 14] = [
 const TOKENS: u32 = 64;
 
 impl Teacher {
-    /// The category of a question among some, by its words alone; [`UNLABELLED`] where the teacher names none of them.
-    pub async fn label(&self, record: &Record, categories: &[String]) -> String {
+    /// The category of a question among some, by its words alone; none where the teacher names none of them.
+    pub async fn label(&self, record: &Record, categories: &[String]) -> Option<String> {
         let prompt = format!(
             "Question about a picture: {}\nAnswer: {}\nWhat is it about? Say one of these and nothing else: {}.",
             record.question,
@@ -44,7 +44,7 @@ impl Teacher {
                 break;
             }
         }
-        said.and_then(|said| named(&said, categories)).unwrap_or_else(|| UNLABELLED.to_owned())
+        named(&said?, categories)
     }
 
     async fn say(&self, prompt: String) -> Option<String> {
@@ -64,7 +64,7 @@ impl Teacher {
     }
 }
 
-/// The category that stands first in what was said.
+/// The category that stands first in what was said, the longest of several.
 fn named(said: &str, categories: &[String]) -> Option<String> {
     let said = words(said);
     let place = |category: &String| {
@@ -73,9 +73,9 @@ fn named(said: &str, categories: &[String]) -> Option<String> {
     };
     categories
         .iter()
-        .filter_map(|category| Some((place(category)?, category)))
+        .filter_map(|category| Some((place(category)?, std::cmp::Reverse(category.len()), category)))
         .min()
-        .map(|(_, name)| name.clone())
+        .map(|(.., name)| name.clone())
 }
 
 #[cfg(test)]
@@ -84,9 +84,10 @@ mod tests {
 
     #[test]
     fn the_first_category_in_a_sentence_is_meant() {
-        let categories = ["place", "public art", "art"].map(str::to_owned);
+        let categories = ["place", "public art", "art", "art history"].map(str::to_owned);
         assert_eq!(named("**Public art**", &categories).as_deref(), Some("public art"));
         assert_eq!(named("It is art in some place.", &categories).as_deref(), Some("art"));
+        assert_eq!(named("Art history.", &categories).as_deref(), Some("art history"));
         assert_eq!(named("Articles", &categories), None);
     }
 }

@@ -29,7 +29,7 @@ use self::recorder::Recorder;
 use super::decisions::Decision;
 use super::record::Record;
 use crate::eval::judge::is_right;
-use crate::eval::run::pictures;
+use crate::eval::run::{patient, pictures};
 
 /// Pause before a question is asked again.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -37,7 +37,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub const FAILED: &str = "teacher_failed";
 /// Why a row is dropped when the teacher took too long.
 pub const TIMEOUT: &str = "timeout";
-
+/// Why a row is dropped when a search failed.
+pub const TOOL_FAILED: &str = "tool_failed";
 /// Why a row is dropped when the agent did not do what the teacher asked for.
 const REFUSED: &str = "refused_turn";
 
@@ -109,12 +110,6 @@ impl Teacher {
         self.limits.max_turns
     }
 
-    /// What it searches with.
-    #[must_use]
-    pub fn tools(&self) -> String {
-        format!("{}, {}", self.text.name(), self.image.name())
-    }
-
     /// Has a question answered and decides whether the conversation is kept; its picture lies in `folder`.
     pub async fn decide(&self, record: &Record, folder: &Path) -> Decision {
         let mut left = self.limits.retries;
@@ -165,9 +160,9 @@ impl Teacher {
         let budgets = Budgets {
             tool_calls: self.limits.max_turns,
             image_searches: self.limits.max_turns,
+            text_searches: self.limits.max_turns,
             total_tokens: u32::MAX,
-            wall_clock: self.limits.timeout * 2,
-            ..Budgets::default()
+            ..patient()
         };
         AgentConfig { budgets, sampling: Sampling::Greedy }
     }
@@ -179,7 +174,11 @@ impl Teacher {
         recorder: &Recorder,
         host: &TeacherHost,
     ) -> Result<Decision, Reason> {
-        let said = recorder.take();
+        let (said, (calls, failed)) = (recorder.take(), host.take());
+        // Whatever else went wrong after a search had failed may be for that.
+        if let Some(message) = failed {
+            return Err(passing(TOOL_FAILED, message));
+        }
         if let Some(problem) = said.problem {
             return Err(lasting("invalid_turn", problem));
         }
@@ -188,10 +187,6 @@ impl Teacher {
             RunEnd::Failed(error) => return Err(failure(error)),
             RunEnd::Cancelled => return Err(passing(FAILED, "the run was cancelled")),
         };
-        let (calls, failed) = host.take();
-        if let Some(message) = failed {
-            return Err(passing("tool_failed", message));
-        }
         if said.turns > self.limits.max_turns {
             return Err(lasting("too_many_turns", format!("{} turns", said.turns)));
         }
@@ -214,6 +209,7 @@ fn failure(error: RunError) -> Reason {
     match error.code.as_str() {
         "dialect_malformed" => lasting("invalid_turn", error.message),
         "context_exceeded" => lasting("too_long", error.message),
+        "input_invalid" => lasting("not_taken", error.message),
         "budget_refused" => lasting(REFUSED, error.message),
         code if code.starts_with("budget_") || code == "no_answer" => {
             lasting("too_many_turns", error.message)

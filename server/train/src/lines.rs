@@ -8,14 +8,43 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::error::{EvalError, at};
-
 /// How long a lock is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Why such a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LinesError {
+    /// A line that an earlier process wrote cannot be read.
+    #[error("{path}, line {line}: {reason}; remove the file to begin anew")]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What does not fit.
+        reason: String,
+    },
+    /// Another process adds to it.
+    #[error("another process writes into {0}; wait for it, or name another folder")]
+    InUse(PathBuf),
+    /// It cannot be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What happened.
+        source: std::io::Error,
+    },
+}
+
+fn at<E: Into<std::io::Error>>(path: &Path) -> impl Fn(E) -> LinesError + use<E> {
+    let path = path.to_owned();
+    move |source| LinesError::File { path: path.clone(), source: source.into() }
+}
+
 /// A file that lines are added to; no other process adds to it meanwhile.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(crate) struct Lines {
     path: PathBuf,
     file: File,
 }
@@ -25,9 +54,9 @@ impl Lines {
     /// written when the process died; it is cut off.
     ///
     /// # Errors
-    /// [`EvalError::InUse`], [`EvalError::Line`] with the number of the first line that cannot be read, or
-    /// [`EvalError::File`].
-    pub(super) fn open<T: DeserializeOwned>(path: &Path) -> Result<(Self, Vec<T>), EvalError> {
+    /// [`LinesError::InUse`], [`LinesError::Line`] with the number of the first line that cannot be read, or
+    /// [`LinesError::File`].
+    pub(crate) fn open<T: DeserializeOwned>(path: &Path) -> Result<(Self, Vec<T>), LinesError> {
         let mut options = OpenOptions::new();
         let mut file =
             options.read(true).write(true).create(true).truncate(false).open(path).map_err(at(path))?;
@@ -44,8 +73,8 @@ impl Lines {
     /// Adds a line in one write.
     ///
     /// # Errors
-    /// [`EvalError::File`].
-    pub(super) fn add(&mut self, row: &impl Serialize) -> Result<(), EvalError> {
+    /// [`LinesError::File`].
+    pub(crate) fn add(&mut self, row: &impl Serialize) -> Result<(), LinesError> {
         let mut line = serde_json::to_vec(row).map_err(at(&self.path))?;
         line.push(b'\n');
         self.file.write_all(&line).map_err(at(&self.path))
@@ -53,14 +82,14 @@ impl Lines {
 }
 
 /// Keeps other processes out. One that was just killed may take a moment to let go.
-fn lock(path: &Path, file: &File) -> Result<(), EvalError> {
+fn lock(path: &Path, file: &File) -> Result<(), LinesError> {
     let began = Instant::now();
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(()),
             Err(TryLockError::Error(error)) => return Err(at(path)(error)),
             Err(TryLockError::WouldBlock) if began.elapsed() < PATIENCE => std::thread::sleep(PATIENCE / 10),
-            Err(TryLockError::WouldBlock) => return Err(EvalError::InUse(path.to_owned())),
+            Err(TryLockError::WouldBlock) => return Err(LinesError::InUse(path.to_owned())),
         }
     }
 }
@@ -68,11 +97,11 @@ fn lock(path: &Path, file: &File) -> Result<(), EvalError> {
 /// Reads whole lines.
 ///
 /// # Errors
-/// [`EvalError::Line`].
-pub(super) fn read<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<Vec<T>, EvalError> {
+/// [`LinesError::Line`].
+pub(crate) fn read<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<Vec<T>, LinesError> {
     let lines = bytes.split(|byte| *byte == b'\n').zip(1..).filter(|(line, _)| !line.trim_ascii().is_empty());
     let parsed = lines.map(|(line, number)| {
-        serde_json::from_slice(line).map_err(|error| EvalError::Line {
+        serde_json::from_slice(line).map_err(|error| LinesError::Line {
             path: path.to_owned(),
             line: number,
             reason: error.to_string(),
@@ -92,11 +121,11 @@ mod tests {
         std::fs::write(&path, "1\n2\n3").unwrap();
         let (mut lines, rows) = Lines::open::<u32>(&path).unwrap();
         assert_eq!(rows, [1, 2]);
-        assert!(matches!(Lines::open::<u32>(&path), Err(EvalError::InUse(_))));
+        assert!(matches!(Lines::open::<u32>(&path), Err(LinesError::InUse(_))));
         lines.add(&4).unwrap();
         drop(lines);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "1\n2\n4\n");
         std::fs::write(&path, "1\nx\n3\n").unwrap();
-        assert!(matches!(Lines::open::<u32>(&path), Err(EvalError::Line { line: 2, .. })));
+        assert!(matches!(Lines::open::<u32>(&path), Err(LinesError::Line { line: 2, .. })));
     }
 }
