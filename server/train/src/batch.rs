@@ -1,5 +1,7 @@
 //! Sequences put together: sorted by length in pools, cut by a budget of tokens, padded on the right.
 
+use std::ops::Range;
+
 use candle_core::{Device, Tensor};
 use loupe_mllm::chat::Chat;
 use loupe_mllm::config::vision::PATCH_VALUES;
@@ -77,7 +79,7 @@ pub fn pool(
     number: u64,
 ) -> Result<Vec<Batch>> {
     let mut sequences = Vec::new();
-    for index in number * recipe.pool..(number + 1) * recipe.pool {
+    for index in indices(recipe.pool, source.epoch(), number) {
         match Sequence::encode(&source.example(index)?, chat) {
             Ok(sequence) if sequence.ids.len() <= recipe.max_length => sequences.push(sequence),
             Ok(sequence) => tracing::warn!(index, tokens = sequence.ids.len(), "example left out: too long"),
@@ -94,6 +96,19 @@ pub fn pool(
     };
     let batch = |(at, group): (usize, &Vec<Sequence>)| Batch::new(group, chat.image_token, next(at));
     Ok(groups.iter().enumerate().map(batch).collect::<candle_core::Result<_>>()?)
+}
+
+/// The examples of a pool. A pool ends where an epoch ends, so that every example is read once before any is again.
+fn indices(pool: u64, epoch: Option<u64>, number: u64) -> Range<u64> {
+    let Some(epoch) = epoch else { return number * pool..(number + 1) * pool };
+    let pools = pools_of_epoch(pool, epoch);
+    let (first, within) = (number / pools * epoch, number % pools * pool);
+    first + within..first + (within + pool).min(epoch)
+}
+
+/// How many pools an epoch of so many examples is.
+pub(crate) fn pools_of_epoch(pool: u64, epoch: u64) -> u64 {
+    epoch.div_ceil(pool).max(1)
 }
 
 /// Cuts sequences, sorted by length, where a batch is full.
@@ -194,4 +209,17 @@ fn labels(sequences: &[Sequence]) -> (Vec<u32>, Vec<Cell>) {
         start += sequence.grids.iter().map(|grid| grid.tokens() as u32).sum::<u32>();
     }
     (places, cells)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_ends_where_an_epoch_ends() {
+        let pools: Vec<_> = (0..5).map(|number| indices(8, Some(20), number)).collect();
+        assert_eq!(pools, [0..8, 8..16, 16..20, 20..28, 28..36]);
+        assert_eq!([0, 2].map(|number| indices(128, Some(20), number)), [0..20, 40..60]);
+        assert_eq!(indices(8, None, 3), 24..32);
+    }
 }

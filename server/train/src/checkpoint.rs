@@ -98,23 +98,6 @@ pub(crate) fn of_run(out: &Path, resume: bool) -> Result<Option<PathBuf>> {
     }
 }
 
-/// Has a folder written beside its place; one that is there is replaced when the new one is complete.
-///
-/// # Errors
-/// Those of `write`, and when the folder cannot be put in its place.
-pub(crate) fn replace_folder(folder: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let part = folder.with_extension("part");
-    if part.exists() {
-        std::fs::remove_dir_all(&part).map_err(TrainError::file(&part))?;
-    }
-    std::fs::create_dir_all(&part).map_err(TrainError::file(&part))?;
-    write(&part)?;
-    if folder.exists() {
-        std::fs::remove_dir_all(folder).map_err(TrainError::file(folder))?;
-    }
-    std::fs::rename(&part, folder).map_err(TrainError::file(folder))
-}
-
 /// Writes a checkpoint: beside its place first, then renamed over the one before.
 ///
 /// # Errors

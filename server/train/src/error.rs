@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::folder::FolderError;
+
 /// Why a training run cannot start or go on. Messages say what happened and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
@@ -44,13 +46,13 @@ pub enum TrainError {
     /// No tokenizer could be made or read.
     #[error("the tokenizer failed: {0}")]
     Tokenizer(String),
-    /// An example cannot be turned into tokens.
-    #[error("example {index} cannot be used: {reason}")]
-    Example {
-        /// Its place in the stream.
-        index: u64,
-        /// What does not fit.
-        reason: String,
+    /// Nothing can be learnt from a data set.
+    #[error(
+        "no row has {max_length} tokens or fewer, so nothing can be learnt; raise batch.max_length in the recipe"
+    )]
+    TooLong {
+        /// The recipe's limit.
+        max_length: usize,
     },
     /// The thread that prepares batches ended.
     #[error("the thread that prepares batches ended; its panic message is above")]
@@ -85,7 +87,7 @@ impl TrainError {
             Self::Rollout(_) => "rollout",
             Self::Dataset(error) => error.code(),
             Self::Tokenizer(_) => "tokenizer",
-            Self::Example { .. } => "example",
+            Self::TooLong { .. } => "too_long",
             Self::Prefetch => "prefetch",
             Self::NotFinite { .. } => "not_finite",
             Self::Model(error) => error.code(),
@@ -97,6 +99,12 @@ impl TrainError {
     pub(crate) fn file(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::File { path, source }
+    }
+}
+
+impl From<FolderError> for TrainError {
+    fn from(FolderError { path, source }: FolderError) -> Self {
+        Self::File { path, source }
     }
 }
 

@@ -67,6 +67,11 @@ pub trait ExampleSource: Send + Sync {
     /// When what it is made of cannot be read.
     fn example(&self, index: u64) -> Result<Example>;
 
+    /// How many examples an epoch has, where the same come again and again.
+    fn epoch(&self) -> Option<u64> {
+        None
+    }
+
     /// The labels of its [`Seen`].
     fn seen_classes(&self) -> SeenClasses {
         SeenClasses { classes: 1, traits: [0; TRAITS] }

@@ -11,9 +11,9 @@ use safetensors::View;
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 
-use crate::checkpoint::replace_folder;
 use crate::dense;
 use crate::error::{Result, TrainError};
+use crate::folder;
 use crate::params::Params;
 use crate::recipe::Recipe;
 
@@ -58,7 +58,7 @@ impl Export<'_> {
     /// # Errors
     /// When it cannot be written.
     pub fn write(&self, params: &Params, folder: &Path) -> Result<()> {
-        replace_folder(folder, |part| {
+        folder::replace(folder, |part| {
             self.write_weights(params, &part.join("model.safetensors"))?;
             for (name, value) in self.documents() {
                 let path = part.join(name);

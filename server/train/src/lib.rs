@@ -13,6 +13,7 @@
 //! - [`dense`]: the dense teacher of the vision tower.
 //! - [`error`]: why a model cannot be trained.
 //! - [`export`]: a trained model in Hugging Face layout.
+//! - `folder`: folders that are replaced whole.
 //! - [`grads`]: gradients by name.
 //! - [`init`]: what weights are before training.
 //! - [`lines`]: files of JSON lines that grow while a process may be killed.
@@ -43,6 +44,7 @@ pub mod error;
 pub mod eval;
 pub mod example;
 pub mod export;
+mod folder;
 pub mod grads;
 pub mod init;
 pub mod lines;

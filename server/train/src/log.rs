@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::error::{Result, TrainError};
 
@@ -87,13 +88,28 @@ pub struct Log {
 }
 
 impl Log {
-    /// Opens the log to append.
+    /// Opens the log of a run that has taken `steps` steps, and gives what it says of them. Lines of later steps, which a
+    /// killed process wrote after its last checkpoint, are cut off: these steps will be taken again.
     ///
     /// # Errors
-    /// When it cannot be written.
-    pub fn open(path: &Path) -> Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(path).map_err(TrainError::file(path))?;
-        Ok(Self { file, path: path.to_owned() })
+    /// When it cannot be read or written.
+    pub fn open(path: &Path, steps: u64) -> Result<(Self, Vec<Value>)> {
+        let mut options = OpenOptions::new();
+        let file = options.create(true).append(true).read(true).open(path);
+        let mut file = file.map_err(TrainError::file(path))?;
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(TrainError::file(path))?;
+        let (mut lines, mut kept) = (Vec::new(), 0);
+        for line in text.split_inclusive('\n') {
+            let Ok(value) = serde_json::from_str::<Value>(line) else { break };
+            if !line.ends_with('\n') || value["step"].as_u64().is_none_or(|step| step > steps) {
+                break;
+            }
+            kept += line.len();
+            lines.push(value);
+        }
+        file.set_len(kept as u64).map_err(TrainError::file(path))?;
+        Ok((Self { file, path: path.to_owned() }, lines))
     }
 
     /// Appends a line.
@@ -103,5 +119,22 @@ impl Log {
     pub fn write(&mut self, line: &impl Serialize) -> Result<()> {
         let written = serde_json::to_string(line).map_err(std::io::Error::from);
         written.and_then(|text| writeln!(self.file, "{text}")).map_err(TrainError::file(&self.path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_that_will_be_taken_again_are_cut_off_with_what_is_torn() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.jsonl");
+        std::fs::write(&path, "{\"step\":10}\n{\"step\":20}\n{\"step\":30}\n{\"st").unwrap();
+        let (mut log, lines) = Log::open(&path, 20).unwrap();
+        assert_eq!(lines.iter().map(|line| line["step"].as_u64()).collect::<Vec<_>>(), [Some(10), Some(20)]);
+        log.write(&serde_json::json!({"step": 30})).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"step\":10}\n{\"step\":20}\n{\"step\":30}\n");
+        assert_eq!(Log::open(&path, 0).unwrap().1.len(), 0);
     }
 }

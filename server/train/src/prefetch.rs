@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use loupe_mllm::chat::Chat;
 
-use crate::batch::{Batch, Place, pool};
+use crate::batch::{Batch, Place, pool, pools_of_epoch};
 use crate::error::{Result, TrainError};
 use crate::example::ExampleSource;
 use crate::recipe::BatchRecipe;
@@ -52,6 +52,8 @@ impl Prefetch {
 
 fn fill(from: &Ingredients, place: Place, sender: &SyncSender<Result<Batch>>) {
     let mut skip = place.batch as usize;
+    let pools = from.source.epoch().map(|epoch| pools_of_epoch(from.recipe.pool, epoch));
+    let mut empty = 0;
     for number in place.pool.. {
         let batches = match pool(&*from.source, &from.chat, &from.recipe, from.seed, number) {
             Ok(batches) => batches,
@@ -61,6 +63,11 @@ fn fill(from: &Ingredients, place: Place, sender: &SyncSender<Result<Batch>>) {
                 return;
             }
         };
+        empty = if batches.is_empty() { empty + 1 } else { 0 };
+        if pools.is_some_and(|pools| empty >= pools) {
+            sender.send(Err(TrainError::TooLong { max_length: from.recipe.max_length })).ok();
+            return;
+        }
         for batch in batches.into_iter().skip(std::mem::take(&mut skip)) {
             if sender.send(Ok(batch)).is_err() {
                 return;

@@ -105,7 +105,7 @@ impl<'a> Run<'a> {
     /// # Errors
     /// When loss or gradients are not finite, or a file fails.
     pub fn train(&mut self, stop: Stop, mut watch: impl FnMut(&Line)) -> Result<()> {
-        let mut log = Log::open(&self.out.join(LOG))?;
+        let (mut log, _) = Log::open(&self.out.join(LOG), self.progress.step)?;
         let started = Instant::now();
         let Progress { seconds: earlier, step: first, .. } = self.progress;
         let mut saved = Instant::now();

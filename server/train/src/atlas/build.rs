@@ -1,7 +1,7 @@
 //! `loupe atlas build`: the world as a folder of pages, pictures and sample scenes.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use loupe_shared::protocol::Sample;
 
@@ -15,6 +15,7 @@ use super::rng::Rng;
 use super::scene::Scene;
 use super::split::Split;
 use super::world::World;
+use crate::folder;
 
 /// How many sample scenes there are.
 const SAMPLES: u64 = 8;
@@ -45,18 +46,11 @@ pub fn build(packages: &Path, out: &Path, seed: u64) -> Result<Report, AtlasErro
         return Err(AtlasError::Occupied { path: out.to_owned() });
     }
     let world = World::from_packages(packages, seed)?;
-    let fresh = beside(out, "new");
-    files::remove_folder(&fresh)?;
-    world.write(&fresh)?;
-    write_samples(&world, &fresh.join("samples"))?;
-    files::replace_folder(&fresh, out, &beside(out, "old"))?;
+    folder::replace(out, |fresh| {
+        world.write(fresh)?;
+        write_samples(&world, &fresh.join("samples"))
+    })?;
     Ok(report(&world))
-}
-
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{ending}"));
-    path.with_file_name(name)
 }
 
 fn report(world: &World) -> Report {

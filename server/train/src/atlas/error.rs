@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::folder::FolderError;
+
 /// Why the Atlas cannot be made or read. Messages say what happened and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum AtlasError {
@@ -47,6 +49,12 @@ pub enum AtlasError {
         /// The folder.
         path: PathBuf,
     },
+}
+
+impl From<FolderError> for AtlasError {
+    fn from(FolderError { path, source }: FolderError) -> Self {
+        Self::File { path, source }
+    }
 }
 
 impl AtlasError {

@@ -78,21 +78,3 @@ pub(crate) fn package_version(package: &Path) -> Result<String, AtlasError> {
 pub(crate) fn is_empty_folder(path: &Path) -> Result<bool, AtlasError> {
     Ok(std::fs::read_dir(path).map_err(at(path))?.next().is_none())
 }
-
-/// Removes a folder with all it holds, if it is there.
-pub(crate) fn remove_folder(path: &Path) -> Result<(), AtlasError> {
-    match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(at(path)(error)),
-        _ => Ok(()),
-    }
-}
-
-/// Puts a finished folder in the place of another, which stays whole until the moment it is replaced.
-pub(crate) fn replace_folder(fresh: &Path, place: &Path, aside: &Path) -> Result<(), AtlasError> {
-    remove_folder(aside)?;
-    if place.exists() {
-        std::fs::rename(place, aside).map_err(at(place))?;
-    }
-    std::fs::rename(fresh, place).map_err(at(place))?;
-    remove_folder(aside)
-}

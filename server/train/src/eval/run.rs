@@ -4,12 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use loupe_agent::dialect;
+use loupe_agent::conversation::context;
+use loupe_agent::dialect::{self, QueryContext};
 use loupe_agent::host::{Query, QueryPicture};
 use loupe_agent::{Agent, AgentConfig, Budgets, RunEnd};
-use loupe_mllm::engine::Decoder;
+use loupe_mllm::engine::{Decoder, ModelInfo};
 use loupe_shared::ids::ImageId;
-use loupe_shared::pixels::Rgb8;
+use loupe_shared::pixels::{PixelError, PixelLimits, Rgb8};
 use loupe_shared::protocol::{ImageRole, RunError, Workflow};
 use tokio_util::sync::CancellationToken;
 
@@ -107,13 +108,18 @@ impl Evaluation {
         let instead = whole.filter(|_| self.options.no_crop);
         let (tools, calls) = self.tools.for_question(&record.id, instead);
         let tools = Arc::new(tools);
-        let watch =
-            Arc::new(Watch::new(self.decoder.clone(), dialect::by_name(&self.decoder.info().dialect)?));
+        let query = self.query(record, pictures, workflow);
+        let dialect = dialect::by_name(&self.decoder.info().dialect)?;
+        let context = seen_by(self.decoder.info(), &query).map_err(|error| EvalError::Picture {
+            id: record.id.clone(),
+            path: folder.join(&record.image),
+            reason: error.to_string(),
+        })?;
+        let watch = Arc::new(Watch::new(self.decoder.clone(), dialect, context));
         let config = AgentConfig { budgets: self.options.budgets, ..AgentConfig::default() };
         let agent = Agent::new(watch.clone(), tools.clone(), tools, config)?;
         let host = EvalHost::default();
         let began = Instant::now();
-        let query = self.query(record, pictures, workflow);
         let end = agent.run(query, &host, CancellationToken::new()).await;
         let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         if let Some(error) = calls.broken() {
@@ -198,6 +204,16 @@ fn outcome(end: RunEnd, record: &Record) -> Result<(Option<String>, Option<Strin
         RunEnd::Failed(error) => Ok((None, Some(error.code))),
         RunEnd::Cancelled => Ok((None, Some("cancelled".to_owned()))),
     }
+}
+
+/// What a dialect has to know of a query, for a model.
+pub(crate) fn seen_by(model: &ModelInfo, query: &Query) -> Result<QueryContext, PixelError> {
+    let limits = PixelLimits {
+        min_pixels: model.min_pixels.into(),
+        max_pixels: model.max_pixels.into(),
+        ..PixelLimits::default()
+    };
+    context(query, limits)
 }
 
 /// The whole picture, and the part that the user framed.

@@ -26,12 +26,13 @@ pub(super) struct Turns {
 pub(super) struct Watch {
     inner: Arc<dyn Decoder>,
     dialect: Box<dyn Dialect>,
+    context: QueryContext,
     turns: Mutex<Turns>,
 }
 
 impl Watch {
-    pub(super) fn new(inner: Arc<dyn Decoder>, dialect: Box<dyn Dialect>) -> Self {
-        Self { inner, dialect, turns: Mutex::default() }
+    pub(super) fn new(inner: Arc<dyn Decoder>, dialect: Box<dyn Dialect>, context: QueryContext) -> Self {
+        Self { inner, dialect, context, turns: Mutex::default() }
     }
 
     /// What was counted so far.
@@ -49,7 +50,7 @@ impl Watch {
             let anywhere = ViewSize { width: u32::MAX, height: u32::MAX };
             turns.boxes.add(self.dialect.parse_box(&completion.text, anywhere).is_ok());
         } else {
-            let parser = self.dialect.parser(&QueryContext::default());
+            let parser = self.dialect.parser(&self.context);
             turns.valid.add(ParsedTurn::parse(parser, &completion.text).problems.is_empty());
         }
     }

@@ -24,8 +24,6 @@ use crate::step::Learner;
 pub struct Base {
     /// With the pairs.
     pub learner: Learner,
-    /// The same weights without them: what GRPO must not leave too far.
-    pub reference: Qwen2_5Vl,
     /// How conversations become tokens.
     pub chat: Chat,
     /// Its shape.
@@ -48,19 +46,26 @@ impl Base {
         let params = Params::new(Init { seed, deviation: 0.0, layers: 0, vision_layers: 0 });
         let loaded = Loaded::open_as(files, |config, weights| {
             let pairs = LoraWeights { base: weights, params: &params, config: lora, dropout: &dropout };
-            Ok((Qwen2_5Vl::load(config, &pairs)?, Qwen2_5Vl::load(config, weights)?))
+            Qwen2_5Vl::load(config, &pairs)
         })?;
-        let (model, reference) = loaded.model;
+        let model = loaded.model;
         let optimiser = AdamW::new(optimiser);
         Ok(Self {
             config: model.config().clone(),
             learner: Learner { params, model, dense: None, optimiser, checkpointing: false },
-            reference,
             chat: loaded.chat,
             name: loaded.about.name,
             dialect: loaded.about.dialect,
             dropout,
         })
+    }
+
+    /// The same weights without the pairs: what GRPO must not leave too far.
+    ///
+    /// # Errors
+    /// As for [`Base::open`].
+    pub fn reference(files: &Files) -> Result<Qwen2_5Vl> {
+        Ok(Loaded::open_as(files, |config, weights| Qwen2_5Vl::load(config, weights))?.model)
     }
 
     /// Begins a run in the folder `out`: goes on from its checkpoint, or starts from an adapter or from pairs that change

@@ -9,7 +9,7 @@ use super::base::Base;
 use super::recipe::SftRecipe;
 use super::records::Records;
 use crate::batch::pool;
-use crate::error::Result;
+use crate::error::{Result, TrainError};
 
 /// Batches that are timed.
 const TIMED: usize = 3;
@@ -46,6 +46,9 @@ pub fn estimate(base: &Base, records: &Records, recipe: &SftRecipe) -> Result<Es
         tokens += batch.tokens;
         rows += batch.kinds.len() as u64;
         largest = largest.max(batch.ids.elem_count() as u64);
+    }
+    if batches.is_empty() {
+        return Err(TrainError::TooLong { max_length: recipe.batch.max_length });
     }
     let timed = &batches[..batches.len().min(TIMED)];
     let began = Instant::now();

@@ -13,8 +13,8 @@ use loupe_mllm::weights::Weights;
 use serde::{Deserialize, Serialize};
 
 use crate::atlas::rng::fnv1a;
-use crate::checkpoint::replace_folder;
 use crate::error::{Result, TrainError};
+use crate::folder;
 use crate::init::{LORA_A, LORA_B};
 use crate::params::Params;
 
@@ -158,5 +158,5 @@ pub fn take(adapter: &Adapter, params: &Params, config: &LoraConfig) -> Result<(
 /// # Errors
 /// When it cannot be written.
 pub fn save(adapter: &Adapter, folder: &Path) -> Result<()> {
-    replace_folder(folder, |part| Ok(adapter.save(part)?))
+    folder::replace(folder, |part| Ok(adapter.save(part)?))
 }

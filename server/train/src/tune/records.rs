@@ -109,6 +109,10 @@ impl ExampleSource for Records {
     fn example(&self, index: u64) -> Result<Example> {
         self.row(index).map_or_else(|| Ok(Example::default()), |row| example(row, &self.folder))
     }
+
+    fn epoch(&self) -> Option<u64> {
+        Some(self.len())
+    }
 }
 
 /// A row's conversation with its pictures.

@@ -12,9 +12,9 @@ use super::base::Base;
 use super::lora;
 use super::recipe::SftRecipe;
 use super::records::Records;
-use crate::batch::{Batch, Place};
+use crate::batch::{Batch, Place, pools_of_epoch};
 use crate::checkpoint::{self, Best, CHECKPOINT, Progress};
-use crate::error::Result;
+use crate::error::{Result, TrainError};
 use crate::example::ExampleSource;
 use crate::log::{Line, Log};
 use crate::prefetch::{Ingredients, Prefetch};
@@ -53,7 +53,8 @@ pub struct Sft<'a> {
     recipe: &'a SftRecipe,
     base: Base,
     out: PathBuf,
-    examples: u64,
+    /// Pools of the run.
+    pools: u64,
     batches: Prefetch,
     dev: Vec<Batch>,
     progress: Progress,
@@ -79,7 +80,7 @@ impl<'a> Sft<'a> {
             Some(dev) => measured(dev, &base, recipe)?,
             None => Vec::new(),
         };
-        let examples = (data.train.len() as f64 * recipe.epochs).ceil() as u64;
+        let pools = pools_of_epoch(recipe.batch.pool, data.train.len()) as f64 * recipe.epochs;
         let ingredients = Ingredients {
             source: data.train,
             chat: base.chat.clone(),
@@ -87,7 +88,7 @@ impl<'a> Sft<'a> {
             seed: recipe.seed,
         };
         let batches = Prefetch::start(ingredients, progress.place);
-        Ok(Self { recipe, base, out: out.to_owned(), examples, batches, dev, progress })
+        Ok(Self { recipe, base, out: out.to_owned(), pools: pools.ceil() as u64, batches, dev, progress })
     }
 
     /// How far the run is.
@@ -108,7 +109,7 @@ impl<'a> Sft<'a> {
     /// # Errors
     /// When loss or gradients are not finite, or a file fails.
     pub fn train(&mut self, stop: Stop, mut watch: impl FnMut(&Line)) -> Result<Ended> {
-        let mut log = Log::open(&self.out.join(LOG))?;
+        let (mut log, _) = Log::open(&self.out.join(LOG), self.progress.step)?;
         let started = Instant::now();
         let Progress { seconds: earlier, step: first, .. } = self.progress;
         let mut saved = Instant::now();
@@ -117,7 +118,7 @@ impl<'a> Sft<'a> {
             if self.is_worn_out() {
                 break Ended::Early;
             }
-            if self.progress.examples >= self.examples {
+            if self.progress.place.pool >= self.pools {
                 break Ended::Complete;
             }
             if stop.is_due(started, self.progress.step - first) {
@@ -166,7 +167,7 @@ impl<'a> Sft<'a> {
 
     /// The part of the run that is done, 0 to 1.
     fn done(&self) -> f64 {
-        self.progress.examples as f64 / self.examples.max(1) as f64
+        self.progress.place.pool as f64 / self.pools.max(1) as f64
     }
 
     fn is_worn_out(&self) -> bool {
@@ -222,9 +223,13 @@ fn measured(dev: &Records, base: &Base, recipe: &SftRecipe) -> Result<Vec<Batch>
     for index in 0..dev.len() {
         let example = dev.example(index)?;
         let sequence = crate::sequence::Sequence::encode(&example, &base.chat)?;
-        if sequence.ids.len() <= recipe.batch.max_length {
-            sequences.push(sequence);
+        match sequence.ids.len() {
+            length if length <= recipe.batch.max_length => sequences.push(sequence),
+            length => tracing::warn!(index, tokens = length, "row of the development set left out: too long"),
         }
+    }
+    if sequences.is_empty() {
+        return Err(TrainError::TooLong { max_length: recipe.batch.max_length });
     }
     sequences.sort_by_key(|sequence| sequence.ids.len());
     for group in crate::batch::groups(sequences, &recipe.batch) {

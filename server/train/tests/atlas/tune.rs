@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use loupe_agent::budget::Budgets;
 use loupe_mllm::adapter::Adapter;
 use loupe_mllm::checkpoint::Files;
 use loupe_mllm::engine::{Completion, Decoder, EngineError, Finish, GenerateRequest, ModelInfo, Sampling};
@@ -165,12 +164,12 @@ fn parts(recipe: &GrpoRecipe, folder: &Path) -> Parts {
             image: Arc::new(LocalImage::new(index)),
         }),
         judge: None,
-        budgets: Budgets { turn_tokens: recipe.turn_tokens, ..Budgets::default() },
+        budgets: recipe.budgets(),
     };
     let questions = folder.join("questions.jsonl");
     let train = Records::questions(&questions, recipe.seed).unwrap();
     let dev = Some(Records::questions(&questions, recipe.seed).unwrap());
-    Parts { base, engine, player, train, dev }
+    Parts { base, reference: Base::reference(&pocket()).unwrap(), engine, player, train, dev }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::bail;
-use loupe_agent::budget::Budgets;
 use loupe_mllm::{AdapterSpec, Engine, Limits, Loaded, WeightFormat};
 use loupe_train::tune::base::Base;
 use loupe_train::tune::grpo::log::StepLine;
@@ -57,10 +56,9 @@ pub(super) async fn run(args: &GrpoArgs) -> anyhow::Result<()> {
     let policy = AdapterSpec { name: Some(POLICY.to_owned()), folder: serving };
     let loaded = Loaded::open_with_adapters(&files, WeightFormat::Stored, &[policy])?;
     let engine = Arc::new(Engine::start(loaded, Limits::default())?);
-    let budgets =
-        Budgets { turn_tokens: recipe.turn_tokens, tool_calls: recipe.tool_calls, ..Budgets::default() };
-    let player = Player { decoder: engine.clone(), tools, judge: args.judge.open().await?, budgets };
-    let parts = Parts { base, engine, player, train, dev };
+    let player =
+        Player { decoder: engine.clone(), tools, judge: args.judge.open().await?, budgets: recipe.budgets() };
+    let parts = Parts { base, reference: Base::reference(&files)?, engine, player, train, dev };
     let mut run = Grpo::new(&recipe, parts, start.as_ref(), &args.tune.out, args.tune.resume)?;
     eprintln!("{} steps done", run.progress().step);
     match run.train(args.steps, show).await? {

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::bail;
 use loupe_mllm::checkpoint::read_config;
 use loupe_train::tune::merge::merge;
 
@@ -16,15 +15,12 @@ pub(super) struct MergeArgs {
     /// The adapter
     #[arg(long, value_name = "DIR")]
     adapter: PathBuf,
-    /// Where the merged model goes
+    /// Where the merged model goes: a folder that is not there yet
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
 
 pub(super) fn run(args: &MergeArgs) -> anyhow::Result<()> {
-    if args.out.is_dir() && args.out.canonicalize().ok() == PathBuf::from(&args.model).canonicalize().ok() {
-        bail!("--out is the model itself; name another folder");
-    }
     let files = ModelSpec::parse(&args.model).files()?;
     let adapter = super::open_adapter(&args.adapter, &read_config(&files)?)?;
     merge(&files, &adapter, &args.out)?;

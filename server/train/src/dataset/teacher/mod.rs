@@ -13,13 +13,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use loupe_agent::conversation::context;
 use loupe_agent::dialect::{GIVE_UP, UnknownDialect, by_name};
 use loupe_agent::host::Query;
 use loupe_agent::{Agent, AgentConfig, Budgets, RunEnd};
 use loupe_mllm::engine::{Decoder, Sampling};
 use loupe_search::{ImageSearch, TextSearch};
-use loupe_shared::pixels::PixelLimits;
 use loupe_shared::protocol::{RunError, Workflow};
 use tokio_util::sync::CancellationToken;
 
@@ -29,7 +27,7 @@ use self::recorder::Recorder;
 use super::decisions::Decision;
 use super::record::Record;
 use crate::eval::judge::is_right;
-use crate::eval::run::{patient, pictures};
+use crate::eval::run::{patient, pictures, seen_by};
 
 /// Pause before a question is asked again.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -137,12 +135,7 @@ impl Teacher {
             constrain: false,
         };
         let info = self.decoder.info();
-        let limits = PixelLimits {
-            min_pixels: info.min_pixels.into(),
-            max_pixels: info.max_pixels.into(),
-            ..PixelLimits::default()
-        };
-        let seen = context(&query, limits).map_err(|error| lasting("picture", error.to_string()))?;
+        let seen = seen_by(info, &query).map_err(|error| lasting("picture", error.to_string()))?;
         let unknown = |error: UnknownDialect| lasting(FAILED, error.to_string());
         let dialect = by_name(&info.dialect).map_err(unknown)?;
         let recorder = Arc::new(Recorder::new(Arc::clone(&self.decoder), dialect, seen));

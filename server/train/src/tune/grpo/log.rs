@@ -4,14 +4,15 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::rollout::Rollout;
 use crate::dataset::record::Record;
 use crate::error::{Result, TrainError};
 
 /// One step.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct StepLine {
     /// Steps taken.
     pub step: u64,
@@ -28,6 +29,9 @@ pub struct StepLine {
     /// Searches that a recording had no answer to.
     #[serde(skip_serializing_if = "is_none")]
     pub missed: usize,
+    /// Conversations that were longer than the recipe's `batch.max_length` and not learnt from.
+    #[serde(skip_serializing_if = "is_none")]
+    pub too_long: usize,
     /// Mean tokens that a rollout wrote.
     pub length: f64,
     /// Share of groups whose rollouts did not all do equally well: only these teach.

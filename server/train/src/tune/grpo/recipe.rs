@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
+use loupe_agent::Budgets;
 use serde::{Deserialize, Serialize};
 
 use super::advantage::ScaleBy;
 use super::guard::GuardConfig;
 use super::reward::RewardConfig;
 use crate::error::Result;
+use crate::eval::run::patient;
 use crate::optim::AdamWConfig;
 use crate::recipe::BatchRecipe;
 use crate::schedule::Schedule;
@@ -38,9 +40,6 @@ pub struct GrpoRecipe {
     /// Times that the weights move in a step, each by a part of its rollouts.
     #[serde(default = "once")]
     pub updates: usize,
-    /// Divides the logits while rollouts are sampled.
-    #[serde(default = "plain")]
-    pub temperature: f32,
     /// Most tokens of a turn.
     #[serde(default = "turn_tokens")]
     pub turn_tokens: u32,
@@ -82,10 +81,6 @@ fn once() -> usize {
     1
 }
 
-fn plain() -> f32 {
-    1.0
-}
-
 fn turn_tokens() -> u32 {
     1_024
 }
@@ -111,6 +106,12 @@ impl GrpoRecipe {
         read(path, Self::check)
     }
 
+    /// What a rollout may spend.
+    #[must_use]
+    pub fn budgets(&self) -> Budgets {
+        Budgets { turn_tokens: self.turn_tokens, tool_calls: self.tool_calls, ..patient() }
+    }
+
     fn check(&self) -> Result<(), String> {
         self.lora.check()?;
         self.batch.check()?;
@@ -126,11 +127,7 @@ impl GrpoRecipe {
                 "lora.dropout has to be 0: what was sampled and what is learnt must be the same model".into(),
             );
         }
-        let fits = self.temperature > 0.0 && self.clip > 0.0 && self.clip < 1.0 && self.kl >= 0.0;
-        if fits {
-            Ok(())
-        } else {
-            Err("temperature and clip have to be above 0, clip below 1, kl 0 or more".into())
-        }
+        let fits = self.clip > 0.0 && self.clip < 1.0 && self.kl >= 0.0;
+        if fits { Ok(()) } else { Err("clip has to be above 0 and below 1, kl 0 or more".into()) }
     }
 }

@@ -18,7 +18,7 @@ use super::witness::{Notes, Turn, Witness};
 use crate::dataset::record::Record;
 use crate::error::{Result, TrainError};
 use crate::eval::llm::LlmJudge;
-use crate::eval::run::{judged, pictures};
+use crate::eval::run::{judged, pictures, seen_by};
 use crate::eval::tools::Tools;
 use crate::example::{self, Example};
 use crate::sequence::Sequence;
@@ -104,7 +104,8 @@ impl Player {
             constrain: false,
         };
         let dialect = dialect::by_name(&self.decoder.info().dialect).map_err(|error| bad(&error))?;
-        let witness = Arc::new(Witness::new(self.decoder.clone(), dialect));
+        let context = seen_by(self.decoder.info(), &query).map_err(|error| bad(&error))?;
+        let witness = Arc::new(Witness::new(self.decoder.clone(), dialect, context));
         let config = AgentConfig { budgets: self.budgets, sampling: task.sampling };
         let (tools, calls) = self.tools.for_question(&row.id, None);
         let tools = Arc::new(tools);
@@ -148,19 +149,22 @@ impl Rollout {
     /// # Errors
     /// When a conversation cannot be encoded.
     pub fn sequences(&self, chat: &Chat, mask_after_failure: bool) -> Result<Vec<Sequence>> {
-        let mut conversations: Vec<Vec<(Message, f32)>> = Vec::new();
+        let mut conversations: Vec<Vec<Piece>> = Vec::new();
         for turn in &self.turns {
             let weight = if turn.after_failure && mask_after_failure { 0.0 } else { 1.0 };
-            let wrote = (Message::text(Role::Assistant, turn.wrote.clone()), weight);
+            let wrote = Piece {
+                message: Message::text(Role::Assistant, turn.wrote.clone()),
+                weight,
+                ended: turn.ended,
+            };
+            let told = |message: &Message| Piece { message: message.clone(), weight: 0.0, ended: false };
             match conversations.last_mut().filter(|known| grows(known, &turn.read)) {
                 Some(known) => {
-                    let new = turn.read[known.len()..].iter().map(|message| (message.clone(), 0.0));
-                    known.extend(new);
+                    known.extend(turn.read[known.len()..].iter().map(told));
                     known.push(wrote);
                 }
                 None => {
-                    let read = turn.read.iter().map(|message| (message.clone(), 0.0));
-                    conversations.push(read.chain([wrote]).collect());
+                    conversations.push(turn.read.iter().map(told).chain([wrote]).collect());
                 }
             }
         }
@@ -168,9 +172,17 @@ impl Rollout {
     }
 }
 
+/// A message of a conversation to learn from.
+struct Piece {
+    message: Message,
+    weight: f32,
+    /// Whether its end was generated, too.
+    ended: bool,
+}
+
 /// Whether what is read begins with what is known.
-fn grows(known: &[(Message, f32)], read: &[Message]) -> bool {
-    known.len() <= read.len() && known.iter().zip(read).all(|((known, _), read)| same(known, read))
+fn grows(known: &[Piece], read: &[Message]) -> bool {
+    known.len() <= read.len() && known.iter().zip(read).all(|(known, read)| same(&known.message, read))
 }
 
 fn same(a: &Message, b: &Message) -> bool {
@@ -182,16 +194,18 @@ fn same(a: &Message, b: &Message) -> bool {
     a.role == b.role && a.parts.len() == b.parts.len() && a.parts.iter().zip(&b.parts).all(part)
 }
 
-fn encode(conversation: Vec<(Message, f32)>, chat: &Chat) -> Result<Sequence> {
+fn encode(conversation: Vec<Piece>, chat: &Chat) -> Result<Sequence> {
+    let ended: Vec<bool> = conversation.iter().map(|piece| piece.ended).collect();
     let turns = conversation
         .into_iter()
-        .map(|(message, weight)| example::Turn::Message { message, weight })
+        .map(|Piece { message, weight, .. }| example::Turn::Message { message, weight })
         .collect();
     let mut sequence = Sequence::encode(&Example { kind: "rollout", turns, seen: Vec::new() }, chat)?;
-    // The template's end of a turn was not generated: decoding stops at the dialect's closing tag.
+    // Where decoding stopped at the dialect's closing tag, the template's end of the turn was not generated.
     let end = chat.tokenizer.id("<|im_end|>");
+    let mut ended = ended.into_iter();
     for (id, weight) in sequence.ids.iter().zip(&mut sequence.weights) {
-        if Some(*id) == end {
+        if Some(*id) == end && !ended.next().unwrap_or_default() {
             *weight = 0.0;
         }
     }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use loupe_mllm::Engine;
 use loupe_mllm::adapter::Adapter;
 use loupe_mllm::engine::Sampling;
+use loupe_mllm::model::Qwen2_5Vl;
 use loupe_mllm::ops;
 
 use super::advantage::advantages;
@@ -36,6 +37,8 @@ const SAMPLES: &str = "samples";
 pub struct Parts {
     /// The model under training.
     pub base: Base,
+    /// The same weights without an adapter.
+    pub reference: Qwen2_5Vl,
     /// The same model as it decodes, with an adapter [`POLICY`] beside it.
     pub engine: Arc<Engine>,
     /// The agent over it.
@@ -129,7 +132,11 @@ impl<'a> Grpo<'a> {
     /// # Errors
     /// When loss or gradients are not finite, a question's picture cannot be read, or a file fails.
     pub async fn train(&mut self, steps: Option<u64>, mut watch: impl FnMut(&StepLine)) -> Result<Ended> {
-        let mut log = Log::open(&self.out.join(LOG))?;
+        let (mut log, before) = Log::open(&self.out.join(LOG), self.progress.step)?;
+        // A run that goes on is watched from where it began.
+        for line in before.into_iter().filter_map(|line| serde_json::from_value(line).ok()) {
+            self.guard.look(signs(&line));
+        }
         let started = Instant::now();
         let Progress { seconds: earlier, step: first, .. } = self.progress;
         let last = steps.map_or(self.recipe.steps, |steps| self.recipe.steps.min(first + steps));
@@ -145,15 +152,16 @@ impl<'a> Grpo<'a> {
             (line.step, line.seconds) = (step, self.progress.seconds);
             log.write(&line)?;
             watch(&line);
-            let learnt = |value: f64| (line.tokens > 0).then_some(value);
-            let (kl, entropy) = (learnt(line.kl), learnt(line.entropy));
-            let signs = Signs { reward: line.reward, kl, length: line.length, entropy };
-            if let Some(reason) = self.guard.look(signs) {
+            if let Some(reason) = self.guard.look(signs(&line)) {
                 ended = Ended::Collapsing(reason);
                 break;
             }
         }
-        self.save()?;
+        match &ended {
+            Ended::Complete => self.save()?,
+            // The adapter for whoever wants to look at it; the checkpoint stays where the policy was sound.
+            Ended::Collapsing(_) => lora::save(&self.adapter()?, &self.out.join(ADAPTER))?,
+        }
         Ok(ended)
     }
 
@@ -189,7 +197,7 @@ impl<'a> Grpo<'a> {
             for nth in 0..recipe.group {
                 let draw = (self.progress.examples + at as u64) * recipe.group + nth;
                 let seed = recipe.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(draw);
-                let sampling = Sampling::Random { temperature: recipe.temperature, top_p: 1.0, seed };
+                let sampling = Sampling::Random { temperature: 1.0, top_p: 1.0, seed };
                 tasks.push(Task { row: row.clone(), sampling });
             }
         }
@@ -211,9 +219,11 @@ impl<'a> Grpo<'a> {
         for group in groups.iter().filter(|group| group.is_mixed()) {
             for (rollout, advantage) in group.rollouts.iter().zip(&group.advantages) {
                 for sequence in rollout.sequences(&self.parts.base.chat, self.recipe.mask_after_failure)? {
-                    if sequence.ids.len() <= self.recipe.batch.max_length {
-                        lessons.push(Lesson { sequence, advantage: *advantage as f32 });
+                    if sequence.ids.len() > self.recipe.batch.max_length {
+                        line.too_long += 1;
+                        continue;
                     }
+                    lessons.push(Lesson { sequence, advantage: *advantage as f32 });
                 }
             }
         }
@@ -243,11 +253,11 @@ impl<'a> Grpo<'a> {
         lessons.sort_by_key(|lesson| lesson.sequence.ids.len());
         let sequences = lessons.iter().map(|lesson| lesson.sequence.clone()).collect();
         let mut advantages = lessons.iter().map(|lesson| lesson.advantage);
-        let Base { learner, reference, chat, .. } = &self.parts.base;
+        let Base { learner, chat, .. } = &self.parts.base;
         let mut prepared = Vec::new();
         for group in groups(sequences, &self.recipe.batch) {
             let batch = Batch::new(&group, chat.image_token, Place::default())?;
-            let reference = surprises(reference, &batch)?.rows;
+            let reference = surprises(&self.parts.reference, &batch)?.rows;
             let before = if moves_again { Some(surprises(&learner.model, &batch)?.rows) } else { None };
             let advantages = advantages.by_ref().take(group.len()).collect();
             prepared.push(Prepared { batch, advantages, reference, before });
@@ -338,6 +348,13 @@ impl Prepared {
             reference: self.reference[row],
         }
     }
+}
+
+/// What the guard looks at.
+fn signs(line: &StepLine) -> Signs {
+    let learnt = |value: f64| (line.tokens > 0).then_some(value);
+    let (kl, entropy) = (learnt(line.kl), learnt(line.entropy));
+    Signs { reward: line.reward, kl, length: line.length, entropy }
 }
 
 fn described(groups: &[Group]) -> StepLine {

@@ -5,12 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use loupe_agent::dialect::{Dialect, ParsedTurn, QueryContext};
 use loupe_agent::host::{Crop, Host, HostError};
-use loupe_mllm::engine::{Completion, Decoder, EngineError, GenerateRequest, Message, ModelInfo};
+use loupe_mllm::engine::{
+    Completion, Decoder, EngineError, Finish, GenerateRequest, Message, ModelInfo, Sampling,
+};
 use loupe_shared::ids::CallId;
 use loupe_shared::pixels::{Region, Rgb8};
 use loupe_shared::protocol::Event;
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::atlas::rng::mix;
 use crate::carry;
 
 /// A turn of the model.
@@ -24,6 +27,8 @@ pub(super) struct Turn {
     pub(super) tokens: u32,
     /// Whether it is of valid grammar.
     pub(super) valid: bool,
+    /// Whether the model itself ended it, with the template's end of a turn.
+    pub(super) ended: bool,
     /// Whether a tool had failed before.
     pub(super) after_failure: bool,
 }
@@ -41,12 +46,21 @@ pub(super) struct Notes {
 pub(super) struct Witness {
     decoder: Arc<dyn Decoder>,
     dialect: Box<dyn Dialect>,
+    context: QueryContext,
     notes: Mutex<Notes>,
 }
 
 impl Witness {
-    pub(super) fn new(decoder: Arc<dyn Decoder>, dialect: Box<dyn Dialect>) -> Self {
-        Self { decoder, dialect, notes: Mutex::default() }
+    pub(super) fn new(decoder: Arc<dyn Decoder>, dialect: Box<dyn Dialect>, context: QueryContext) -> Self {
+        Self { decoder, dialect, context, notes: Mutex::default() }
+    }
+
+    /// The randomness of the next turn: with that of the turn before, its tokens would be as likely or unlikely as those
+    /// in the same places there, and the run no sample of the policy.
+    fn sampling(&self, of_run: Sampling) -> Sampling {
+        let Sampling::Random { temperature, top_p, seed } = of_run else { return of_run };
+        let turn = self.notes.lock().unwrap_or_else(PoisonError::into_inner).turns.len() as u64;
+        Sampling::Random { temperature, top_p, seed: mix(seed ^ mix(turn)) }
     }
 
     pub(super) fn notes(&self) -> Notes {
@@ -69,13 +83,15 @@ impl Decoder for Witness {
             return self.decoder.generate(request, deltas).await;
         }
         let read = request.messages.clone();
+        let request = GenerateRequest { sampling: self.sampling(request.sampling), ..request };
         let completion = self.decoder.generate(request, deltas).await?;
-        let parser = self.dialect.parser(&QueryContext::default());
+        let parser = self.dialect.parser(&self.context);
         let valid = ParsedTurn::parse(parser, &completion.text).problems.is_empty();
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         let after_failure = notes.failed;
         let (wrote, tokens) = (completion.text.trim().to_owned(), completion.generated_tokens);
-        notes.turns.push(Turn { read, wrote, tokens, valid, after_failure });
+        let ended = completion.finish == Finish::EndOfTurn;
+        notes.turns.push(Turn { read, wrote, tokens, valid, ended, after_failure });
         Ok(completion)
     }
 }
