@@ -17,13 +17,24 @@ pub fn fold(text: &str) -> String {
 
 /// As [`fold`] without touching letter case: `Mg` is not `mg`.
 pub(super) fn plain(text: &str) -> String {
-    text.nfkd().filter(|c| !is_combining_mark(*c)).map(straight).collect()
+    // The ordinal sign stands for a degree's, and would become an o.
+    let degrees = text.chars().map(|c| if c == 'º' { '°' } else { c });
+    let plain: Vec<char> = degrees.nfkd().filter(|c| !is_combining_mark(*c)).map(straight).collect();
+    let is_digit = |at: Option<usize>| at.and_then(|at| plain.get(at)).is_some_and(char::is_ascii_digit);
+    let tilde = |(at, c): (usize, &char)| match c {
+        // Between numbers it joins a range, elsewhere it means "about".
+        '~' if is_digit(at.checked_sub(1)) && is_digit(Some(at + 1)) => '-',
+        '~' => ' ',
+        c => *c,
+    };
+    plain.iter().enumerate().map(tilde).collect()
 }
 
 /// One dash and one apostrophe for all.
 fn straight(c: char) -> char {
     match c {
-        '‐' | '‑' | '‒' | '–' | '—' | '―' | '−' | '〜' | '~' => '-',
+        '‐' | '‑' | '‒' | '–' | '—' | '―' | '−' => '-',
+        '〜' => '~',
         '’' | '‘' | 'ʼ' | '′' => '\'',
         _ => c,
     }
@@ -46,8 +57,9 @@ fn neighbour(c: char) -> impl Iterator<Item = char> {
     std::iter::once(first).chain(second)
 }
 
-/// Folded words, thousands joined, articles left out. A full stop stays inside a number and before an internet domain,
-/// so that ".no" is not "no"; a minus stays before a number.
+/// Folded words, thousands and initials joined, articles before other words left out. A full stop stays inside a number
+/// and before an internet domain, so that ".no" is not "no"; a minus stays before a number, and what tells C++ from C# and
+/// a B+ from a B- stays behind a letter.
 #[must_use]
 pub fn words(text: &str) -> Vec<String> {
     let folded: Vec<char> = fold(text).chars().collect();
@@ -60,15 +72,39 @@ pub fn words(text: &str) -> Vec<String> {
         let opens = before.is_none_or(|c| c.is_whitespace() || *c == '(');
         let opens_domain = c == '.' && opens && after.is_some_and(|c| c.is_alphabetic());
         let is_minus = c == '-' && opens && is_digit(after);
+        let groups = in_number && digits_from(&folded, at + 1) == 3;
+        let joins_initials =
+            c == '.' && is_initial(&folded, at.checked_sub(1)) && is_initial(&folded, Some(at + 1));
         match c {
-            ',' | '\'' if in_number => {}
+            ',' | '\'' if groups => {}
+            '.' if joins_initials => {}
+            '+' | '#' if before.is_some_and(|c| c.is_alphabetic() || *c == '+') => push(&mut words, c),
+            '-' if is_initial(&folded, at.checked_sub(1)) && after.is_none_or(|c| c.is_whitespace()) => {
+                push(&mut words, c);
+            }
+            '$' | '€' | '£' | '¥' => words.extend([c.to_string(), String::new()]),
             '.' if in_number => push(&mut words, c),
             _ if opens_domain || is_minus || c.is_alphanumeric() => push(&mut words, c),
             _ => words.push(String::new()),
         }
     }
-    words.retain(|word| !word.is_empty() && !ARTICLES.contains(&word.as_str()));
+    words.retain(|word| !word.is_empty());
+    let last = words.len().saturating_sub(1);
+    let mut place = 0..;
+    words.retain(|word| place.next() == Some(last) || !ARTICLES.contains(&word.as_str()));
     words
+}
+
+/// How many digits stand from `at` on.
+fn digits_from(text: &[char], at: usize) -> usize {
+    text[at..].iter().take_while(|c| c.is_ascii_digit()).count()
+}
+
+/// Whether a letter stands alone at `at`.
+fn is_initial(text: &[char], at: Option<usize>) -> bool {
+    let Some(at) = at else { return false };
+    let in_word = |at: Option<usize>| at.and_then(|at| text.get(at)).is_some_and(|c| c.is_alphanumeric());
+    text.get(at).is_some_and(|c| c.is_alphabetic()) && !in_word(at.checked_sub(1)) && !in_word(Some(at + 1))
 }
 
 fn push(words: &mut [String], c: char) {

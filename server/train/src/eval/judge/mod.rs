@@ -20,7 +20,7 @@ use fold::{fold, words};
 
 /// Words that may stand right before the answer in a sentence, and right after it. Anything else changes what is
 /// named: "Guinea" is not in "Equatorial Guinea".
-const BEFORE: [&str; 18] = [
+const BEFORE: [&str; 16] = [
     "is",
     "are",
     "was",
@@ -29,8 +29,6 @@ const BEFORE: [&str; 18] = [
     "code",
     "domain",
     "in",
-    "to",
-    "as",
     "answer",
     "use",
     "uses",
@@ -41,8 +39,15 @@ const BEFORE: [&str; 18] = [
     "name",
 ];
 const AFTER: [&str; 7] = ["is", "are", "was", "in", "for", "on", "at"];
-/// Words that take an answer back or leave it open.
-const DOUBT: [&str; 4] = ["not", "or", "neither", "nor"];
+/// Words that take an answer back or leave it open; `t` is what is left of "isn't".
+const DOUBT: [&str; 15] = [
+    "not", "or", "neither", "nor", "t", "never", "no", "rather", "instead", "than", "doubt", "whether",
+    "close", "near", "actually",
+];
+/// Words that say what something is; an answer says so once.
+const LINKS: [&str; 3] = ["is", "are", "was"];
+/// What a sentence after "yes" or "no" begins with.
+const SUBJECTS: [&str; 7] = ["it", "they", "he", "she", "there", "this", "that"];
 
 /// Whether `answer` says what `gold` or one of its aliases says.
 #[must_use]
@@ -52,7 +57,7 @@ pub fn is_right(answer: &str, gold: &str, aliases: &[String]) -> bool {
     if golds.iter().any(|gold| is_same(answer, gold) || says(&said, &words(gold)) || decides(answer, gold)) {
         return true;
     }
-    if said.iter().any(|word| DOUBT.contains(&word.as_str())) {
+    if doubts(&said) {
         return false;
     }
     golds.iter().any(|gold| dates::agree(answer, gold)) || ranges::agree(answer, &golds)
@@ -85,16 +90,26 @@ fn says(answer: &[String], gold: &[String]) -> bool {
     if gold.is_empty() {
         return false;
     }
-    let is_doubted = answer.iter().any(|word| DOUBT.contains(&word.as_str()));
     answer == gold
         || answer.windows(gold.len()).enumerate().any(|(start, window)| {
-            let before = start.checked_sub(1).map(|at| answer[at].as_str());
-            let after = answer.get(start + gold.len()).map(String::as_str);
-            window == gold
-                && before.is_none_or(|word| BEFORE.contains(&word))
-                && after.is_none_or(|word| AFTER.contains(&word))
-                && !is_doubted
+            window == gold && frames(&answer[..start], &answer[start + gold.len()..], gold)
         })
+}
+
+/// Whether what stands before and after the wanted words only puts them into a sentence.
+fn frames(before: &[String], after: &[String], gold: &[String]) -> bool {
+    let around = || before.iter().chain(after);
+    let opens = before.last().is_none_or(|word| BEFORE.contains(&word.as_str()));
+    let closes = after.first().is_none_or(|word| AFTER.contains(&word.as_str()));
+    let links = around().filter(|word| LINKS.contains(&word.as_str())).count();
+    // Beside a number any other number may be the answer.
+    let is_number = |word: &String| word.bytes().all(|byte| byte.is_ascii_digit());
+    let is_alone = !gold.iter().all(is_number) || !around().any(is_number);
+    opens && closes && links < 2 && is_alone && !doubts(before) && !doubts(after)
+}
+
+fn doubts(words: &[String]) -> bool {
+    words.iter().any(|word| DOUBT.contains(&word.as_str()))
 }
 
 /// Whether an answer begins with the wanted yes or no.
@@ -104,7 +119,11 @@ fn decides(answer: &str, gold: &str) -> bool {
     if wanted != "yes" && wanted != "no" {
         return false;
     }
-    let answer = fold(answer);
-    let rest = answer.trim_start().strip_prefix(wanted.as_str());
-    rest.is_some_and(|rest| rest.trim_start().starts_with([',', '.', ';', '!', ':']))
+    let folded = fold(answer);
+    let Some(rest) = folded.trim_start().strip_prefix(wanted.as_str()) else { return false };
+    let said = words(rest);
+    let opens = said.first().is_some_and(|word| SUBJECTS.contains(&word.as_str()));
+    let ends = rest.trim_start().starts_with([',', '.', ';', '!', ':']);
+    let takes_back = said.iter().any(|word| ["yes", "no", "actually"].contains(&word.as_str()));
+    (ends || (opens && rest.starts_with(' '))) && !takes_back
 }

@@ -75,7 +75,7 @@ pub(super) fn tokens(text: &str) -> Vec<Token> {
     if !tokens.iter().any(|token| matches!(token, Token::Number(_))) {
         tokens = spelled(tokens);
     }
-    scaled(tokens)
+    scaled(signed(tokens))
 }
 
 /// The piece that begins at `at`, if one does, and where the next begins.
@@ -87,8 +87,15 @@ fn next(chars: &[char], at: usize) -> (Option<Token>, usize) {
     if c.is_ascii_digit() || (c == '-' && opens && digit_follows) {
         return number(chars, at);
     }
+    let joins_letters = |c: Option<&char>| c.is_some_and(|c| c.is_alphabetic());
+    if c == '-' && joins_letters(before.as_ref()) && joins_letters(chars.get(at + 1)) {
+        return (None, at + 1);
+    }
     if c == '-' {
         return (Some(Token::Dash), at + 1);
+    }
+    if matches!(c, '$' | '€' | '£' | '¥') {
+        return (Some(Token::Word(c.to_string())), at + 1);
     }
     if !is_wordly(c) {
         return (None, at + 1);
@@ -99,7 +106,7 @@ fn next(chars: &[char], at: usize) -> (Option<Token>, usize) {
 
 /// Letters, and what stands in symbols of units: `°C`, `%`, `km/h`, `m^2`.
 fn is_wordly(c: char) -> bool {
-    c.is_alphanumeric() || matches!(c, '°' | '%' | '/' | '^' | 'º')
+    c.is_alphanumeric() || matches!(c, '°' | '%' | '/' | '^')
 }
 
 fn word_end(chars: &[char], start: usize) -> usize {
@@ -111,11 +118,13 @@ fn number(chars: &[char], start: usize) -> (Option<Token>, usize) {
     let (digits, end) = digits(chars, start);
     let word = word_end(chars, end);
     let glued: String = chars[end..word].iter().collect();
+    // "1990s" are years and not seconds.
+    let is_decade = glued == "s" && digits.len() == 4 && digits.ends_with('0');
     let is_unit = glued.is_empty()
         || units::find(&[glued.as_str()]).is_some()
         || scale(&glued).is_some()
         || glued.starts_with('/');
-    if !is_unit {
+    if !is_unit || is_decade {
         return (Some(Token::Word(chars[start..word].iter().collect())), word);
     }
     let Ok(value) = digits.parse::<f64>() else { return (None, end) };
@@ -163,8 +172,27 @@ fn is_grouped(chars: &[char], space: usize) -> bool {
     chars.get(space + 4).is_none_or(|c| !c.is_alphanumeric())
 }
 
-/// Reads numbers in words: "three", "twenty-one".
+/// Reads a minus in words.
+fn signed(tokens: Vec<Token>) -> Vec<Token> {
+    let mut read: Vec<Token> = Vec::new();
+    for token in tokens {
+        match (read.last(), token) {
+            (Some(Token::Word(word)), Token::Number(number)) if word.to_lowercase() == "minus" => {
+                read.pop();
+                read.push(Token::Number(Number { value: -number.value, ..number }));
+            }
+            (_, token) => read.push(token),
+        }
+    }
+    read
+}
+
+/// Reads numbers in words: "three", "twenty-one". In a name they are none: "Three Gorges Dam".
 fn spelled(tokens: Vec<Token>) -> Vec<Token> {
+    let is_name = |word: &str| word.starts_with(char::is_uppercase) && !is_number_word(word);
+    if tokens.iter().any(|token| matches!(token, Token::Word(word) if is_name(word))) {
+        return tokens;
+    }
     let mut read: Vec<Token> = Vec::new();
     let mut tokens = tokens.into_iter().peekable();
     while let Some(token) = tokens.next() {
@@ -195,6 +223,10 @@ fn spelled(tokens: Vec<Token>) -> Vec<Token> {
     read
 }
 
+fn is_number_word(word: &str) -> bool {
+    small(word).is_some() || scale(word).is_some() || TENS.contains(&word.to_lowercase().as_str())
+}
+
 fn small(word: &str) -> Option<f64> {
     let word = word.to_lowercase();
     SMALL.iter().position(|name| *name == word).map(|value| value as f64)
@@ -220,7 +252,9 @@ fn scaled(tokens: Vec<Token>) -> Vec<Token> {
                 let exact = scale < 100.0;
                 let [step, place] =
                     [number.step, number.place].map(|size| if exact { 1.0 } else { size * scale });
-                *number = Number { value: number.value * scale, step, place, is_fractional: !exact };
+                // Below a million it may well be a year or a count.
+                let is_fractional = number.is_fractional || scale >= 1e6;
+                *number = Number { value: number.value * scale, step, place, is_fractional };
             }
             _ => read.push(token),
         }

@@ -17,6 +17,14 @@ const FILLERS: [&str; 24] = [
     "ca", "approx", "nearly", "almost", "some", "total", "area", "between", "from", "exactly",
 ];
 
+/// Words that change a number, whatever else is said.
+const CHANGES: [&str; 14] = [
+    "less", "more", "under", "over", "below", "above", "half", "least", "most", "up", "never", "without",
+    "except", "t",
+];
+/// How many years a range of them may span.
+const YEARS: f64 = 5.0;
+
 /// A number or a range with its unit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Quantity {
@@ -49,8 +57,12 @@ pub(super) fn agree(answer: &str, golds: &[&str]) -> bool {
         let [only] = gold.quantities.as_slice() else { return false };
         let gold_quantity = Quantity { unit: only.unit.or(unit), ..*only };
         let explained = gold_quantity.unit.is_some() && said.quantities.iter().all(|q| q.unit.is_some());
-        let is_plain = said.others.iter().all(|word| gold.others.contains(word));
-        (is_plain || explained) && said.quantities.iter().all(|q| same(q, &gold_quantity))
+        let known = said.others.iter().all(|word| gold.others.contains(word));
+        let changed = said.others.iter().any(|word| CHANGES.contains(&word.as_str()));
+        // A bare number may be answered with the noun that it counts.
+        let is_counted = gold.others.is_empty() && said.others.len() == 1;
+        let is_plain = known || (is_counted && !changed);
+        (is_plain || (explained && !changed)) && said.quantities.iter().all(|q| same(q, &gold_quantity))
     })
 }
 
@@ -80,15 +92,20 @@ fn same(answer: &Quantity, gold: &Quantity) -> bool {
     }
     let (answer_is_range, gold_is_range) = (low.value < high.value, wanted_low.value < wanted_high.value);
     match (answer_is_range, gold_is_range) {
-        (true, false) => holds(low.value, high.value, wanted_low.value),
+        (true, false) => {
+            let as_said = |value: f64| unit.map_or(value, |unit| (value - unit.offset) / unit.factor);
+            holds([low.value, high.value].map(as_said), as_said(wanted_low.value), unit.is_some())
+        }
         (false, true) => (wanted_low.value..=wanted_high.value).contains(&low.value),
         _ => false,
     }
 }
 
 /// Whether a range holds a value and is narrow enough to say something.
-fn holds(low: f64, high: f64, value: f64) -> bool {
-    (low..=high).contains(&value) && high - low <= WIDEST * value.abs()
+fn holds([low, high]: [f64; 2], value: f64, has_unit: bool) -> bool {
+    let is_year = !has_unit && value.fract() == 0.0 && (1_000.0..3_000.0).contains(&value);
+    let widest = if is_year { YEARS } else { WIDEST * value.abs() };
+    (low..=high).contains(&value) && high - low <= widest
 }
 
 /// Whether two numbers are the same but for rounding: the answer's is the gold one's rounded, or the other way round.

@@ -83,6 +83,82 @@ fn what_only_contains_it_is_wrong() {
 }
 
 #[test]
+fn what_is_taken_back_or_one_of_several_is_wrong() {
+    assert_wrong(&[
+        ("It is Norway is Sweden is Denmark", "Sweden"),
+        ("It is Norway is Sweden is Denmark", "Denmark"),
+        ("It wasn't in Oslo", "Oslo"),
+        ("It is in Bergen rather than in Oslo", "Oslo"),
+        ("It is close to Oslo", "Oslo"),
+        ("I doubt it is Oslo", "Oslo"),
+        ("It was built in 1969 and closed in 1975", "1975"),
+        ("No, actually yes", "no"),
+        ("It isn't 5 km", "5 km"),
+        ("less than 5 km", "5 km"),
+    ]);
+    assert_right(&[
+        ("Yes it is", "yes"),
+        ("The capital is Washington DC", "Washington D.C."),
+        ("It was in 1975", "1975"),
+        ("Never Let Me Go", "Never Let Me Go"),
+    ]);
+}
+
+#[test]
+fn signs_and_letters_that_mean_something_are_kept() {
+    assert_wrong(&[
+        ("B-", "B+"),
+        ("C#", "C++"),
+        ("€5", "$5"),
+        ("Vitamin", "Vitamin A"),
+        ("~5 °C", "-5 °C"),
+        ("3,5", "35"),
+        ("1,2", "12"),
+    ]);
+    assert_right(&[
+        ("A.", "A"),
+        ("$5", "$5"),
+        ("5", "$5"),
+        ("~300 km", "300 km"),
+        ("~21", "21"),
+        ("20~24", "21"),
+        ("July 20,1969", "20 July 1969"),
+        ("vitamin a", "Vitamin A"),
+    ]);
+}
+
+#[test]
+fn numbers_in_names_years_and_sentences_are_what_they_say() {
+    assert_right(&[
+        ("50 stars", "50"),
+        ("There are 3 flags", "3"),
+        ("minus 5 °C", "-5 °C"),
+        ("Three", "3"),
+        ("324 thousand", "323,802"),
+        ("1965 to 1970", "1969"),
+        ("5 ct", "1 g"),
+        ("5 kgs", "5 kg"),
+        ("60 km per hour", "60 km/h"),
+        ("100 ºC", "100 °C"),
+        ("5 light-years", "5 ly"),
+    ]);
+    assert_wrong(&[
+        ("the 1990s", "1994"),
+        ("the 2000s", "1985"),
+        ("two thousand", "1998"),
+        ("297", "three hundred"),
+        ("minus 5 °C", "5 °C"),
+        ("between 1000 and 1970", "1969"),
+        ("0 to 100 °C", "21 °C"),
+        ("three", "Three Gorges Dam"),
+        ("One", "One World Trade Center"),
+        ("7", "Seven Samurai"),
+        ("50 kg", "5 ct"),
+        ("less than 3", "3"),
+    ]);
+}
+
+#[test]
 fn aliases_are_as_right() {
     let aliases = ["47".to_owned(), "0047".to_owned()];
     assert!(is_right("0047", "+47", &aliases) && is_right("+47", "+47", &aliases));

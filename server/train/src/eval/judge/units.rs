@@ -80,7 +80,7 @@ const OTHERS: [(&[&str], Unit); 31] = [
     (&["yard", "yd"], Unit::of(Measures::Length, 3.0 * FOOT)),
     (&["mile", "mi"], Unit::of(Measures::Length, MILE)),
     (&["nautical mile", "nmi"], Unit::of(Measures::Length, 1_852.0)),
-    (&["light year", "light-year", "ly"], Unit::of(Measures::Length, 9.460_730_472_580_8e15)),
+    (&["light year", "ly"], Unit::of(Measures::Length, 9.460_730_472_580_8e15)),
     (&["hectare", "ha"], Unit::of(Measures::Area, 1e4)),
     (&["acre"], Unit::of(Measures::Area, 4_046.856_422_4)),
     (&["gallon", "gal"], Unit::of(Measures::Volume, GALLON)),
@@ -99,15 +99,18 @@ const OTHERS: [(&[&str], Unit); 31] = [
     (&["decade"], Unit::of(Measures::Time, 10.0 * YEAR)),
     (&["century", "centurie"], Unit::of(Measures::Time, 100.0 * YEAR)),
     (
-        &["°c", "ºc", "degree celsius", "celsius", "degree centigrade", "degree c"],
+        &["°c", "degree celsius", "celsius", "degree centigrade", "degree c"],
         Unit { measures: Measures::Temperature, factor: 1.0, offset: 273.15 },
     ),
     (
-        &["°f", "ºf", "degree fahrenheit", "fahrenheit", "degree f"],
+        &["°f", "degree fahrenheit", "fahrenheit", "degree f"],
         Unit { measures: Measures::Temperature, factor: 5.0 / 9.0, offset: 273.15 - 160.0 / 9.0 },
     ),
     (&["kelvin", "k"], Unit::of(Measures::Temperature, 1.0)),
-    (&["km/h", "kph", "kmh", "kilometre per", "kilometer per"], Unit::of(Measures::Speed, 1_000.0 / HOUR)),
+    (
+        &["km/h", "kph", "kmh", "km per", "kilometre per", "kilometer per"],
+        Unit::of(Measures::Speed, 1_000.0 / HOUR),
+    ),
     (&["mph", "mile per"], Unit::of(Measures::Speed, MILE / HOUR)),
     (&["m/s", "metre per", "meter per"], Unit::of(Measures::Speed, 1.0)),
     (&["knot", "kn"], Unit::of(Measures::Speed, 1_852.0 / HOUR)),
@@ -152,9 +155,11 @@ fn two_words(words: &[&str]) -> Option<(Unit, usize)> {
 
 fn single(word: &str) -> Option<Unit> {
     let forms = forms(word);
-    metric_symbol(word)
+    other(word)
+        .or_else(|| metric_symbol(word))
         .or_else(|| forms.iter().find_map(|form| other(form).or_else(|| metric_name(form))))
         .or_else(|| short_power(word))
+        .or_else(|| word.strip_suffix('s').filter(|symbol| symbol.len() > 1).and_then(metric_symbol))
         // Capitals in a symbol mean nothing where it is none as it stands: "KM".
         .or_else(|| metric_symbol(&word.to_lowercase()))
 }
