@@ -1,6 +1,6 @@
 """Draws a result of tests/bench/results as bars: tokens a second of one sequence, by engine and weights.
 
-    python tests/bench/plot.py tests/bench/results/2026-11-24-cpu-3b-peers.json docs/images/decode-3b.svg
+    python tests/bench/plot.py tests/bench/results/2026-11-24-cpu-3b-peers.json docs/decode-3b.svg
 
 Wants nothing but Python. Where an engine was measured several times, the bar is the mean and the whisker the range.
 """

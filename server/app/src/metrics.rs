@@ -34,7 +34,10 @@ pub fn start() -> anyhow::Result<()> {
     let builder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)
         .and_then(|builder| {
-            builder.set_buckets_for_metric(Matcher::Prefix("loupe_engine_step".into()), &COUNTS)
+            let counts = ["loupe_engine_step_sequences", "loupe_engine_step_tokens"];
+            counts.into_iter().try_fold(builder, |builder, name| {
+                builder.set_buckets_for_metric(Matcher::Full(name.into()), &COUNTS)
+            })
         })
         .context("the buckets of the figures are wrong")?;
     let handle = builder.install_recorder().context("the figures of this process are recorded already")?;
@@ -53,4 +56,25 @@ pub fn text() -> String {
     let Some(recorder) = RECORDER.get() else { return String::new() };
     recorder.run_upkeep();
     recorder.render()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_buckets_of_seconds_and_counts_their_own() {
+        start().unwrap();
+        for name in ["loupe_engine_step_seconds", "loupe_engine_step_tokens"] {
+            metrics::histogram!(name).record(3.0);
+        }
+        let text = text();
+        for line in [
+            "loupe_engine_step_seconds_bucket{le=\"0.001\"} 0",
+            "loupe_engine_step_seconds_bucket{le=\"5\"} 1",
+            "loupe_engine_step_tokens_bucket{le=\"512\"} 1",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+    }
 }
