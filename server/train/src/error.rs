@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::folder::FolderError;
+use crate::lines::LinesError;
+use crate::place::FileError;
 
 /// Why a training run cannot start or go on. Messages say what happened and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +41,9 @@ pub enum TrainError {
     /// The agent could not be run.
     #[error("a rollout could not be made: {0}")]
     Rollout(String),
+    /// Another process trains in the folder.
+    #[error(transparent)]
+    Lines(#[from] LinesError),
     /// A data set cannot be read.
     #[error(transparent)]
     Dataset(#[from] crate::dataset::DatasetError),
@@ -85,6 +89,7 @@ impl TrainError {
             Self::Checkpoint { .. } => "checkpoint",
             Self::Adapter { .. } => "adapter",
             Self::Rollout(_) => "rollout",
+            Self::Lines(_) => "in_use",
             Self::Dataset(error) => error.code(),
             Self::Tokenizer(_) => "tokenizer",
             Self::TooLong { .. } => "too_long",
@@ -102,8 +107,8 @@ impl TrainError {
     }
 }
 
-impl From<FolderError> for TrainError {
-    fn from(FolderError { path, source }: FolderError) -> Self {
+impl From<FileError> for TrainError {
+    fn from(FileError { path, source }: FileError) -> Self {
         Self::File { path, source }
     }
 }

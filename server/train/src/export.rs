@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 
 use crate::dense;
 use crate::error::{Result, TrainError};
-use crate::folder;
 use crate::params::Params;
+use crate::place::replace_folder;
 use crate::recipe::Recipe;
 
 /// What is written beside the weights.
@@ -58,7 +58,7 @@ impl Export<'_> {
     /// # Errors
     /// When it cannot be written.
     pub fn write(&self, params: &Params, folder: &Path) -> Result<()> {
-        folder::replace(folder, |part| {
+        replace_folder(folder, |part| {
             self.write_weights(params, &part.join("model.safetensors"))?;
             for (name, value) in self.documents() {
                 let path = part.join(name);

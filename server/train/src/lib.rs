@@ -13,7 +13,6 @@
 //! - [`dense`]: the dense teacher of the vision tower.
 //! - [`error`]: why a model cannot be trained.
 //! - [`export`]: a trained model in Hugging Face layout.
-//! - `folder`: folders that are replaced whole.
 //! - [`grads`]: gradients by name.
 //! - [`init`]: what weights are before training.
 //! - [`lines`]: files of JSON lines that grow while a process may be killed.
@@ -21,6 +20,7 @@
 //! - [`muon`]: orthogonalised steps for hidden matrices.
 //! - [`optim`]: AdamW, with clipping by the global norm.
 //! - [`params`]: the weights under training.
+//! - [`place`]: files and folders that are put in their place when they are whole.
 //! - [`prefetch`]: batches made ahead on a thread of their own.
 //! - [`pretrain`]: training a model from scratch by a recipe.
 //! - [`recipe`]: what to train on what.
@@ -44,7 +44,6 @@ pub mod error;
 pub mod eval;
 pub mod example;
 pub mod export;
-mod folder;
 pub mod grads;
 pub mod init;
 pub mod lines;
@@ -52,6 +51,7 @@ pub mod log;
 pub mod muon;
 pub mod optim;
 pub mod params;
+pub mod place;
 pub mod prefetch;
 pub mod pretrain;
 pub mod recipe;

@@ -47,6 +47,8 @@ fn at<E: Into<std::io::Error>>(path: &Path) -> impl Fn(E) -> LinesError + use<E>
 pub(crate) struct Lines {
     path: PathBuf,
     file: File,
+    /// Bytes of whole lines.
+    length: u64,
 }
 
 impl Lines {
@@ -63,11 +65,10 @@ impl Lines {
         lock(path, &file)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(at(path))?;
-        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        let rows = read(path, &bytes[..whole])?;
-        file.set_len(whole as u64).map_err(at(path))?;
+        let (rows, length) = read(path, &bytes)?;
+        file.set_len(length).map_err(at(path))?;
         file.seek(SeekFrom::End(0)).map_err(at(path))?;
-        Ok((Self { path: path.to_owned(), file }, rows))
+        Ok((Self { path: path.to_owned(), file, length }, rows))
     }
 
     /// Adds a line in one write.
@@ -77,12 +78,22 @@ impl Lines {
     pub(crate) fn add(&mut self, row: &impl Serialize) -> Result<(), LinesError> {
         let mut line = serde_json::to_vec(row).map_err(at(&self.path))?;
         line.push(b'\n');
-        self.file.write_all(&line).map_err(at(&self.path))
+        if let Err(error) = self.file.write_all(&line) {
+            // What did not fit on the disk must not stand before the next line. Where even this fails, opening cuts it.
+            let back = self.file.set_len(self.length).and_then(|()| self.file.seek(SeekFrom::End(0)));
+            drop(back);
+            return Err(at(&self.path)(error));
+        }
+        self.length += line.len() as u64;
+        Ok(())
     }
 }
 
-/// Keeps other processes out. One that was just killed may take a moment to let go.
-fn lock(path: &Path, file: &File) -> Result<(), LinesError> {
+/// Keeps other processes out of a file until it is closed. One that was just killed may take a moment to let go.
+///
+/// # Errors
+/// [`LinesError::InUse`] or [`LinesError::File`].
+pub(crate) fn lock(path: &Path, file: &File) -> Result<(), LinesError> {
     let began = Instant::now();
     loop {
         match file.try_lock() {
@@ -94,12 +105,16 @@ fn lock(path: &Path, file: &File) -> Result<(), LinesError> {
     }
 }
 
-/// Reads whole lines.
+/// Reads a file that may still grow: its whole lines, and how many bytes these are.
 ///
 /// # Errors
 /// [`LinesError::Line`].
-pub(crate) fn read<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<Vec<T>, LinesError> {
-    let lines = bytes.split(|byte| *byte == b'\n').zip(1..).filter(|(line, _)| !line.trim_ascii().is_empty());
+pub(crate) fn read<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<(Vec<T>, u64), LinesError> {
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let lines = bytes[..whole]
+        .split(|byte| *byte == b'\n')
+        .zip(1..)
+        .filter(|(line, _)| !line.trim_ascii().is_empty());
     let parsed = lines.map(|(line, number)| {
         serde_json::from_slice(line).map_err(|error| LinesError::Line {
             path: path.to_owned(),
@@ -107,7 +122,7 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<Vec
             reason: error.to_string(),
         })
     });
-    parsed.collect()
+    Ok((parsed.collect::<Result<_, _>>()?, whole as u64))
 }
 
 #[cfg(test)]

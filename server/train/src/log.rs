@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::{Result, TrainError};
+use crate::lines::lock;
 
 /// Sums over some tokens or turns of one kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -92,11 +93,12 @@ impl Log {
     /// killed process wrote after its last checkpoint, are cut off: these steps will be taken again.
     ///
     /// # Errors
-    /// When it cannot be read or written.
+    /// When it cannot be read or written, or another process trains in the folder.
     pub fn open(path: &Path, steps: u64) -> Result<(Self, Vec<Value>)> {
         let mut options = OpenOptions::new();
         let file = options.create(true).append(true).read(true).open(path);
         let mut file = file.map_err(TrainError::file(path))?;
+        lock(path, &file)?;
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(TrainError::file(path))?;
         let (mut lines, mut kept) = (Vec::new(), 0);

@@ -15,7 +15,7 @@ use super::rng::Rng;
 use super::scene::Scene;
 use super::split::Split;
 use super::world::World;
-use crate::folder;
+use crate::place::replace_folder;
 
 /// How many sample scenes there are.
 const SAMPLES: u64 = 8;
@@ -46,7 +46,7 @@ pub fn build(packages: &Path, out: &Path, seed: u64) -> Result<Report, AtlasErro
         return Err(AtlasError::Occupied { path: out.to_owned() });
     }
     let world = World::from_packages(packages, seed)?;
-    folder::replace(out, |fresh| {
+    replace_folder(out, |fresh| {
         world.write(fresh)?;
         write_samples(&world, &fresh.join("samples"))
     })?;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::folder::FolderError;
+use crate::place::FileError;
 
 /// Why the Atlas cannot be made or read. Messages say what happened and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -51,8 +51,8 @@ pub enum AtlasError {
     },
 }
 
-impl From<FolderError> for AtlasError {
-    fn from(FolderError { path, source }: FolderError) -> Self {
+impl From<FileError> for AtlasError {
+    fn from(FileError { path, source }: FileError) -> Self {
         Self::File { path, source }
     }
 }

@@ -12,7 +12,6 @@ use loupe_shared::pixels::PixelLimits;
 use serde::Serialize;
 
 use super::DatasetError;
-use super::beside::write_json;
 use super::file::Writer;
 use super::oracle::{Oracle, Outcome, hidden};
 use super::picture::keep;
@@ -21,6 +20,7 @@ use crate::atlas::asked::{Asked, Asker, Need};
 use crate::atlas::pages::flag_title;
 use crate::atlas::rng::Rng;
 use crate::atlas::{Split, World};
+use crate::place::write_json;
 
 /// What to build.
 #[derive(Debug, Clone)]

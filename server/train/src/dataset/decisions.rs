@@ -10,7 +10,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::DatasetError;
-use super::beside::at;
+use super::error::at;
 use super::record::{Record, RecordMessage};
 use super::teacher::Call;
 use crate::lines::Lines;

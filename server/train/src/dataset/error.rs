@@ -1,6 +1,7 @@
 //! Why a data set cannot be made or read.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use loupe_search::SearchError;
 use loupe_shared::pixels::PixelError;
@@ -8,6 +9,7 @@ use loupe_shared::pixels::PixelError;
 use super::source::BadRow;
 use crate::atlas::AtlasError;
 use crate::lines::LinesError;
+use crate::place::FileError;
 
 /// Why a data set cannot be made or read. Messages say what happened and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +71,7 @@ pub enum DatasetError {
         /// The file.
         path: PathBuf,
         /// What happened.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The Atlas cannot be used.
     #[error(transparent)]
@@ -96,6 +98,18 @@ pub enum DatasetError {
     /// A picture cannot be cut.
     #[error("a picture of the Atlas cannot be cut: {0}")]
     Picture(#[from] PixelError),
+}
+
+impl From<FileError> for DatasetError {
+    fn from(FileError { path, source }: FileError) -> Self {
+        Self::File { path, source }
+    }
+}
+
+/// Says which file an error is about.
+pub(super) fn at(path: &Path) -> impl Fn(io::Error) -> DatasetError + use<> {
+    let path = path.to_owned();
+    move |source| DatasetError::File { path: path.clone(), source }
 }
 
 impl DatasetError {

@@ -4,8 +4,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 
 use super::DatasetError;
-use super::beside::{Beside, at};
+use super::error::at;
 use super::record::Record;
+use crate::place::Beside;
 
 /// Reads a data set; blank lines are passed over. A record without a name is named after the file and its line.
 ///
@@ -67,6 +68,6 @@ impl Writer {
     /// # Errors
     /// [`DatasetError::File`].
     pub fn finish(self) -> Result<(), DatasetError> {
-        self.file.finish()
+        Ok(self.file.finish()?)
     }
 }

@@ -16,9 +16,7 @@
 //! - `plots`: what came of a source, as plots.
 //! - [`formats`]: the files that LLaMA-Factory and verl read.
 //! - `picture`: pictures as a data set keeps them.
-//! - `beside`: files that are put in their place when they are whole.
 
-mod beside;
 pub mod build;
 pub mod collect;
 pub mod decisions;

@@ -6,9 +6,10 @@ use loupe_search::picture::decode;
 use loupe_shared::pixels::{Rgb8, resize};
 
 use super::DatasetError;
-use super::beside::write;
+use super::error::at;
 use super::source::{BadRow, Picture};
 use crate::atlas::files::png_bytes;
+use crate::place::write;
 
 /// Hex digits of a picture's name.
 const NAME: usize = 32;
@@ -45,7 +46,7 @@ pub(super) fn keep(folder: &Path, pixels: &Rgb8) -> Result<String, DatasetError>
     let name = format!("images/{}.png", hex.get(..NAME).unwrap_or_default());
     let path = folder.join(&name);
     if !path.is_file() {
-        let bytes = png_bytes(pixels).map_err(super::beside::at(&path))?;
+        let bytes = png_bytes(pixels).map_err(at(&path))?;
         write(&path, &bytes)?;
     }
     Ok(name)

@@ -8,10 +8,10 @@ use loupe_shared::protocol::Tool;
 use serde::Serialize;
 
 use super::DatasetError;
-use super::beside::{write, write_json};
 use super::plots::plots;
 use super::record::{Record, RecordRole};
 use super::teacher::Call;
+use crate::place::{write, write_json};
 
 /// What some rows are like.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -94,7 +94,7 @@ impl SourceReport {
             write(&folder.join(name), plot.as_bytes())?;
         }
         write(&folder.join("report.md"), self.markdown().as_bytes())?;
-        write_json(&folder.join("report.json"), self)
+        Ok(write_json(&folder.join("report.json"), self)?)
     }
 
     /// The report for people.

@@ -6,6 +6,7 @@ use loupe_agent::dialect::UnknownDialect;
 use loupe_shared::pixels::PixelError;
 
 use crate::lines::LinesError;
+use crate::place::FileError;
 
 /// Why an evaluation cannot go on. Messages say what happened and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +86,12 @@ pub enum EvalError {
     /// A question's work ended without a result.
     #[error("a question's work stopped: {0}")]
     Stopped(#[from] tokio::task::JoinError),
+}
+
+impl From<FileError> for EvalError {
+    fn from(FileError { path, source }: FileError) -> Self {
+        Self::File { path, source }
+    }
 }
 
 impl EvalError {

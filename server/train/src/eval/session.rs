@@ -4,7 +4,7 @@
 //! decided. So a killed evaluation goes on where it was, and one with other settings is refused.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use loupe_shared::protocol::Workflow;
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,7 @@ use super::error::{EvalError, at};
 use super::scored::Scored;
 use crate::dataset::record::Record;
 use crate::lines::Lines;
+use crate::place::write_json;
 
 /// Everything that decides what is answered, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,7 +90,7 @@ impl Session {
 fn check_settings(dir: &Path, settings: &Settings, is_new: bool) -> Result<(), EvalError> {
     let path = dir.join("settings.json");
     if is_new {
-        return write(&path, settings);
+        return Ok(write_json(&path, settings)?);
     }
     let bytes = std::fs::read(&path).map_err(at(&path))?;
     let there: Settings = serde_json::from_slice(&bytes).map_err(at(&path))?;
@@ -98,12 +99,4 @@ fn check_settings(dir: &Path, settings: &Settings, is_new: bool) -> Result<(), E
         return Ok(());
     }
     Err(EvalError::OtherSettings { path: dir.to_owned(), differences: differences.join("; ") })
-}
-
-/// Written beside and moved into place, so that it is whole or not there.
-fn write(path: &PathBuf, settings: &Settings) -> Result<(), EvalError> {
-    let json = serde_json::to_string_pretty(settings).map_err(at(path))?;
-    let fresh = path.with_extension("new");
-    std::fs::write(&fresh, json + "\n").map_err(at(&fresh))?;
-    std::fs::rename(&fresh, path).map_err(at(path))
 }

@@ -122,7 +122,7 @@ impl Tape {
     /// [`EvalError`] when it cannot be read.
     pub fn replay(path: &Path) -> Result<Self, EvalError> {
         let bytes = std::fs::read(path).map_err(at(path))?;
-        Ok(Self::of(path, lines::read(path, &bytes)?))
+        Ok(Self::of(path, lines::read(path, &bytes)?.0))
     }
 
     fn of(path: &Path, lines: Vec<Line>) -> Self {

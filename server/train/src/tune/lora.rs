@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::atlas::rng::fnv1a;
 use crate::error::{Result, TrainError};
-use crate::folder;
 use crate::init::{LORA_A, LORA_B};
 use crate::params::Params;
+use crate::place::replace_folder;
 
 /// The decoder's linear maps, all of which the paper tunes.
 const TARGETS: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
@@ -158,5 +158,5 @@ pub fn take(adapter: &Adapter, params: &Params, config: &LoraConfig) -> Result<(
 /// # Errors
 /// When it cannot be written.
 pub fn save(adapter: &Adapter, folder: &Path) -> Result<()> {
-    folder::replace(folder, |part| Ok(adapter.save(part)?))
+    replace_folder(folder, |part| Ok(adapter.save(part)?))
 }

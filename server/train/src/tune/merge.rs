@@ -6,7 +6,7 @@ use loupe_mllm::adapter::Adapter;
 use loupe_mllm::checkpoint::Files;
 
 use crate::error::{Result, TrainError};
-use crate::folder;
+use crate::place::replace_folder;
 
 /// Writes the checkpoint `base` with `adapter` merged into its weights into a new or empty folder.
 ///
@@ -19,5 +19,5 @@ pub fn merge(base: &Files, adapter: &Adapter, out: &Path) -> Result<()> {
         let refused = std::io::Error::other("it is there already; name a new folder for the merged model");
         return Err(TrainError::file(out)(refused));
     }
-    folder::replace(out, |part| Ok(adapter.bake(base, part)?))
+    replace_folder(out, |part| Ok(adapter.bake(base, part)?))
 }

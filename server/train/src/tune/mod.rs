@@ -7,6 +7,7 @@
 //! - [`sft`]: supervised fine-tuning.
 //! - [`estimate`]: what a run will need, before it is begun.
 //! - [`grpo`]: online reinforcement with real tools.
+//! - `stamp`: what a run was begun with.
 //! - [`merge`]: what was tuned as part of its model.
 
 pub mod base;
@@ -17,3 +18,4 @@ pub mod merge;
 pub mod recipe;
 pub mod records;
 pub mod sft;
+mod stamp;

@@ -19,6 +19,8 @@ use crate::example::{Example, ExampleSource, Turn};
 pub struct Records {
     rows: Vec<Record>,
     folder: PathBuf,
+    /// Of the file.
+    hash: String,
     seed: u64,
     /// The last epoch asked for, and its order.
     order: Mutex<(u64, Vec<u32>)>,
@@ -68,7 +70,9 @@ impl Records {
         if rows.is_empty() {
             return Err(bad(1, "it has no rows".to_owned()));
         }
-        Ok(Self { rows, folder, seed, order: Mutex::new((u64::MAX, Vec::new())) })
+        let bytes = std::fs::read(path).map_err(TrainError::file(path))?;
+        let hash = blake3::hash(&bytes).to_hex()[..16].to_owned();
+        Ok(Self { rows, folder, hash, seed, order: Mutex::new((u64::MAX, Vec::new())) })
     }
 
     /// Rows of an epoch.
@@ -96,6 +100,12 @@ impl Records {
         }
         let row = order.1.get(at as usize)?;
         self.rows.get(*row as usize)
+    }
+
+    /// What the file held, in few letters.
+    #[must_use]
+    pub fn hash(&self) -> &str {
+        &self.hash
     }
 
     /// The folder that the rows' pictures lie in.

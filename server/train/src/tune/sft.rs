@@ -12,6 +12,7 @@ use super::base::Base;
 use super::lora;
 use super::recipe::SftRecipe;
 use super::records::Records;
+use super::stamp;
 use crate::batch::{Batch, Place, pools_of_epoch};
 use crate::checkpoint::{self, Best, CHECKPOINT, Progress};
 use crate::error::{Result, TrainError};
@@ -76,6 +77,7 @@ impl<'a> Sft<'a> {
     ) -> Result<Self> {
         base.learner.checkpointing = recipe.checkpointing;
         let progress = base.begin(out, resume, start, (&recipe.lora, recipe.optimiser))?;
+        stamp::check(out, resume, &base, &data.train, recipe)?;
         let dev = match &data.dev {
             Some(dev) => measured(dev, &base, recipe)?,
             None => Vec::new(),

@@ -69,6 +69,14 @@ fn sft<'a>(recipe: &'a SftRecipe, data: &Path, out: &Path, resume: bool) -> Sft<
     Sft::new(recipe, base, Data { train, dev }, None, out, resume).unwrap()
 }
 
+/// Why a run is not gone on with.
+fn sft_refused(recipe: &SftRecipe, data: &Path) -> String {
+    let base = Base::open(&pocket(), &recipe.lora, recipe.optimiser, recipe.seed).unwrap();
+    let train = Arc::new(Records::open(&data.join("trajectories.jsonl"), recipe.seed).unwrap());
+    let run = Sft::new(recipe, base, Data { train, dev: None }, None, &data.join("whole"), true);
+    run.map(|_| ()).unwrap_err().to_string()
+}
+
 #[tokio::test]
 async fn fine_tuning_learns_and_resumes_on_the_same_curve() {
     let folder = tempfile::tempdir().unwrap();
@@ -92,6 +100,15 @@ async fn fine_tuning_learns_and_resumes_on_the_same_curve() {
         lines.iter().map(|line| (line.step, line.loss, line.dev)).collect()
     };
     assert_eq!(curve(&halves), curve(&whole), "dropout and order go on where they were");
+
+    let other = SftRecipe {
+        lora: loupe_train::tune::lora::LoraConfig { alpha: 4.0, ..recipe.lora.clone() },
+        ..recipe.clone()
+    };
+    let refused = sft_refused(&other, folder.path());
+    assert!(refused.contains("recipe.lora") && refused.contains("then"), "{refused}");
+    let longer = SftRecipe { epochs: 3.0, ..recipe.clone() };
+    drop(sft(&longer, folder.path(), &folder.path().join("whole"), true));
 
     // What was saved is what was trained, in PEFT's format.
     let out = folder.path().join("whole");

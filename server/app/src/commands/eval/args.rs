@@ -166,7 +166,7 @@ impl Measured {
             JudgeArg::Model(spec) => format!("{} {}", stamp::remote(spec), self.judge.form().as_str()),
         };
         let tools = match (&self.tape.replay, &self.tape.record) {
-            (Some(file), _) => format!("replay of {}", path(file)),
+            (Some(file), _) => format!("replay of {}", stamp::data(file)?),
             (None, Some(file)) => format!("recorded in {}", path(file)),
             (None, None) => "live".to_owned(),
         };

@@ -11,7 +11,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use loupe_agent::Budgets;
 use loupe_mllm::threads;
 use loupe_train::dataset::file;
@@ -21,6 +20,7 @@ use loupe_train::eval::run::{Evaluation, Options};
 use loupe_train::eval::runner::{Questions, run as run_questions};
 use loupe_train::eval::scored::Scored;
 use loupe_train::eval::session::Session;
+use loupe_train::place;
 
 pub use self::args::EvalArgs;
 use self::args::Measured;
@@ -128,7 +128,6 @@ impl Progress {
 
 /// Compares each report with the first.
 fn compare(first: &str, others: &[String], report: Option<&Path>) -> anyhow::Result<()> {
-    anyhow::ensure!(!others.is_empty(), "there is nothing to compare it with; give --compare two reports");
     let first = Side::read(first)?;
     let (mut text, mut comparisons) = ("# Comparison\n".to_owned(), Vec::new());
     for other in others {
@@ -144,12 +143,8 @@ fn compare(first: &str, others: &[String], report: Option<&Path>) -> anyhow::Res
         }));
     }
     if let Some(dir) = report {
-        let json = serde_json::to_string_pretty(&comparisons)? + "\n";
-        std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
-        for (name, text) in [("compare.md", &text), ("compare.json", &json)] {
-            let path = dir.join(name);
-            std::fs::write(&path, text).with_context(|| path.display().to_string())?;
-        }
+        place::write(&dir.join("compare.md"), text.as_bytes())?;
+        place::write_json(&dir.join("compare.json"), &comparisons)?;
     }
     write!(io::stdout().lock(), "{text}")?;
     Ok(())

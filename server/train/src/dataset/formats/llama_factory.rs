@@ -9,9 +9,10 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::super::DatasetError;
-use super::super::beside::{Beside, at, write_json};
+use super::super::error::at;
 use super::super::record::{Record, RecordRole};
 use super::{marked, role, shown};
+use crate::place::{Beside, write_json};
 
 /// The name of the data set in `dataset_info.json`.
 pub const NAME: &str = "loupe";

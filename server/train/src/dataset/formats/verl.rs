@@ -18,10 +18,11 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
 use super::super::DatasetError;
-use super::super::beside::{Beside, at};
+use super::super::error::at;
 use super::super::record::{Record, RecordMessage, RecordRole, View};
 use super::{marked, role, shown};
 use crate::atlas::files::{read, read_png};
+use crate::place::Beside;
 
 /// Rows that are in memory at a time with their pictures, and bytes of these: a column of a batch holds 2 GiB at most.
 const BATCH: usize = 64;
@@ -63,7 +64,7 @@ pub fn write(folder: &Path, records: &[Record], prompts: &Prompts<'_>) -> Result
         rest = others;
     }
     writer.close().map_err(failed)?;
-    file.finish()
+    Ok(file.finish()?)
 }
 
 /// How many of the next rows make a batch, at least one.

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::super::DatasetError;
-use super::super::beside::at;
+use super::super::error::at;
 use super::BadRow;
 
 /// A file of one JSON value.

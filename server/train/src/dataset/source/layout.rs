@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::super::DatasetError;
-use super::super::beside::at;
+use super::super::error::at;
 
 /// How a file of questions is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

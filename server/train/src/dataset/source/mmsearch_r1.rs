@@ -10,7 +10,7 @@ use arrow_array::{
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
 use super::super::DatasetError;
-use super::super::beside::at;
+use super::super::error::at;
 use super::super::file::name;
 use super::{BadRow, Draft, Each, Picture, Source, question};
 

@@ -21,6 +21,8 @@ use super::session::Settings;
 pub(crate) use markdown::table as markdown_table;
 use summary::{Prices, Summary};
 
+use crate::place::write;
+
 /// Everything that was found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
@@ -84,14 +86,12 @@ impl Report {
     /// # Errors
     /// [`EvalError::File`].
     pub fn write(&self, dir: &Path) -> Result<(), EvalError> {
-        std::fs::create_dir_all(dir).map_err(at(dir))?;
         let json = serde_json::to_string_pretty(self).map_err(at(&dir.join("report.json")))?;
         let mut files = plots::plots(self);
         files.push(("report.md", self.markdown()));
         files.push(("report.json", json + "\n"));
         for (name, text) in files {
-            let path = dir.join(name);
-            std::fs::write(&path, text).map_err(at(&path))?;
+            write(&dir.join(name), text.as_bytes())?;
         }
         Ok(())
     }

@@ -1,14 +1,13 @@
 //! The log of a run, and rollouts to read.
 
-use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::rollout::Rollout;
 use crate::dataset::record::Record;
 use crate::error::{Result, TrainError};
+use crate::place::write;
 
 /// One step.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -84,9 +83,8 @@ pub(super) fn samples(
     rewards: &[f64],
     advantages: &[f64],
 ) -> Result<()> {
-    std::fs::create_dir_all(folder).map_err(TrainError::file(folder))?;
-    let path: PathBuf = folder.join(format!("step-{step:06}.jsonl"));
-    let mut file = File::create(&path).map_err(TrainError::file(&path))?;
+    let path = folder.join(format!("step-{step:06}.jsonl"));
+    let mut text = String::new();
     for ((rollout, reward), advantage) in rollouts.iter().zip(rewards).zip(advantages) {
         let sample = Sample {
             id: &row.id,
@@ -97,8 +95,9 @@ pub(super) fn samples(
             reward: *reward,
             advantage: *advantage,
         };
-        let text = serde_json::to_string(&sample).map_err(std::io::Error::from);
-        text.and_then(|text| writeln!(file, "{text}")).map_err(TrainError::file(&path))?;
+        let line = serde_json::to_string(&sample).map_err(std::io::Error::from);
+        text.push_str(&line.map_err(TrainError::file(&path))?);
+        text.push('\n');
     }
-    Ok(())
+    Ok(write(&path, text.as_bytes())?)
 }

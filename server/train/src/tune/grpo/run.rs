@@ -28,6 +28,7 @@ use crate::tune::base::Base;
 use crate::tune::lora;
 use crate::tune::records::Records;
 use crate::tune::sft::{ADAPTER, BEST};
+use crate::tune::stamp;
 
 /// Files of a run's folder.
 const LOG: &str = "log.jsonl";
@@ -114,6 +115,7 @@ impl<'a> Grpo<'a> {
     ) -> Result<Self> {
         parts.base.learner.checkpointing = recipe.checkpointing;
         let progress = parts.base.begin(out, resume, start, (&recipe.lora, recipe.optimiser))?;
+        stamp::check(out, resume, &parts.base, &parts.train, recipe)?;
         let guard = Guard::new(recipe.guard);
         let run = Self { recipe, parts, out: out.to_owned(), progress, guard };
         run.serve()?;

@@ -4,23 +4,13 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What a folder's file system refused.
-#[derive(Debug)]
-pub(crate) struct FolderError {
-    pub(crate) path: PathBuf,
-    pub(crate) source: io::Error,
-}
-
-fn at(path: &Path) -> impl FnOnce(io::Error) -> FolderError {
-    let path = path.to_owned();
-    move |source| FolderError { path, source }
-}
+use super::{FileError, at};
 
 /// Has a folder written beside its place; one that is there goes when the new one is complete.
 ///
 /// # Errors
 /// Those of `write`, and when the folder cannot be put in its place.
-pub(crate) fn replace<E: From<FolderError>>(
+pub(crate) fn replace<E: From<FileError>>(
     folder: &Path,
     write: impl FnOnce(&Path) -> Result<(), E>,
 ) -> Result<(), E> {
@@ -41,7 +31,7 @@ pub(crate) fn replace<E: From<FolderError>>(
 }
 
 /// `.NAME.ENDING` in the same folder.
-fn beside(folder: &Path, ending: &str) -> Result<PathBuf, FolderError> {
+fn beside(folder: &Path, ending: &str) -> Result<PathBuf, FileError> {
     let name = folder.file_name().ok_or_else(|| {
         at(folder)(io::Error::other("it has no name of its own; name a folder that is to be made"))
     })?;
@@ -51,7 +41,7 @@ fn beside(folder: &Path, ending: &str) -> Result<PathBuf, FolderError> {
     Ok(folder.with_file_name(hidden))
 }
 
-fn remove(folder: &Path) -> Result<(), FolderError> {
+fn remove(folder: &Path) -> Result<(), FileError> {
     match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(folder)(error)),
         _ => Ok(()),
@@ -62,7 +52,7 @@ fn remove(folder: &Path) -> Result<(), FolderError> {
 mod tests {
     use super::*;
 
-    fn filled(folder: &Path, with: &str) -> Result<(), FolderError> {
+    fn filled(folder: &Path, with: &str) -> Result<(), FileError> {
         let file = folder.join("file");
         std::fs::write(&file, with).map_err(at(&file))
     }
@@ -88,8 +78,7 @@ mod tests {
     #[test]
     fn a_path_without_a_name_is_refused_before_anything_is_removed() {
         for path in ["..", "/", "a/.."] {
-            let refused =
-                replace(Path::new(path), |_| -> Result<(), FolderError> { panic!("it was written") });
+            let refused = replace(Path::new(path), |_| -> Result<(), FileError> { panic!("it was written") });
             assert!(refused.unwrap_err().source.to_string().contains("name a folder"), "{path}");
         }
     }

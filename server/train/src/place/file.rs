@@ -6,16 +6,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::DatasetError;
-
-/// Says which file an error is about.
-pub(super) fn at(path: &Path) -> impl Fn(io::Error) -> DatasetError + use<> {
-    let path = path.to_owned();
-    move |source| DatasetError::File { path: path.clone(), source }
-}
+use super::{FileError, at};
 
 /// A file that is not in its place yet; dropped before [`finish`](Beside::finish), it leaves nothing.
-pub(super) struct Beside {
+pub(crate) struct Beside {
     path: PathBuf,
     part: PathBuf,
     file: BufWriter<File>,
@@ -23,7 +17,7 @@ pub(super) struct Beside {
 
 impl Beside {
     /// Starts a file, and the folders above it.
-    pub(super) fn create(path: &Path) -> Result<Self, DatasetError> {
+    pub(crate) fn create(path: &Path) -> Result<Self, FileError> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(at(folder))?;
         }
@@ -34,12 +28,12 @@ impl Beside {
     }
 
     /// Where it will be.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Puts the file in its place; what was there before is whole until then.
-    pub(super) fn finish(mut self) -> Result<(), DatasetError> {
+    pub(crate) fn finish(mut self) -> Result<(), FileError> {
         self.file.flush().map_err(at(&self.path))?;
         self.file.get_ref().sync_all().map_err(at(&self.path))?;
         std::fs::rename(&self.part, &self.path).map_err(at(&self.path))
@@ -64,14 +58,20 @@ impl Drop for Beside {
 }
 
 /// Writes a file as a whole.
-pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), DatasetError> {
+///
+/// # Errors
+/// [`FileError`].
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let mut file = Beside::create(path)?;
     file.write_all(bytes).map_err(at(path))?;
     file.finish()
 }
 
 /// Writes a value as indented JSON.
-pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), DatasetError> {
+///
+/// # Errors
+/// [`FileError`].
+pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
     let mut json = serde_json::to_vec_pretty(value).map_err(|error| at(path)(error.into()))?;
     json.push(b'\n');
     write(path, &json)

@@ -1,0 +1,84 @@
+//! What a run was begun with. Going on with something else would neither be that run nor a new one.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::base::Base;
+use super::records::Records;
+use crate::error::{Result, TrainError};
+use crate::place::write_json;
+
+/// The file in a run's folder.
+const FILE: &str = "settings.json";
+/// Fields of a recipe that may change on the way: how long, how often, and when to stop.
+const FREE: [&str; 7] = ["epochs", "steps", "log_steps", "save_minutes", "save_steps", "early_stop", "guard"];
+
+/// What a run hangs on, by name.
+type Settings = BTreeMap<String, String>;
+
+/// Compares a run with what its folder says it was begun with; a new run is noted there.
+///
+/// # Errors
+/// [`TrainError::Checkpoint`] with what differs, or when the note cannot be read or written.
+pub(super) fn check(
+    out: &Path,
+    resume: bool,
+    base: &Base,
+    data: &Records,
+    recipe: &impl Serialize,
+) -> Result<()> {
+    let path = out.join(FILE);
+    let now = settings(base, data, recipe)?;
+    if !resume || !path.exists() {
+        return Ok(write_json(&path, &now)?);
+    }
+    let wrong = |reason: String| TrainError::Checkpoint { path: path.clone(), reason };
+    let bytes = std::fs::read(&path).map_err(TrainError::file(&path))?;
+    let then: Settings = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
+    let differences = differences(&then, &now);
+    match differences.is_empty() {
+        true => Ok(()),
+        false => Err(wrong(format!("the run was begun otherwise ({})", differences.join("; ")))),
+    }
+}
+
+fn settings(base: &Base, data: &Records, recipe: &impl Serialize) -> Result<Settings> {
+    let recipe = serde_json::to_value(recipe)
+        .map_err(|error| TrainError::Adapter { reason: format!("the recipe cannot be noted: {error}") })?;
+    let shape = blake3::hash(base.config.to_json().to_string().as_bytes()).to_hex();
+    let mut settings = Settings::from([
+        ("data".to_owned(), data.hash().to_owned()),
+        ("model".to_owned(), format!("{} {}", base.name, &shape[..16])),
+    ]);
+    if let Value::Object(fields) = recipe {
+        let kept = fields.into_iter().filter(|(name, _)| !FREE.contains(&name.as_str()));
+        settings.extend(kept.map(|(name, value)| (format!("recipe.{name}"), value.to_string())));
+    }
+    Ok(settings)
+}
+
+/// The names whose values differ, with both values.
+fn differences(then: &Settings, now: &Settings) -> Vec<String> {
+    let names: std::collections::BTreeSet<&String> = then.keys().chain(now.keys()).collect();
+    let value = |of: &Settings, name: &String| of.get(name).map_or("nothing".to_owned(), Clone::clone);
+    let differs = names.into_iter().filter(|name| then.get(*name) != now.get(*name));
+    differs.map(|name| format!("{name}: {} then, {} now", value(then, name), value(now, name))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_are_named_with_both_values() {
+        let of = |pairs: &[(&str, &str)]| -> Settings {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        let (then, now) = (of(&[("a", "1"), ("b", "2")]), of(&[("a", "1"), ("b", "3"), ("c", "4")]));
+        assert_eq!(differences(&then, &now), ["b: 2 then, 3 now", "c: nothing then, 4 now"]);
+        assert!(differences(&then, &then).is_empty());
+    }
+}
