@@ -55,7 +55,7 @@ pub(super) struct Trail<'a> {
     /// Code of the error that ended it.
     pub(super) failure: Option<&'a str>,
     /// Whether it had to search.
-    pub(super) search: Option<bool>,
+    pub(super) search: bool,
     /// Its searches.
     pub(super) steps: &'a [Step],
     /// Titles of the pages that lead to the answer, first what the picture shows; empty where not known.
@@ -73,7 +73,7 @@ impl Trail<'_> {
         if self.steps.iter().any(|step| step.failed.is_some()) {
             return Cause::ToolFailure;
         }
-        if self.search == Some(false) {
+        if !self.search {
             return Cause::WrongWithoutSearch;
         }
         if self.steps.is_empty() {
@@ -116,7 +116,7 @@ mod tests {
 
     fn cause(steps: &[Step], evidence: &[&str], was_read: bool) -> Cause {
         let evidence: Vec<String> = evidence.iter().map(|title| (*title).to_owned()).collect();
-        Trail { failure: None, search: Some(true), steps, evidence: &evidence, was_read }.cause()
+        Trail { failure: None, search: true, steps, evidence: &evidence, was_read }.cause()
     }
 
     #[test]
@@ -138,7 +138,7 @@ mod tests {
     fn runs_without_an_answer_are_told_by_their_code() {
         let of = |code| {
             let trail =
-                Trail { failure: Some(code), search: None, steps: &[], evidence: &[], was_read: false };
+                Trail { failure: Some(code), search: true, steps: &[], evidence: &[], was_read: false };
             trail.cause()
         };
         assert_eq!(of("dialect_malformed"), Cause::InvalidTurn);

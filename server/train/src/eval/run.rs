@@ -108,7 +108,12 @@ impl Evaluation {
         let instead = whole.filter(|_| self.options.no_crop);
         let (tools, calls) = self.tools.for_question(&record.id, instead);
         let tools = Arc::new(tools);
-        let query = self.query(record, pictures, workflow);
+        let query = Query {
+            workflow,
+            adapter: self.options.adapter.clone(),
+            constrain: self.options.constrain,
+            ..asked(record, pictures)
+        };
         let dialect = dialect::by_name(&self.decoder.info().dialect)?;
         let context = seen_by(self.decoder.info(), &query).map_err(|error| EvalError::Picture {
             id: record.id.clone(),
@@ -139,7 +144,7 @@ impl Evaluation {
         let was_read = notes.read.iter().any(|text| stands_in(text, &record.answer, &record.aliases));
         let trail = Trail {
             failure: failure.as_deref(),
-            search: Some(record.search),
+            search: record.search,
             steps: &notes.steps,
             evidence: &record.evidence,
             was_read,
@@ -148,7 +153,7 @@ impl Evaluation {
             id: record.id.clone(),
             workflow,
             category: record.category.clone(),
-            search: Some(record.search),
+            search: record.search,
             hops: record.hops,
             flags: record.flags,
             gold: record.answer.clone(),
@@ -166,17 +171,18 @@ impl Evaluation {
             in_flight: self.in_flight(),
         })
     }
+}
 
-    fn query(&self, record: &Record, pictures: Vec<QueryPicture>, workflow: Workflow) -> Query {
-        Query {
-            question: record.question.clone(),
-            pictures,
-            earlier: Vec::new(),
-            workflow,
-            adapter: self.options.adapter.clone(),
-            lang: None,
-            constrain: self.options.constrain,
-        }
+/// A row's question with its [`pictures`], for the agent and without an adapter.
+pub(crate) fn asked(record: &Record, pictures: Vec<QueryPicture>) -> Query {
+    Query {
+        question: record.question.clone(),
+        pictures,
+        earlier: Vec::new(),
+        workflow: Workflow::Agent,
+        adapter: None,
+        lang: None,
+        constrain: false,
     }
 }
 

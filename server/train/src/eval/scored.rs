@@ -15,8 +15,8 @@ pub struct Scored {
     pub workflow: Workflow,
     /// Its category.
     pub category: String,
-    /// Whether anything has to be searched, where that is known.
-    pub search: Option<bool>,
+    /// Whether anything has to be searched.
+    pub search: bool,
     /// Pages to read after the flag is known, where that is known.
     pub hops: Option<u32>,
     /// Flags in the picture, where that is known.

@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use loupe_agent::conversation::user_turn;
 use loupe_mllm::engine::{Message, Role};
 use loupe_shared::pixels::Rgb8;
+use loupe_shared::protocol::ImageRole;
 
-use crate::atlas::crop::cut;
 use crate::atlas::rng::Rng;
 use crate::dataset::DatasetError;
 use crate::dataset::file;
 use crate::dataset::record::{Record, RecordRole, View};
 use crate::error::{Result, TrainError};
+use crate::eval::run::pictures;
 use crate::example::{Example, ExampleSource, Turn};
 
 /// The rows of a file that have a conversation, over and over.
@@ -131,19 +132,15 @@ impl ExampleSource for Records {
 /// When its picture cannot be read or its region cut.
 pub(crate) fn example(row: &Record, folder: &Path) -> Result<Example> {
     let bad = |reason: String| DatasetError::RowPicture { id: row.id.clone(), reason };
-    let bytes = std::fs::read(folder.join(&row.image)).map_err(|error| bad(error.to_string()))?;
-    let whole = Arc::new(loupe_search::picture::decode(&bytes).map_err(|error| bad(error.to_string()))?);
+    let seen = pictures(row, folder).map_err(|error| bad(error.to_string()))?;
+    let shown = |view: &View| {
+        let framed =
+            seen.iter().find(|picture| picture.role == ImageRole::Focus).filter(|_| *view == View::Region);
+        framed.or(seen.first()).map(|picture| Arc::clone(&picture.pixels))
+    };
     let mut turns = Vec::with_capacity(row.messages.len());
     for message in &row.messages {
-        let mut pictures: Vec<Arc<Rgb8>> = Vec::new();
-        for view in &message.pictures {
-            pictures.push(match (view, &row.region) {
-                (View::Region, Some(region)) => {
-                    Arc::new(cut(&whole, region).map_err(|error| bad(error.to_string()))?)
-                }
-                _ => whole.clone(),
-            });
-        }
+        let pictures: Vec<Arc<Rgb8>> = message.pictures.iter().filter_map(shown).collect();
         let said = match message.role {
             RecordRole::User => user_turn(&pictures, message.text.clone()),
             RecordRole::System => Message::text(Role::System, message.text.clone()),

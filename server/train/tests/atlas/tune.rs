@@ -101,10 +101,7 @@ async fn fine_tuning_learns_and_resumes_on_the_same_curve() {
     };
     assert_eq!(curve(&halves), curve(&whole), "dropout and order go on where they were");
 
-    let other = SftRecipe {
-        lora: loupe_train::tune::lora::LoraConfig { alpha: 4.0, ..recipe.lora.clone() },
-        ..recipe.clone()
-    };
+    let other = SftRecipe { lora: lora::LoraConfig { alpha: 4.0, ..recipe.lora.clone() }, ..recipe.clone() };
     let refused = sft_refused(&other, folder.path());
     assert!(refused.contains("recipe.lora") && refused.contains("then"), "{refused}");
     let longer = SftRecipe { epochs: 3.0, ..recipe.clone() };

@@ -14,11 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use loupe_agent::dialect::{GIVE_UP, UnknownDialect, by_name};
-use loupe_agent::host::Query;
 use loupe_agent::{Agent, AgentConfig, Budgets, RunEnd};
 use loupe_mllm::engine::{Decoder, Sampling};
 use loupe_search::{ImageSearch, TextSearch};
-use loupe_shared::protocol::{RunError, Workflow};
+use loupe_shared::protocol::RunError;
 use tokio_util::sync::CancellationToken;
 
 pub use self::host::Call;
@@ -27,7 +26,7 @@ use self::recorder::Recorder;
 use super::decisions::Decision;
 use super::record::Record;
 use crate::eval::judge::is_right;
-use crate::eval::run::{patient, pictures, seen_by};
+use crate::eval::run::{asked, patient, pictures, seen_by};
 
 /// Pause before a question is asked again.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -125,15 +124,8 @@ impl Teacher {
     }
 
     async fn answer(&self, record: &Record, folder: &Path) -> Result<Decision, Reason> {
-        let query = Query {
-            question: record.question.clone(),
-            pictures: pictures(record, folder).map_err(|error| lasting("picture", error.to_string()))?,
-            earlier: Vec::new(),
-            workflow: Workflow::Agent,
-            adapter: None,
-            lang: None,
-            constrain: false,
-        };
+        let pictures = pictures(record, folder).map_err(|error| lasting("picture", error.to_string()))?;
+        let query = asked(record, pictures);
         let info = self.decoder.info();
         let seen = seen_by(info, &query).map_err(|error| lasting("picture", error.to_string()))?;
         let unknown = |error: UnknownDialect| lasting(FAILED, error.to_string());

@@ -34,7 +34,7 @@ impl Group {
     pub fn of(row: &Scored) -> Vec<Self> {
         let mut groups = vec![Self::All];
         match row.search {
-            Some(true) => {
+            true => {
                 groups.push(Self::Searched);
                 groups.extend(row.hops.map(Self::Hops));
                 groups.extend(row.flags.map(Self::Flags));
@@ -44,8 +44,7 @@ impl Group {
                     groups.push(Self::OneFlagOneHop);
                 }
             }
-            Some(false) => groups.push(Self::SearchFree),
-            None => {}
+            false => groups.push(Self::SearchFree),
         }
         groups.push(Self::Category(row.category.clone()));
         groups

@@ -159,9 +159,8 @@ impl Summary {
     fn add(&mut self, row: &Scored) {
         let searched = !row.steps.is_empty();
         match row.search {
-            Some(true) => self.used_where_needed.add(searched),
-            Some(false) => self.used_where_not_needed.add(searched),
-            None => {}
+            true => self.used_where_needed.add(searched),
+            false => self.used_where_not_needed.add(searched),
         }
         self.add_tools(row);
         for (sum, more) in [(&mut self.grammar, row.turns), (&mut self.boxes, row.boxes)] {

@@ -8,7 +8,6 @@ use loupe_agent::host::Query;
 use loupe_agent::{Agent, AgentConfig, RunEnd, dialect};
 use loupe_mllm::chat::Chat;
 use loupe_mllm::engine::{Decoder, Message, Part, Role, Sampling};
-use loupe_shared::protocol::Workflow;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +17,7 @@ use super::witness::{Notes, Turn, Witness};
 use crate::dataset::record::Record;
 use crate::error::{Result, TrainError};
 use crate::eval::llm::LlmJudge;
-use crate::eval::run::{judged, pictures, seen_by};
+use crate::eval::run::{asked, judged, pictures, seen_by};
 use crate::eval::tools::Tools;
 use crate::example::{self, Example};
 use crate::sequence::Sequence;
@@ -94,15 +93,8 @@ impl Player {
     async fn one(&self, task: &Task, folder: &Path) -> Result<Rollout> {
         let bad = |error: &dyn std::fmt::Display| TrainError::Rollout(error.to_string());
         let row = &task.row;
-        let query = Query {
-            question: row.question.clone(),
-            pictures: pictures(row, folder).map_err(|error| bad(&error))?,
-            earlier: Vec::new(),
-            workflow: Workflow::Agent,
-            adapter: Some(POLICY.into()),
-            lang: None,
-            constrain: false,
-        };
+        let pictures = pictures(row, folder).map_err(|error| bad(&error))?;
+        let query = Query { adapter: Some(POLICY.into()), ..asked(row, pictures) };
         let dialect = dialect::by_name(&self.decoder.info().dialect).map_err(|error| bad(&error))?;
         let context = seen_by(self.decoder.info(), &query).map_err(|error| bad(&error))?;
         let witness = Arc::new(Witness::new(self.decoder.clone(), dialect, context));
