@@ -9,12 +9,12 @@ use loupe_mllm::ops;
 use serde::Serialize;
 
 use crate::atlas::rng::Rng;
-use crate::batch::{Batch, Place, Target};
 use crate::error::Result;
-use crate::init::Init;
-use crate::optim::{AdamW, AdamWConfig};
-use crate::params::Params;
-use crate::step::Learner;
+use crate::learn::batch::{Batch, Place, Target};
+use crate::learn::init::Init;
+use crate::learn::optim::{AdamW, AdamWConfig};
+use crate::learn::params::Params;
+use crate::learn::step::Learner;
 use crate::tune::base::Base;
 use crate::tune::lora::LoraConfig;
 

@@ -10,10 +10,10 @@ use loupe_mllm::engine::{Message, Part, Role};
 use loupe_mllm::model::{Positions, Qwen2_5Vl};
 use loupe_shared::pixels::Rgb8;
 use loupe_train::error::Result;
-use loupe_train::example::{Example, ExampleSource, Seen, SeenClasses, Turn};
-use loupe_train::log::Line;
-use loupe_train::pretrain::{MODEL, Run, Stop};
-use loupe_train::recipe::{Length, Recipe};
+use loupe_train::learn::example::{Example, ExampleSource, Seen, SeenClasses, Turn};
+use loupe_train::learn::log::Line;
+use loupe_train::pretrain::recipe::{Length, Recipe};
+use loupe_train::pretrain::run::{MODEL, Run, Stop};
 
 const COLOURS: [(&str, [u8; 3]); 2] = [("red", [220, 30, 30]), ("blue", [30, 30, 220])];
 

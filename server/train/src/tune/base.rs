@@ -13,12 +13,12 @@ use loupe_mllm::model::Qwen2_5Vl;
 use loupe_mllm::ops;
 
 use super::lora::{self, LoraConfig, LoraWeights};
-use crate::checkpoint::{self, Progress};
 use crate::error::Result;
-use crate::init::Init;
-use crate::optim::{AdamW, AdamWConfig};
-use crate::params::Params;
-use crate::step::Learner;
+use crate::learn::checkpoint::{self, Progress};
+use crate::learn::init::Init;
+use crate::learn::optim::{AdamW, AdamWConfig};
+use crate::learn::params::Params;
+use crate::learn::step::Learner;
 
 /// A model opened for tuning.
 pub struct Base {

@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::base::Base;
 use super::recipe::SftRecipe;
 use super::records::Records;
-use crate::batch::pool;
 use crate::error::{Result, TrainError};
+use crate::learn::batch::pool;
 
 /// Batches that are timed.
 const TIMED: usize = 3;

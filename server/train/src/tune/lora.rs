@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::atlas::rng::fnv1a;
 use crate::error::{Result, TrainError};
-use crate::init::{LORA_A, LORA_B};
-use crate::params::Params;
+use crate::learn::init::{LORA_A, LORA_B};
+use crate::learn::params::Params;
 use crate::place::replace_folder;
 
 /// The decoder's linear maps, all of which the paper tunes.

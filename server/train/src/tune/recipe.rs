@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::lora::LoraConfig;
 use crate::error::{Result, TrainError};
-use crate::optim::AdamWConfig;
-use crate::recipe::BatchRecipe;
-use crate::schedule::Schedule;
+use crate::learn::batch::BatchRecipe;
+use crate::learn::optim::AdamWConfig;
+use crate::learn::schedule::Schedule;
 
 /// A recipe of supervised fine-tuning.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -14,7 +14,7 @@ use crate::dataset::file;
 use crate::dataset::record::{Record, RecordRole, View};
 use crate::error::{Result, TrainError};
 use crate::eval::run::pictures;
-use crate::example::{Example, ExampleSource, Turn};
+use crate::learn::example::{Example, ExampleSource, Turn};
 
 /// The rows of a file that have a conversation, over and over.
 pub struct Records {

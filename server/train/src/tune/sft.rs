@@ -13,15 +13,15 @@ use super::lora;
 use super::recipe::SftRecipe;
 use super::records::Records;
 use super::stamp;
-use crate::batch::{Batch, Place, pools_of_epoch};
-use crate::checkpoint::{self, Best, CHECKPOINT, Progress};
 use crate::error::{Result, TrainError};
-use crate::example::ExampleSource;
-use crate::log::{Line, Log};
-use crate::prefetch::{Ingredients, Prefetch};
-use crate::pretrain::Stop;
-use crate::step::surprises;
-use crate::window::Window;
+use crate::learn::batch::{Batch, Place, pools_of_epoch};
+use crate::learn::checkpoint::{self, Best, CHECKPOINT, Progress};
+use crate::learn::example::ExampleSource;
+use crate::learn::log::{Line, Log};
+use crate::learn::prefetch::{Ingredients, Prefetch};
+use crate::learn::step::surprises;
+use crate::learn::window::Window;
+use crate::pretrain::run::Stop;
 
 /// Files of a run's folder.
 const LOG: &str = "log.jsonl";
@@ -224,7 +224,7 @@ fn measured(dev: &Records, base: &Base, recipe: &SftRecipe) -> Result<Vec<Batch>
     let mut sequences = Vec::new();
     for index in 0..dev.len() {
         let example = dev.example(index)?;
-        let sequence = crate::sequence::Sequence::encode(&example, &base.chat)?;
+        let sequence = crate::learn::sequence::Sequence::encode(&example, &base.chat)?;
         match sequence.ids.len() {
             length if length <= recipe.batch.max_length => sequences.push(sequence),
             length => tracing::warn!(index, tokens = length, "row of the development set left out: too long"),
@@ -234,7 +234,7 @@ fn measured(dev: &Records, base: &Base, recipe: &SftRecipe) -> Result<Vec<Batch>
         return Err(TrainError::TooLong { max_length: recipe.batch.max_length });
     }
     sequences.sort_by_key(|sequence| sequence.ids.len());
-    for group in crate::batch::groups(sequences, &recipe.batch) {
+    for group in crate::learn::batch::groups(sequences, &recipe.batch) {
         batches.push(Batch::new(&group, base.chat.image_token, Place::default())?);
     }
     Ok(batches)

@@ -7,7 +7,7 @@ use loupe_mllm::engine::{Part, Role};
 use loupe_train::atlas::Split;
 use loupe_train::atlas::mixture::real::{RealCountries, mentions};
 use loupe_train::atlas::mixture::{Mixture, MixtureConfig, Weights};
-use loupe_train::example::{Example, ExampleSource, Turn};
+use loupe_train::learn::example::{Example, ExampleSource, Turn};
 
 use super::{text_of, world};
 

@@ -16,7 +16,7 @@ use anyhow::{Context, bail};
 use loupe_mllm::adapter::Adapter;
 use loupe_mllm::checkpoint::Files;
 use loupe_mllm::config::ModelConfig;
-use loupe_train::log::Line;
+use loupe_train::learn::log::Line;
 
 /// Arguments of `loupe train`.
 #[derive(Debug, clap::Args)]

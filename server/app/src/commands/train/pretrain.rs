@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::Context;
 use loupe_train::atlas::mixture::Mixture;
 use loupe_train::atlas::world::World;
-use loupe_train::pretrain::{Run, Stop};
-use loupe_train::recipe::Recipe;
+use loupe_train::pretrain::recipe::Recipe;
+use loupe_train::pretrain::run::{Run, Stop};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct PretrainArgs {

@@ -6,7 +6,7 @@ use super::Mixture;
 use crate::atlas::episode::{Episode, known_at_end};
 use crate::atlas::rng::Rng;
 use crate::atlas::split::Split;
-use crate::example::Example;
+use crate::learn::example::Example;
 
 /// How often the picture alone answers.
 const VISUAL: f64 = 0.35;

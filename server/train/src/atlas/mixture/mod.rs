@@ -26,7 +26,7 @@ use super::rng::Rng;
 use super::scene::Scene;
 use super::world::World;
 use crate::error::Result;
-use crate::example::{Example, ExampleSource, Seen, SeenClasses, TRAITS, Turn};
+use crate::learn::example::{Example, ExampleSource, Seen, SeenClasses, TRAITS, Turn};
 
 /// How often each kind of example comes, relative to the others; 0 leaves a kind out.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

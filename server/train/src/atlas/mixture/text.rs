@@ -10,7 +10,7 @@ use crate::atlas::pages::{Page, pages};
 use crate::atlas::questions::Lookup;
 use crate::atlas::rng::Rng;
 use crate::atlas::{Split, wording};
-use crate::example::{Example, Turn};
+use crate::learn::example::{Example, Turn};
 
 /// How often a drill is about numbers: their digits are copied one by one, and every one of them has to be right.
 const NUMBERS: f64 = 0.35;

@@ -18,7 +18,7 @@ use crate::atlas::refer::{Phrase, Pointer};
 use crate::atlas::rng::Rng;
 use crate::atlas::scene::close_up;
 use crate::atlas::split::Split;
-use crate::example::{Example, Seen};
+use crate::learn::example::{Example, Seen};
 
 /// How often the picture is a flag alone, and how often the user framed a flag in a scene.
 const CLOSE_UP: f64 = 0.12;

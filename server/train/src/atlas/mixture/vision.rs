@@ -14,7 +14,7 @@ use crate::atlas::rng::Rng;
 use crate::atlas::scene::{FlagChoice, SCENE_SIDE, Scene, compose, compose_among};
 use crate::atlas::split::Split;
 use crate::atlas::visual;
-use crate::example::Example;
+use crate::learn::example::Example;
 
 /// Boxes are written in steps of this many pixels, so that their numbers are few.
 const STEP: i32 = 4;

@@ -10,9 +10,9 @@ use super::guard::GuardConfig;
 use super::reward::RewardConfig;
 use crate::error::Result;
 use crate::eval::run::patient;
-use crate::optim::AdamWConfig;
-use crate::recipe::BatchRecipe;
-use crate::schedule::Schedule;
+use crate::learn::batch::BatchRecipe;
+use crate::learn::optim::AdamWConfig;
+use crate::learn::schedule::Schedule;
 use crate::tune::lora::LoraConfig;
 use crate::tune::recipe::read;
 

@@ -19,8 +19,8 @@ use crate::error::{Result, TrainError};
 use crate::eval::llm::LlmJudge;
 use crate::eval::run::{asked, judged, pictures, seen_by};
 use crate::eval::tools::Tools;
-use crate::example::{self, Example};
-use crate::sequence::Sequence;
+use crate::learn::example::{self, Example};
+use crate::learn::sequence::Sequence;
 
 /// The name under which the policy's adapter is served.
 pub const POLICY: &str = "policy";

@@ -9,9 +9,9 @@ use loupe_mllm::model::Grid;
 use loupe_mllm::ops;
 
 use crate::error::Result;
-use crate::example::{Seen, SeenClasses, TRAITS};
-use crate::log::Tally;
-use crate::params::Params;
+use crate::learn::example::{Seen, SeenClasses, TRAITS};
+use crate::learn::log::Tally;
+use crate::learn::params::Params;
 
 /// Weight of each L1 distance beside the cross-entropy of the classes.
 const PLACE_WEIGHT: f64 = 4.0;
@@ -165,8 +165,8 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
-    use crate::grads::Grads;
-    use crate::init::Init;
+    use crate::learn::grads::Grads;
+    use crate::learn::init::Init;
 
     #[test]
     fn a_cell_shows_the_smallest_thing_over_its_centre() {
@@ -206,7 +206,7 @@ mod tests {
         let seen = [Seen { class: 2, traits: [Some(1), Some(3)], bounds: [0.0, 0.0, 0.5, 1.0] }];
         let cells = cells(&seen, Grid { rows: 4, columns: 8 });
         let places: Vec<u32> = (0..8).collect();
-        let mut optimiser = crate::optim::AdamW::new(crate::optim::AdamWConfig::default());
+        let mut optimiser = crate::learn::optim::AdamW::new(crate::learn::optim::AdamWConfig::default());
         let before = head.loss(&embeds, &places, &cells)?.loss.to_scalar::<f32>()?;
         for _ in 0..200 {
             let loss = head.loss(&embeds, &places, &cells)?.loss;

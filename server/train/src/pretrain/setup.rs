@@ -9,8 +9,8 @@ use loupe_mllm::picture::Preprocessor;
 use loupe_mllm::tokenizer::Tokenizer;
 
 use crate::error::{Result, TrainError};
-use crate::example::{Example, ExampleSource, Turn};
-use crate::recipe::Recipe;
+use crate::learn::example::{Example, ExampleSource, Turn};
+use crate::pretrain::recipe::Recipe;
 
 /// The tokenizer's file in a run's folder.
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
@@ -29,7 +29,7 @@ pub(crate) fn tokenizer(recipe: &Recipe, source: &dyn ExampleSource, out: &Path)
         None => {
             let examples = (0..recipe.tokenizer.examples).map(|index| source.example(index));
             let texts = examples.collect::<Result<Vec<_>>>()?.into_iter().flat_map(texts);
-            crate::tokenizer::train(texts, &recipe.tokenizer.whole, recipe.tokenizer.vocab)?
+            crate::pretrain::tokenizer::train(texts, &recipe.tokenizer.whole, recipe.tokenizer.vocab)?
         }
     };
     std::fs::write(&path, &json).map_err(TrainError::file(&path))?;

@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor, Var};
 use loupe_mllm::weights::Weights;
 
 use crate::error::Result;
-use crate::init::Init;
+use crate::learn::init::Init;
 
 /// Variables by name. Asked for a weight it does not have, it makes one, so that loading a model into an empty store
 /// is what initialises it.

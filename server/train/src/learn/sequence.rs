@@ -7,8 +7,8 @@ use loupe_mllm::engine::{Message, Role};
 use loupe_mllm::model::{Grid, Positions};
 use loupe_shared::pixels::Rgb8;
 
-use crate::dense::{Cell, cells};
-use crate::example::{Example, Turn};
+use crate::learn::dense::{Cell, cells};
+use crate::learn::example::{Example, Turn};
 
 /// Tokens with a loss weight each, and the pictures among them.
 #[derive(Debug, Clone)]

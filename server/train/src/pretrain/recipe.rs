@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::atlas::mixture::MixtureConfig;
 use crate::error::{Result, TrainError};
-use crate::optim::AdamWConfig;
-use crate::schedule::Schedule;
+use crate::learn::batch::BatchRecipe;
+use crate::learn::optim::AdamWConfig;
+use crate::learn::schedule::Schedule;
 
 /// A recipe; `server/train/recipes` holds those of the pocket model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -117,29 +118,6 @@ pub struct TokenizerRecipe {
     pub examples: u64,
     /// Texts that become one token each.
     pub whole: Vec<String>,
-}
-
-/// How examples are put together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BatchRecipe {
-    /// Most tokens of a batch, padding included.
-    pub tokens: usize,
-    /// Most pictures of a batch.
-    pub pictures: usize,
-    /// Longer examples are left out.
-    pub max_length: usize,
-    /// Examples that are sorted by length together.
-    pub pool: u64,
-}
-
-impl BatchRecipe {
-    pub(crate) fn check(&self) -> std::result::Result<(), String> {
-        if self.pool == 0 || self.pictures == 0 || self.max_length < 2 || self.tokens < self.max_length {
-            return Err("batch needs pool and pictures above 0 and tokens >= max_length >= 2".into());
-        }
-        Ok(())
-    }
 }
 
 impl Recipe {

@@ -6,14 +6,14 @@ use candle_core::{Tensor, Var};
 use loupe_mllm::model::{Qwen2_5Vl, Rotary};
 use loupe_mllm::ops::{self, CrossEntropy, Term};
 
-use crate::batch::{Batch, Target};
-use crate::dense::{DenseHead, DenseLoss};
 use crate::error::{Result, TrainError};
-use crate::example::TRAITS;
-use crate::grads::Grads;
-use crate::log::Tally;
-use crate::optim::AdamW;
-use crate::params::Params;
+use crate::learn::batch::{Batch, Target};
+use crate::learn::dense::{DenseHead, DenseLoss};
+use crate::learn::example::TRAITS;
+use crate::learn::grads::Grads;
+use crate::learn::log::Tally;
+use crate::learn::optim::AdamW;
+use crate::learn::params::Params;
 
 /// A model under training.
 pub struct Learner {

@@ -9,10 +9,10 @@ use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, View};
 use serde::{Deserialize, Serialize};
 
-use crate::batch::Place;
 use crate::error::{Result, TrainError};
-use crate::optim::{AdamW, AdamWConfig, Moments};
-use crate::params::Params;
+use crate::learn::batch::Place;
+use crate::learn::optim::{AdamW, AdamWConfig, Moments};
+use crate::learn::params::Params;
 
 /// The name of the counters in the file's metadata.
 const STATE: &str = "state";

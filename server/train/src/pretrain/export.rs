@@ -11,11 +11,11 @@ use safetensors::View;
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 
-use crate::dense;
 use crate::error::{Result, TrainError};
-use crate::params::Params;
+use crate::learn::dense;
+use crate::learn::params::Params;
 use crate::place::replace_folder;
-use crate::recipe::Recipe;
+use crate::pretrain::recipe::Recipe;
 
 /// What is written beside the weights.
 pub struct Export<'a> {

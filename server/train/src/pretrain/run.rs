@@ -8,20 +8,20 @@ use loupe_mllm::config::ModelConfig;
 use loupe_mllm::model::Qwen2_5Vl;
 use loupe_mllm::ops;
 
-use crate::checkpoint::{self, CHECKPOINT, Progress};
-use crate::dense::DenseHead;
 use crate::error::Result;
-use crate::example::{ExampleSource, SeenClasses};
-use crate::export::Export;
-use crate::init::Init;
-use crate::log::{Line, Log};
-use crate::optim::AdamW;
-use crate::params::Params;
-use crate::prefetch::{Ingredients, Prefetch};
-use crate::recipe::{Length, Recipe};
-use crate::setup::{TOKENIZER, chat, id, tokenizer, vision_tokens};
-use crate::step::Learner;
-use crate::window::Window;
+use crate::learn::checkpoint::{self, CHECKPOINT, Progress};
+use crate::learn::dense::DenseHead;
+use crate::learn::example::{ExampleSource, SeenClasses};
+use crate::learn::init::Init;
+use crate::learn::log::{Line, Log};
+use crate::learn::optim::AdamW;
+use crate::learn::params::Params;
+use crate::learn::prefetch::{Ingredients, Prefetch};
+use crate::learn::step::Learner;
+use crate::learn::window::Window;
+use crate::pretrain::export::Export;
+use crate::pretrain::recipe::{Length, Recipe};
+use crate::pretrain::setup::{TOKENIZER, chat, id, tokenizer, vision_tokens};
 
 /// Files of a run's folder.
 const LOG: &str = "log.jsonl";

@@ -7,8 +7,8 @@ use candle_core::{CpuStorage, InplaceOp2, Layout, Storage, Tensor, Var, bail};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::grads::Grads;
-use crate::muon;
+use crate::learn::grads::Grads;
+use crate::learn::muon;
 
 /// Numbers that one thread updates at a time.
 const CHUNK: usize = 1 << 14;
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn two_steps_are_those_of_pytorch() -> candle_core::Result<()> {
         let golden: serde_json::Value =
-            serde_json::from_str(include_str!("../../../tests/golden/optim/adamw.json"))
+            serde_json::from_str(include_str!("../../../../tests/golden/optim/adamw.json"))
                 .expect("golden file");
         let tensor = |name: &str| {
             let values: Vec<Vec<f32>> = serde_json::from_value(golden[name].clone()).expect(name);

@@ -6,10 +6,10 @@ use std::thread::JoinHandle;
 
 use loupe_mllm::chat::Chat;
 
-use crate::batch::{Batch, Place, pool, pools_of_epoch};
 use crate::error::{Result, TrainError};
-use crate::example::ExampleSource;
-use crate::recipe::BatchRecipe;
+use crate::learn::batch::BatchRecipe;
+use crate::learn::batch::{Batch, Place, pool, pools_of_epoch};
+use crate::learn::example::ExampleSource;
 
 /// Batches that wait to be used; pictures make one several megabytes.
 const AHEAD: usize = 4;

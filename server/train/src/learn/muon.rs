@@ -58,7 +58,7 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
-    use crate::init::Init;
+    use crate::learn::init::Init;
 
     fn random(rows: usize, columns: usize) -> Result<Tensor> {
         let init = Init { seed: 9, deviation: 1.0, layers: 1, vision_layers: 1 };

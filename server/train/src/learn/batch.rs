@@ -6,16 +6,39 @@ use candle_core::{Device, Tensor};
 use loupe_mllm::chat::Chat;
 use loupe_mllm::config::vision::PATCH_VALUES;
 use loupe_mllm::model::{Grid, Positions};
+use serde::{Deserialize, Serialize};
 
 use crate::atlas::rng::Rng;
-use crate::dense::Cell;
 use crate::error::Result;
-use crate::example::ExampleSource;
-use crate::recipe::BatchRecipe;
-use crate::sequence::Sequence;
+use crate::learn::dense::Cell;
+use crate::learn::example::ExampleSource;
+use crate::learn::sequence::Sequence;
+
+/// How examples are put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchRecipe {
+    /// Most tokens of a batch, padding included.
+    pub tokens: usize,
+    /// Most pictures of a batch.
+    pub pictures: usize,
+    /// Longer examples are left out.
+    pub max_length: usize,
+    /// Examples that are sorted by length together.
+    pub pool: u64,
+}
+
+impl BatchRecipe {
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.pool == 0 || self.pictures == 0 || self.max_length < 2 || self.tokens < self.max_length {
+            return Err("batch needs pool and pictures above 0 and tokens >= max_length >= 2".into());
+        }
+        Ok(())
+    }
+}
 
 /// Where a run is in its stream of batches.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// Pools used up.
     pub pool: u64,

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::checkpoint::Progress;
-use crate::log::{KindLine, Line, Tally};
-use crate::step::StepReport;
+use crate::learn::checkpoint::Progress;
+use crate::learn::log::{KindLine, Line, Tally};
+use crate::learn::step::StepReport;
 
 /// Sums over some steps.
 #[derive(Default)]

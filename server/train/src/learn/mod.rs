@@ -1,0 +1,33 @@
+//! Learning: examples become batches, batches gradients, gradients moves of the weights. What every way to train shares.
+//!
+//! - [`batch`]: sequences sorted by length, cut by a budget of tokens, padded.
+//! - [`checkpoint`]: a run on disk.
+//! - [`dense`]: the dense teacher of the vision tower.
+//! - [`example`]: what the trainer eats.
+//! - [`grads`]: gradients by name.
+//! - [`init`]: what weights are before training.
+//! - [`log`]: the log of a run.
+//! - [`muon`]: orthogonalised steps for hidden matrices.
+//! - [`optim`]: AdamW, with clipping by the global norm.
+//! - [`params`]: the weights under training.
+//! - [`prefetch`]: batches made ahead on a thread of their own.
+//! - [`schedule`]: the learning rate over a run.
+//! - [`sequence`]: one example as the model reads it.
+//! - [`step`]: one step: forward, loss, backward, update.
+//! - `window`: steps gathered between two lines of the log.
+
+pub mod batch;
+pub mod checkpoint;
+pub mod dense;
+pub mod example;
+pub mod grads;
+pub mod init;
+pub mod log;
+pub mod muon;
+pub mod optim;
+pub mod params;
+pub mod prefetch;
+pub mod schedule;
+pub mod sequence;
+pub mod step;
+pub(crate) mod window;
