@@ -8,9 +8,8 @@ use candle_core::{DType, Tensor};
 use super::{Adapter, merged, modules};
 use crate::checkpoint::Files;
 use crate::checkpoint::shard::Shard;
+use crate::checkpoint::shards;
 use crate::error::{Error, Result};
-
-const SAFETENSORS: &str = ".safetensors";
 
 impl Adapter {
     /// Writes the checkpoint `base` with this adapter in its weights, which stay in the numbers in which they are
@@ -21,13 +20,14 @@ impl Adapter {
     /// read or written.
     pub fn bake(&self, base: &Files, folder: &Path) -> Result<()> {
         let mut left: BTreeSet<&str> = self.modules().collect();
+        let weights = shards::names(base)?;
         for name in base.names()?.into_iter().filter(|name| base.has(name)) {
             if name.ends_with(".gguf") {
                 let problem = "an adapter is not merged into GGUF files; give its base in safetensors";
                 return Err(Error::Adapter(format!("{}: {problem}", base.path(&name).display())));
             }
             let file = folder.join(&name);
-            if name.ends_with(SAFETENSORS) {
+            if weights.contains(&name) {
                 self.bake_shard(&Shard::open(base, &name)?, &file, &mut left)?;
             } else {
                 let bytes = base.read(&name, "a file of the checkpoint")?;

@@ -11,7 +11,7 @@ pub mod about;
 pub mod files;
 mod gguf;
 pub(crate) mod shard;
-mod shards;
+pub(crate) mod shards;
 pub mod store;
 
 pub use about::About;

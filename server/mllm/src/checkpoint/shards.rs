@@ -29,6 +29,15 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
+/// The names of a checkpoint's safetensors files. A folder may hold others, which are none of its weights.
+pub(crate) fn names(files: &Files) -> Result<BTreeSet<String>> {
+    let index: Option<Index> = files.json_if_present(INDEX, "an object weight_map from tensor to file")?;
+    Ok(match index {
+        Some(index) => index.weight_map.into_values().collect(),
+        None => BTreeSet::from([SINGLE.to_owned()]),
+    })
+}
+
 impl Shards {
     /// Opens every file and checks that each is complete; nothing where there is none.
     ///

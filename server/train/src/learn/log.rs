@@ -136,6 +136,7 @@ mod tests {
         let (mut log, lines) = Log::open(&path, 20).unwrap();
         assert_eq!(lines.iter().map(|line| line["step"].as_u64()).collect::<Vec<_>>(), [Some(10), Some(20)]);
         log.write(&serde_json::json!({"step": 30})).unwrap();
+        drop(log);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"step\":10}\n{\"step\":20}\n{\"step\":30}\n");
         assert_eq!(Log::open(&path, 0).unwrap().1.len(), 0);
     }

@@ -242,11 +242,12 @@ async fn what_failed_for_anothers_sake_is_asked_again_and_what_was_decided_is_no
     let (_, teacher) = questions.teacher(dead);
     let plan = questions.plan(out.path(), None);
     let first = collect(&plan, Some(&teacher)).await.unwrap();
-    assert_eq!(first.report.dropped.get("teacher_failed"), Some(&3));
+    let failed = first.report.dropped["teacher_failed"];
+    assert!(failed > 0);
     let (script, teacher) = questions.teacher(HashMap::new());
     let second = collect(&plan, Some(&teacher)).await.unwrap();
-    assert_eq!(script.questions.load(Ordering::Relaxed), 3);
-    assert_eq!(second.trajectories.len(), first.trajectories.len() + 3);
+    assert_eq!(script.questions.load(Ordering::Relaxed) as u64, failed);
+    assert_eq!(second.trajectories.len() as u64, first.trajectories.len() as u64 + failed);
 }
 
 #[tokio::test]

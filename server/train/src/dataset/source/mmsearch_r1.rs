@@ -109,7 +109,9 @@ impl<'a> Columns<'a> {
         let images = item::<StructArray>(self.images, at).filter(|images| !images.is_empty());
         let images = images
             .ok_or_else(|| BadRow::new("images", "is empty; a picture by address only is not fetched"))?;
-        if images.len() > 1 {
+        // In a file of our own a framed part follows the whole picture.
+        let is_own = self.extra.is_some_and(|extra| member::<BooleanArray>(extra, "search").is_some());
+        if images.len() > 1 && !is_own {
             return Err(BadRow::new(
                 "images",
                 format!("has {}; a question has one picture here", images.len()),
