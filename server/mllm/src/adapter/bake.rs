@@ -5,6 +5,7 @@ use std::path::Path;
 
 use candle_core::{DType, Tensor};
 
+use super::write::failed;
 use super::{Adapter, merged, modules};
 use crate::checkpoint::Files;
 use crate::checkpoint::shard::Shard;
@@ -58,8 +59,4 @@ impl Adapter {
         let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
         safetensors::serialize_to_file(tensors, Some(metadata), file).map_err(|error| failed(file, &error))
     }
-}
-
-fn failed(file: &Path, problem: &dyn ToString) -> Error {
-    Error::Write { file: file.to_owned(), problem: problem.to_string() }
 }

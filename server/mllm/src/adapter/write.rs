@@ -44,10 +44,6 @@ impl Adapter {
     /// # Errors
     /// [`Error::Write`].
     pub fn save(&self, folder: &Path) -> Result<()> {
-        let failed = |file: &Path, problem: &dyn ToString| Error::Write {
-            file: file.to_owned(),
-            problem: problem.to_string(),
-        };
         std::fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;
         let file = folder.join(WEIGHTS);
         let tensors = self.pairs.iter().flat_map(|(module, pair)| matrices(module, pair));
@@ -58,6 +54,11 @@ impl Adapter {
         let json = format!("{:#}\n", self.config.to_json(self.modules()));
         std::fs::write(&file, json).map_err(|error| failed(&file, &error))
     }
+}
+
+/// Why a file was not written.
+pub(super) fn failed(file: &Path, problem: &dyn ToString) -> Error {
+    Error::Write { file: file.to_owned(), problem: problem.to_string() }
 }
 
 fn matrices<'a>(module: &str, pair: &'a Pair) -> [(String, F32<'a>); 2] {

@@ -3,7 +3,7 @@
 //! `settings.json` is written when the folder is first used; `rows.jsonl` gets a line for every question as soon as it is
 //! decided. So a killed evaluation goes on where it was, and one with other settings is refused.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use loupe_shared::protocol::Workflow;
@@ -20,17 +20,15 @@ use crate::place::write_json;
 #[serde(transparent)]
 pub struct Settings(pub BTreeMap<String, String>);
 
+/// A name with its values; none where it has none.
+pub(crate) type Difference<'a> = (&'a str, Option<&'a String>, Option<&'a String>);
+
 impl Settings {
     /// The names whose values differ, with both values.
-    fn differences(&self, other: &Self) -> Vec<String> {
-        let names: std::collections::BTreeSet<&String> = self.0.keys().chain(other.0.keys()).collect();
-        let value = |settings: &Self, name: &String| {
-            settings.0.get(name).map_or_else(|| "nothing".to_owned(), |value| format!("{value:?}"))
-        };
-        let differs = names.into_iter().filter(|name| self.0.get(*name) != other.0.get(*name));
-        differs
-            .map(|name| format!("{name}: {} there, {} now", value(self, name), value(other, name)))
-            .collect()
+    pub(crate) fn differing<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = Difference<'a>> {
+        let names: BTreeSet<&String> = self.0.keys().chain(other.0.keys()).collect();
+        let both = |name: &'a String| (name.as_str(), self.0.get(name), other.0.get(name));
+        names.into_iter().map(both).filter(|(_, own, others)| own != others)
     }
 }
 
@@ -94,7 +92,9 @@ fn check_settings(dir: &Path, settings: &Settings, is_new: bool) -> Result<(), E
     }
     let bytes = std::fs::read(&path).map_err(at(&path))?;
     let there: Settings = serde_json::from_slice(&bytes).map_err(at(&path))?;
-    let differences = there.differences(settings);
+    let value = |value: Option<&String>| value.map_or("nothing".to_owned(), |value| format!("{value:?}"));
+    let told = |(name, there, now)| format!("{name}: {} there, {} now", value(there), value(now));
+    let differences: Vec<String> = there.differing(settings).map(told).collect();
     if differences.is_empty() {
         return Ok(());
     }

@@ -9,15 +9,13 @@ use serde_json::Value;
 use super::base::Base;
 use super::records::Records;
 use crate::error::{Result, TrainError};
+use crate::eval::session::Settings;
 use crate::place::write_json;
 
 /// The file in a run's folder.
 const FILE: &str = "settings.json";
 /// Fields of a recipe that may change on the way: how long, how often, and when to stop.
 const FREE: [&str; 7] = ["epochs", "steps", "log_steps", "save_minutes", "save_steps", "early_stop", "guard"];
-
-/// What a run hangs on, by name.
-type Settings = BTreeMap<String, String>;
 
 /// Compares a run with what its folder says it was begun with; a new run is noted there.
 ///
@@ -49,7 +47,7 @@ fn settings(base: &Base, data: &Records, recipe: &impl Serialize) -> Result<Sett
     let recipe = serde_json::to_value(recipe)
         .map_err(|error| TrainError::Adapter { reason: format!("the recipe cannot be noted: {error}") })?;
     let shape = blake3::hash(base.config.to_json().to_string().as_bytes()).to_hex();
-    let mut settings = Settings::from([
+    let mut settings = BTreeMap::from([
         ("data".to_owned(), data.hash().to_owned()),
         ("model".to_owned(), format!("{} {}", base.name, &shape[..16])),
     ]);
@@ -57,15 +55,14 @@ fn settings(base: &Base, data: &Records, recipe: &impl Serialize) -> Result<Sett
         let kept = fields.into_iter().filter(|(name, _)| !FREE.contains(&name.as_str()));
         settings.extend(kept.map(|(name, value)| (format!("recipe.{name}"), value.to_string())));
     }
-    Ok(settings)
+    Ok(Settings(settings))
 }
 
-/// The names whose values differ, with both values.
+/// What differs, for people.
 fn differences(then: &Settings, now: &Settings) -> Vec<String> {
-    let names: std::collections::BTreeSet<&String> = then.keys().chain(now.keys()).collect();
-    let value = |of: &Settings, name: &String| of.get(name).map_or("nothing".to_owned(), Clone::clone);
-    let differs = names.into_iter().filter(|name| then.get(*name) != now.get(*name));
-    differs.map(|name| format!("{name}: {} then, {} now", value(then, name), value(now, name))).collect()
+    let value = |value: Option<&String>| value.map_or("nothing".to_owned(), Clone::clone);
+    let told = |(name, then, now)| format!("{name}: {} then, {} now", value(then), value(now));
+    then.differing(now).map(told).collect()
 }
 
 #[cfg(test)]
@@ -75,7 +72,7 @@ mod tests {
     #[test]
     fn differences_are_named_with_both_values() {
         let of = |pairs: &[(&str, &str)]| -> Settings {
-            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+            Settings(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
         };
         let (then, now) = (of(&[("a", "1"), ("b", "2")]), of(&[("a", "1"), ("b", "3"), ("c", "4")]));
         assert_eq!(differences(&then, &now), ["b: 2 then, 3 now", "c: nothing then, 4 now"]);

@@ -1,6 +1,9 @@
 //! The one turn of the workflows that do not let the model search: `rag` looks up before it asks, `direct` does not.
 
+use std::sync::Arc;
+
 use loupe_agent::information::{image_hits, text_hits};
+use loupe_shared::pixels::Rgb8;
 
 use super::Mixture;
 use crate::atlas::episode::{Episode, known_at_end};
@@ -19,12 +22,10 @@ impl Mixture {
 
     fn answer_by_sight(&self, rng: &mut Rng) -> Example {
         let scene = self.scene(rng);
-        let (asked, context) = (crate::atlas::visual::ask(&scene, Split::Train, rng), self.context(false));
-        let pictures = [std::sync::Arc::new(scene.picture.clone())];
-        let dialect = self.dialect.as_ref();
-        let mut episode = Episode::ask_for_answer(dialect, context, &asked.question, "", &pictures);
-        episode.answer("I can see it.", &asked.gold.answer);
-        self.conversation("answer", episode.into_messages(), super::seen(&scene))
+        let ask = |question: &str, pictures: &[Arc<Rgb8>]| {
+            Episode::ask_for_answer(self.dialect.as_ref(), self.context(false), question, "", pictures)
+        };
+        self.by_sight("answer", &scene, ask, rng)
     }
 
     /// One look-up at most: a fixed search reads no page that another one leads to.

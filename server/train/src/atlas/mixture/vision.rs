@@ -110,12 +110,24 @@ impl Mixture {
     }
 
     fn visual_of(&self, scene: &Scene, rng: &mut Rng) -> Example {
+        let ask = |question: &str, pictures: &[Arc<Rgb8>]| {
+            Episode::ask(self.dialect.as_ref(), self.context(false), question, pictures)
+        };
+        self.by_sight("visual", scene, ask, rng)
+    }
+
+    /// A question that the picture answers, opened by `ask`.
+    pub(super) fn by_sight<'a>(
+        &self,
+        kind: &'static str,
+        scene: &Scene,
+        ask: impl FnOnce(&str, &[Arc<Rgb8>]) -> Episode<'a>,
+        rng: &mut Rng,
+    ) -> Example {
         let asked = visual::ask(scene, Split::Train, rng);
-        let picture = Arc::new(scene.picture.clone());
-        let mut episode =
-            Episode::ask(self.dialect.as_ref(), self.context(false), &asked.question, &[picture]);
+        let mut episode = ask(&asked.question, &[Arc::new(scene.picture.clone())]);
         episode.answer("I can see it.", &asked.gold.answer);
-        self.conversation("visual", episode.into_messages(), seen(scene))
+        self.conversation(kind, episode.into_messages(), seen(scene))
     }
 
     fn look(&self, kind: &'static str, scene: &Scene, asked: String, said: String) -> Example {
