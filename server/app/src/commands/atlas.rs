@@ -29,6 +29,9 @@ struct BuildArgs {
     /// Seed of everything drawn
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Give the flags of the training split to made-up countries, drawn by this seed: a world to train in
+    #[arg(long, value_name = "SEED")]
+    made_up: Option<u64>,
 }
 
 /// Makes the Atlas.
@@ -37,7 +40,7 @@ struct BuildArgs {
 /// When the packages are missing or `out` cannot be written.
 pub fn run(args: AtlasArgs) -> anyhow::Result<()> {
     let AtlasCommand::Build(args) = args.command;
-    let report = build(&args.packages, &args.out, args.seed)?;
+    let report = build(&args.packages, &args.out, args.seed, args.made_up)?;
     tell(&report, &mut io::stdout().lock())?;
     Ok(())
 }

@@ -10,6 +10,7 @@ use super::asked::Asker;
 use super::countries::Dropped;
 use super::facts::listed;
 use super::files;
+use super::made_up::made_up;
 use super::pages::pages;
 use super::rng::Rng;
 use super::scene::Scene;
@@ -36,16 +37,17 @@ pub struct Report {
 }
 
 /// Makes the Atlas from npm packages and puts it at `out`, in the place of an older one if there is one. The same seed
-/// and packages give the same bytes.
+/// and packages give the same bytes. With a seed in `invented`, its countries are made up: [`made_up`].
 ///
 /// # Errors
 /// [`AtlasError`] when a package does not fit, a file fails, or `out` holds something else than an Atlas.
-pub fn build(packages: &Path, out: &Path, seed: u64) -> Result<Report, AtlasError> {
+pub fn build(packages: &Path, out: &Path, seed: u64, invented: Option<u64>) -> Result<Report, AtlasError> {
     let is_free = !out.exists() || World::is_at(out) || files::is_empty_folder(out)?;
     if !is_free {
         return Err(AtlasError::Occupied { path: out.to_owned() });
     }
-    let world = World::from_packages(packages, seed)?;
+    let real = World::from_packages(packages, seed)?;
+    let world = invented.map_or_else(|| real.clone(), |seed| made_up(&real, seed));
     replace_folder(out, |fresh| {
         world.write(fresh)?;
         write_samples(&world, &fresh.join("samples"))

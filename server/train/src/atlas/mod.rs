@@ -5,7 +5,7 @@
 //! - the world: [`countries`], [`facts`], [`split`], [`pages`], [`flags`], and all of it as one value: [`world`]
 //! - pictures: [`rng`], [`bounds`], [`canvas`], [`background`], [`banner`], [`objects`], [`scene`]
 //! - questions: [`crop`], [`refer`], [`wording`], [`questions`], [`visual`], [`asked`]
-//! - training: [`invent`], [`episode`], [`mixture`]
+//! - training: [`invent`], [`made_up`], [`episode`], [`mixture`]
 //! - `loupe atlas build`: [`build`](mod@build)
 
 pub mod asked;
@@ -22,6 +22,7 @@ pub mod facts;
 pub(crate) mod files;
 pub mod flags;
 pub mod invent;
+pub mod made_up;
 pub mod mixture;
 pub mod objects;
 pub mod pages;

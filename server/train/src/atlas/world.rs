@@ -46,6 +46,9 @@ pub struct Record {
     pub packages: BTreeMap<String, String>,
     /// Countries that take no part.
     pub dropped: Vec<Dropped>,
+    /// Seed of its names and facts where they are made up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_up: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -71,7 +74,7 @@ impl World {
             .into_iter()
             .map(|name| Ok((name.to_owned(), files::package_version(&packages.join(name))?)))
             .collect::<Result<_, AtlasError>>()?;
-        let record = Record { version: VERSION, seed, packages: versions, dropped };
+        let record = Record { version: VERSION, seed, packages: versions, dropped, made_up: None };
         Self::make(countries, flag, record)
     }
 
@@ -104,6 +107,13 @@ impl World {
         let textures = pictures.iter().map(Texture::new).collect();
         let by_name = entries.iter().enumerate().map(|(i, e)| (e.country.name.clone(), i)).collect();
         Self { entries, textures, pictures, by_name, record }
+    }
+
+    /// Other countries under some of these flags.
+    pub(super) fn with(&self, entries: Vec<Entry>, flags: &[usize], made_up: u64) -> Self {
+        let pictures = flags.iter().map(|&flag| self.pictures[flag].clone()).collect();
+        let record = Record { dropped: Vec::new(), made_up: Some(made_up), ..self.record.clone() };
+        Self::assemble(entries, pictures, record)
     }
 
     /// Reads the world from a folder that [`World::write`] made.

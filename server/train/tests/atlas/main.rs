@@ -38,7 +38,7 @@ fn index() -> Arc<Index> {
     let (_folder, index) = INDEX.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
         let atlas = folder.path().join("atlas");
-        build(&packages(), &atlas, 0).unwrap();
+        build(&packages(), &atlas, 0, None).unwrap();
         let index = Arc::new(Index::open(&atlas).unwrap());
         (folder, index)
     });

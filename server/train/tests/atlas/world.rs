@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use loupe_train::atlas::build::build;
+use loupe_train::atlas::mixture::real::RealCountries;
 use loupe_train::atlas::pages::pages;
 use loupe_train::atlas::{AtlasError, Split, World};
 
@@ -30,8 +31,8 @@ fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
 fn the_same_seed_writes_the_same_bytes_and_they_are_read_back() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = (folder.path().join("a"), folder.path().join("b"));
-    let report = build(&packages(), &first, 0).unwrap();
-    build(&packages(), &second, 0).unwrap();
+    let report = build(&packages(), &first, 0, None).unwrap();
+    build(&packages(), &second, 0, None).unwrap();
     let written = files(&first);
     assert!(written == files(&second), "two builds differ");
     assert_eq!(written.keys().filter(|name| name.starts_with("pages")).count(), report.pages);
@@ -40,15 +41,34 @@ fn the_same_seed_writes_the_same_bytes_and_they_are_read_back() {
     assert_eq!(read.entries(), world().entries());
     // An Atlas may be built over an older one, and nothing of the older one stays.
     std::fs::write(first.join("pages/left-over.md"), "# Left over").unwrap();
-    build(&packages(), &first, 0).unwrap();
+    build(&packages(), &first, 0, None).unwrap();
     assert!(files(&first) == written);
+}
+
+#[test]
+fn a_made_up_world_shows_nothing_of_held_out_countries() {
+    let folder = tempfile::tempdir().unwrap();
+    build(&packages(), folder.path(), 0, Some(5)).unwrap();
+    let (invented, real) = (World::open(folder.path()).unwrap(), RealCountries::new(&world()));
+    let flags = |world: &World| -> BTreeSet<String> {
+        let train = world.entries().iter().filter(|entry| entry.split == Split::Train);
+        train.map(|entry| entry.country.code.clone()).collect()
+    };
+    assert_eq!(flags(&invented), flags(&world()));
+    assert_eq!(invented.entries().len(), flags(&invented).len(), "all of it is for training");
+    for entry in invented.entries() {
+        assert!(world().find(&entry.country.name).is_none(), "{} exists", entry.country.name);
+        for page in pages(&entry.country) {
+            assert!(!real.names_held_out(&page.text), "{}", page.text);
+        }
+    }
 }
 
 #[test]
 fn a_folder_with_something_else_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("thesis.txt"), "years of work").unwrap();
-    let error = build(&packages(), folder.path(), 0).unwrap_err();
+    let error = build(&packages(), folder.path(), 0, None).unwrap_err();
     assert!(matches!(error, AtlasError::Occupied { .. }), "{error}");
     assert_eq!(files(folder.path()).len(), 1);
 }
@@ -56,7 +76,7 @@ fn a_folder_with_something_else_is_left_alone() {
 #[test]
 fn missing_packages_are_named() {
     let folder = tempfile::tempdir().unwrap();
-    let error = build(folder.path(), &folder.path().join("out"), 0).unwrap_err().to_string();
+    let error = build(folder.path(), &folder.path().join("out"), 0, None).unwrap_err().to_string();
     assert!(error.contains("world-countries"), "{error}");
 }
 

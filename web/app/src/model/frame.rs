@@ -61,6 +61,33 @@ pub enum Field {
     Height,
 }
 
+/// A change of the frame. It is a change and not the frame it leads to, because two of them can come before the page
+/// is drawn again: each holds for the frame that the one before it left.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Edit {
+    /// Drawn anew, or taken away.
+    To(Option<Frame>),
+    /// A number was typed.
+    Typed(Field, f64),
+    /// Moved by so much to the right and down.
+    Moved(f64, f64),
+    /// A handle moved by so much to the right and down.
+    Resized(Handle, f64, f64),
+}
+
+impl Edit {
+    /// The frame after this change; without a frame there is nothing to move.
+    #[must_use]
+    pub fn apply(self, frame: Option<Frame>, picture: Size) -> Option<Frame> {
+        match self {
+            Self::To(frame) => frame,
+            Self::Typed(field, value) => frame.map(|frame| frame.with(field, value, picture)),
+            Self::Moved(dx, dy) => frame.map(|frame| frame.moved(dx, dy, picture)),
+            Self::Resized(handle, dx, dy) => frame.map(|frame| frame.resized(handle, dx, dy, picture)),
+        }
+    }
+}
+
 impl Frame {
     /// The frame to begin with: the middle half of the picture.
     #[must_use]
@@ -225,6 +252,14 @@ mod tests {
         let start = frame(400.0, 10.0, 40.0, 40.0);
         assert_eq!(start.with(Field::Width, 900.0, PICTURE).w, 48.0);
         assert_eq!(start.with(Field::Left, f64::NAN, PICTURE).x, 0.0);
+    }
+
+    #[test]
+    fn a_second_number_holds_for_the_frame_that_the_first_one_left() {
+        let typed = [(Field::Left, 10.0), (Field::Top, 20.0), (Field::Width, 200.0), (Field::Height, 100.0)];
+        let edit = |frame, (field, value)| Edit::Typed(field, value).apply(frame, PICTURE);
+        let last = typed.into_iter().fold(Some(Frame::middle(PICTURE)), edit);
+        assert_eq!(last, Some(frame(10.0, 20.0, 200.0, 100.0)));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use loupe_shared::protocol::{Envelope, Event, ImageRole, Meta, QueryRequest, Run
 
 use serde::Deserialize;
 
-use super::frame::{Frame, Size};
+use super::frame::{Edit, Frame, Size};
 use super::problem::Problem;
 
 /// The picture on the stage.
@@ -134,7 +134,7 @@ pub enum Action {
     /// The words in the question bar changed.
     Question(String),
     /// The frame was drawn, moved or taken away.
-    Frame(Option<Frame>),
+    Frame(Edit),
     /// Something began, or ended without a result.
     Busy(Option<Busy>),
     /// A picture is on the stage; questions about another one leave.
@@ -218,7 +218,11 @@ impl Session {
         match action {
             Action::Meta(meta) => self.meta = Some(*meta),
             Action::Question(question) => self.question = question,
-            Action::Frame(frame) => self.frame = frame,
+            Action::Frame(edit) => {
+                if let Some(picture) = &self.picture {
+                    self.frame = edit.apply(self.frame, picture.size);
+                }
+            }
             Action::Busy(busy) => self.begin(busy),
             Action::Opened(picture) => {
                 let Self { meta, question, .. } = std::mem::take(self);

@@ -18,7 +18,7 @@ use super::welcome::{drop_zone, intro};
 use super::{dom, page_events, widget};
 use crate::flow::desk::Desk;
 use crate::flow::{ask, open, restore};
-use crate::model::frame::Frame;
+use crate::model::frame::Edit;
 use crate::model::problem::Problem;
 use crate::model::route::Route;
 use crate::model::session::{Action, CutBy, Session, Turn};
@@ -109,8 +109,7 @@ fn left(desk: &Desk, over: bool, lit: Option<Region>) -> Html {
         return drop_zone(samples, over, on_file, &on_sample);
     };
     let may_frame = !session.shared;
-    let on_frame =
-        may_frame.then(|| act(desk, |desk, frame: Option<Frame>| desk.dispatch(Action::Frame(frame))));
+    let on_frame = may_frame.then(|| act(desk, |desk, edit: Edit| desk.dispatch(Action::Frame(edit))));
     let on_clear = may_frame.then(|| act(desk, |desk, ()| open::clear(&desk)));
     html! {
         <Stage

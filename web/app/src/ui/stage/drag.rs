@@ -2,7 +2,7 @@
 
 use web_sys::{Element, KeyboardEvent, PointerEvent};
 
-use crate::model::frame::{Frame, HANDLES, Handle, Size};
+use crate::model::frame::{Edit, Frame, HANDLES, Handle, Size};
 
 /// Movement in CSS pixels below which a press is a tap.
 const TAP: f64 = 4.0;
@@ -85,21 +85,21 @@ impl Drag {
     }
 }
 
-/// What a key does to the frame: `Some(None)` takes it away, `None` means that the key is not ours.
+/// What a key does to the frame; `None` where the key is not ours.
 ///
 /// Arrows move by a hundredth of the side, with Alt by one pixel; with Shift they move the right and bottom edges.
-pub(super) fn on_key(event: &KeyboardEvent, frame: Frame, picture: Size) -> Option<Option<Frame>> {
+pub(super) fn on_key(event: &KeyboardEvent, picture: Size) -> Option<Edit> {
     let step = |side: f64| if event.alt_key() { 1.0 } else { (side * KEY_SHARE).max(1.0) };
     let (dx, dy) = match event.key().as_str() {
         "ArrowLeft" => (-step(picture.w), 0.0),
         "ArrowRight" => (step(picture.w), 0.0),
         "ArrowUp" => (0.0, -step(picture.h)),
         "ArrowDown" => (0.0, step(picture.h)),
-        "Escape" | "Delete" | "Backspace" => return Some(None),
+        "Escape" | "Delete" | "Backspace" => return Some(Edit::To(None)),
         _ => return None,
     };
     if event.shift_key() {
-        return Some(Some(frame.resized(Handle { x: 1, y: 1 }, dx, dy, picture)));
+        return Some(Edit::Resized(Handle { x: 1, y: 1 }, dx, dy));
     }
-    Some(Some(frame.moved(dx, dy, picture)))
+    Some(Edit::Moved(dx, dy))
 }

@@ -17,7 +17,7 @@ use yew::{Callback, Html, Properties, component, html, use_effect_with, use_node
 use self::numbers::numbers;
 use self::overlay::{Overlay, overlay};
 use super::dom::use_size;
-use crate::model::frame::Frame;
+use crate::model::frame::{Edit, Frame};
 use crate::model::session::Picture;
 
 /// A place on the picture that a step searched.
@@ -40,7 +40,7 @@ pub(crate) struct Props {
     /// The place that is pointed at in the steps.
     pub(crate) lit: Option<Region>,
     /// The frame changed; none where it may not.
-    pub(crate) on_frame: Option<Callback<Option<Frame>>>,
+    pub(crate) on_frame: Option<Callback<Edit>>,
     /// The picture is to be taken away.
     pub(crate) on_clear: Option<Callback<()>>,
 }

@@ -10,7 +10,7 @@ use super::Mark;
 use super::drag::{Drag, Grip, on_key};
 use super::glass::glass;
 use super::px;
-use crate::model::frame::{Frame, HANDLES, Size};
+use crate::model::frame::{Edit, Frame, HANDLES, Size};
 
 /// Side of a handle's touch target, in CSS pixels.
 const TOUCH: f64 = 44.0;
@@ -32,7 +32,7 @@ pub(super) struct Overlay<'a> {
     /// The place that is pointed at.
     pub(super) lit: Option<Region>,
     /// The frame changed; none where it may not.
-    pub(super) on_frame: Option<&'a Callback<Option<Frame>>>,
+    pub(super) on_frame: Option<&'a Callback<Edit>>,
     /// What is held.
     pub(super) drag: UseStateHandle<Option<Drag>>,
     /// The element that positions are measured from.
@@ -69,7 +69,7 @@ pub(super) fn overlay(props: &Overlay) -> Html {
             let (next, changed) = held.moved_to(position(&event), scale, size);
             drag.set(Some(next));
             if changed != frame {
-                on_frame.emit(changed);
+                on_frame.emit(Edit::To(changed));
             }
         })
     };
@@ -77,7 +77,7 @@ pub(super) fn overlay(props: &Overlay) -> Html {
         let (drag, size, on_frame) = (drag.clone(), props.size, props.on_frame.cloned());
         Callback::from(move |_: PointerEvent| {
             if let (Some(tapped), Some(on_frame)) = (drag.and_then(|held| held.tapped(size)), &on_frame) {
-                on_frame.emit(Some(tapped));
+                on_frame.emit(Edit::To(Some(tapped)));
             }
             drag.set(None);
         })
@@ -87,12 +87,12 @@ pub(super) fn overlay(props: &Overlay) -> Html {
         Callback::from(move |_: PointerEvent| drag.set(None))
     };
     let on_key = {
-        let (size, on_frame, frame) = (props.size, props.on_frame.cloned(), props.frame);
+        let (size, on_frame) = (props.size, props.on_frame.cloned());
         Callback::from(move |event: KeyboardEvent| {
-            let (Some(frame), Some(on_frame)) = (frame, &on_frame) else { return };
-            if let Some(changed) = on_key(&event, frame, size) {
+            let Some(on_frame) = &on_frame else { return };
+            if let Some(edit) = on_key(&event, size) {
                 event.prevent_default();
-                on_frame.emit(changed);
+                on_frame.emit(edit);
             }
         })
     };
