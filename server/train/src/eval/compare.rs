@@ -96,9 +96,11 @@ impl Comparison {
     /// Compares the questions that both have.
     #[must_use]
     pub fn of(first: &[Scored], second: &[Scored]) -> Self {
-        let by_id: HashMap<&str, &Scored> = second.iter().map(|row| (row.id.as_str(), row)).collect();
+        // Names alone are not enough: two data sets may count their questions alike.
+        let question = |row: &'_ Scored| (row.id.clone(), row.gold.clone());
+        let others: HashMap<_, &Scored> = second.iter().map(|row| (question(row), row)).collect();
         let pairs: Vec<(&Scored, &Scored)> =
-            first.iter().filter_map(|row| Some((row, *by_id.get(row.id.as_str())?))).collect();
+            first.iter().filter_map(|row| Some((row, *others.get(&question(row))?))).collect();
         let unpaired = first.len() + second.len() - 2 * pairs.len();
         let mut groups: BTreeMap<Group, Paired> = BTreeMap::new();
         for (first, second) in &pairs {

@@ -14,6 +14,8 @@ use crate::carry;
 /// What a run did.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Notes {
+    /// Whether the whole picture is searched whatever part is asked for.
+    no_crop: bool,
     /// Its searches in order.
     pub(super) steps: Vec<Step>,
     /// What the model read of them.
@@ -21,12 +23,16 @@ pub(super) struct Notes {
 }
 
 /// A host without a browser and without a store.
-#[derive(Default)]
 pub(super) struct EvalHost {
     notes: Mutex<Notes>,
 }
 
 impl EvalHost {
+    /// A host of a run that has done nothing yet; with `no_crop` the tools search the whole picture only.
+    pub(super) fn new(no_crop: bool) -> Self {
+        Self { notes: Mutex::new(Notes { no_crop, ..Notes::default() }) }
+    }
+
     /// What the run did.
     pub(super) fn into_notes(self) -> Notes {
         self.notes.into_inner().unwrap_or_else(PoisonError::into_inner)
@@ -47,7 +53,9 @@ impl Notes {
         }
         let Some(step) = self.steps.last_mut() else { return };
         match event {
-            Event::CropUsed(used) => step.part = used.region.is_some_and(|region| !region.is_whole()),
+            Event::CropUsed(used) => {
+                step.part = !self.no_crop && used.region.is_some_and(|region| !region.is_whole());
+            }
             Event::ToolResult(result) => {
                 step.found = result.hits.into_iter().map(|hit| hit.title).collect();
                 step.cached = result.cached;

@@ -123,7 +123,7 @@ impl Evaluation {
         let watch = Arc::new(Watch::new(self.decoder.clone(), dialect, context));
         let config = AgentConfig { budgets: self.options.budgets, ..AgentConfig::default() };
         let agent = Agent::new(watch.clone(), tools.clone(), tools, config)?;
-        let host = EvalHost::default();
+        let host = EvalHost::new(self.options.no_crop);
         let began = Instant::now();
         let end = agent.run(query, &host, CancellationToken::new()).await;
         let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -51,6 +51,22 @@ pub struct Best {
     pub worse: u32,
 }
 
+impl Progress {
+    /// Notes what was found on the development set, where less is better; says whether it is the best so far.
+    pub(crate) fn measured(&mut self, loss: f64) -> bool {
+        match &mut self.best {
+            Some(best) if best.loss <= loss => {
+                best.worse += 1;
+                false
+            }
+            _ => {
+                self.best = Some(Best { step: self.step, loss, worse: 0 });
+                true
+            }
+        }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct State {
     progress: Progress,

@@ -14,6 +14,7 @@
 //! - [`schedule`]: the learning rate over a run.
 //! - [`sequence`]: one example as the model reads it.
 //! - [`step`]: one step: forward, loss, backward, update.
+//! - [`stop`]: when a session ends before its run does.
 //! - `window`: steps gathered between two lines of the log.
 
 pub mod batch;
@@ -30,4 +31,5 @@ pub mod prefetch;
 pub mod schedule;
 pub mod sequence;
 pub mod step;
+pub mod stop;
 pub(crate) mod window;

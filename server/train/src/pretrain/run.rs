@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use loupe_mllm::config::ModelConfig;
 use loupe_mllm::model::Qwen2_5Vl;
@@ -18,6 +18,7 @@ use crate::learn::optim::AdamW;
 use crate::learn::params::Params;
 use crate::learn::prefetch::{Ingredients, Prefetch};
 use crate::learn::step::Learner;
+use crate::learn::stop::Stop;
 use crate::learn::window::Window;
 use crate::pretrain::export::Export;
 use crate::pretrain::recipe::{Length, Recipe};
@@ -27,22 +28,6 @@ use crate::pretrain::setup::{TOKENIZER, chat, id, tokenizer, vision_tokens};
 const LOG: &str = "log.jsonl";
 /// The trained model's folder inside it.
 pub const MODEL: &str = "model";
-
-/// When to stop before the run is complete.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Stop {
-    /// After this time.
-    pub after: Option<Duration>,
-    /// After this many steps.
-    pub steps: Option<u64>,
-}
-
-impl Stop {
-    /// Whether a session that began then and has taken so many steps is to end.
-    pub(crate) fn is_due(&self, started: Instant, steps: u64) -> bool {
-        self.after.is_some_and(|limit| started.elapsed() >= limit) || self.steps.is_some_and(|n| steps >= n)
-    }
-}
 
 /// A run.
 pub struct Run<'a> {

@@ -15,13 +15,13 @@ use super::records::Records;
 use super::stamp;
 use crate::error::{Result, TrainError};
 use crate::learn::batch::{Batch, Place, pools_of_epoch};
-use crate::learn::checkpoint::{self, Best, CHECKPOINT, Progress};
+use crate::learn::checkpoint::{self, CHECKPOINT, Progress};
 use crate::learn::example::ExampleSource;
 use crate::learn::log::{Line, Log};
 use crate::learn::prefetch::{Ingredients, Prefetch};
 use crate::learn::step::surprises;
+use crate::learn::stop::Stop;
 use crate::learn::window::Window;
-use crate::pretrain::run::Stop;
 
 /// Files of a run's folder.
 const LOG: &str = "log.jsonl";
@@ -190,14 +190,9 @@ impl<'a> Sft<'a> {
             }
         }
         let loss = loss / f64::max(weight, 1e-9);
-        let step = self.progress.step;
-        self.progress.best = Some(match self.progress.best {
-            Some(best) if best.loss <= loss => Best { worse: best.worse + 1, ..best },
-            _ => {
-                self.export(BEST)?;
-                Best { step, loss, worse: 0 }
-            }
-        });
+        if self.progress.measured(loss) {
+            self.export(BEST)?;
+        }
         Ok(Some(loss))
     }
 

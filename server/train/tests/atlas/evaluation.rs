@@ -285,6 +285,8 @@ async fn ablations_take_something_away() {
         rows.iter().map(first).collect::<Vec<_>>()
     };
     assert_ne!(firsts(&all), firsts(&whole), "other pictures are searched");
+    let parts = |rows: &[Scored]| rows.iter().flat_map(|row| &row.steps).filter(|step| step.part).count();
+    assert!(parts(&all) > 0 && parts(&whole) == 0, "and are counted as what they are");
     assert!(one.iter().all(|row| row.steps.iter().filter(|s| !s.part && s.words.is_some()).count() <= 2));
     let texts = |rows: &[Scored]| report(rows.to_vec(), &setting.path("x")).tools.several_texts.right;
     assert!(texts(&all) > 0 && texts(&one) == 0);

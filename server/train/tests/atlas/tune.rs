@@ -17,7 +17,7 @@ use loupe_train::eval::llm::{Form, LlmJudge};
 use loupe_train::eval::tape::Tape;
 use loupe_train::eval::tools::{Providers, Tools as Searches};
 use loupe_train::learn::log::Line;
-use loupe_train::pretrain::run::Stop;
+use loupe_train::learn::stop::Stop;
 use loupe_train::tune::base::Base;
 use loupe_train::tune::estimate::estimate;
 use loupe_train::tune::grpo::log::StepLine;

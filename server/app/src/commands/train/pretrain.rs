@@ -7,8 +7,9 @@ use std::time::Duration;
 use anyhow::Context;
 use loupe_train::atlas::mixture::Mixture;
 use loupe_train::atlas::world::World;
+use loupe_train::learn::stop::Stop;
 use loupe_train::pretrain::recipe::Recipe;
-use loupe_train::pretrain::run::{Run, Stop};
+use loupe_train::pretrain::run::Run;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct PretrainArgs {

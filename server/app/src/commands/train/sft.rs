@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use loupe_train::pretrain::run::Stop;
+use loupe_train::learn::stop::Stop;
 use loupe_train::tune::base::Base;
 use loupe_train::tune::estimate::{Estimate, estimate};
 use loupe_train::tune::recipe::SftRecipe;

@@ -14,9 +14,12 @@ use crate::learn::example::{Example, Turn};
 
 /// How often a drill is about numbers: their digits are copied one by one, and every one of them has to be right.
 const NUMBERS: f64 = 0.35;
-/// How often what is to be repeated is numbers. There are a thousand tokens for them, and each has to be seen many times
-/// before it can be copied: with one number in a run, `+962` became `+je`.
-const REPEATED_NUMBERS: f64 = 0.7;
+/// How often what is to be repeated is numbers, made-up names, and letters without sense. There are a thousand tokens for
+/// numbers, and each has to be seen many times before it can be copied: with one number in a run, `+962` became `+je`.
+/// Letters bring the rare pieces of words that names of other lands are made of.
+const REPEATED: [f64; 3] = [0.6, 0.15, 0.25];
+/// Most numbers and most words of a line.
+const LONGEST: [usize; 2] = [26, 10];
 
 impl Mixture {
     /// One to three pages of a country, one below the other.
@@ -37,13 +40,18 @@ impl Mixture {
         }
     }
 
-    /// A few made-up words, a bar, the words again.
+    /// A few words or numbers, a bar, the same again.
     pub(super) fn repeat(&self, rng: &mut Rng) -> Example {
-        let numbers = rng.chance(REPEATED_NUMBERS);
-        let word = |rng: &mut Rng| if numbers { some_number(rng) } else { self.inventor.name(rng) };
-        let count = 2 + rng.below(if numbers { 24 } else { 8 });
+        let kind = rng.weighted(&REPEATED);
+        let word = |rng: &mut Rng| match kind {
+            0 => some_number(rng),
+            1 => self.inventor.name(rng),
+            _ => some_letters(rng),
+        };
+        let [numbers, names] = LONGEST;
+        let count = 2 + rng.below(if kind == 0 { numbers } else { names } - 1);
         let words: Vec<String> = (0..count).map(|_| word(rng)).collect();
-        let line = words.join(if numbers { "; " } else { ", " });
+        let line = words.join(if kind == 0 { "; " } else { ", " });
         if rng.chance(0.5) {
             let text = format!("{line} | {line}");
             return Example {
@@ -91,4 +99,13 @@ fn some_number(rng: &mut Rng) -> String {
     let below = 10_usize.pow(1 + rng.below(7) as u32);
     let number = rng.below(below);
     if rng.chance(0.4) { format!("+{number}") } else { grouped(number as f64) }
+}
+
+/// Up to nine letters, the first of them a capital as often as not.
+fn some_letters(rng: &mut Rng) -> String {
+    let letter = |rng: &mut Rng| char::from(b"abcdefghijklmnopqrstuvwxyz"[rng.below(26)]);
+    let first = letter(rng);
+    let first = if rng.chance(0.5) { first.to_ascii_uppercase() } else { first };
+    let others = rng.below(9);
+    std::iter::once(first).chain((0..others).map(|_| letter(rng))).collect()
 }

@@ -19,7 +19,7 @@ use super::rollout::{POLICY, Player, Rollout, Task};
 use crate::dataset::record::Record;
 use crate::error::{Result, TrainError};
 use crate::learn::batch::{Batch, Place, groups};
-use crate::learn::checkpoint::{self, Best, CHECKPOINT, Progress};
+use crate::learn::checkpoint::{self, CHECKPOINT, Progress};
 use crate::learn::grads::Grads;
 use crate::learn::log::Log;
 use crate::learn::sequence::Sequence;
@@ -302,14 +302,9 @@ impl<'a> Grpo<'a> {
         let rollouts = self.parts.player.play(tasks, dev.folder()).await?;
         let right = rollouts.iter().filter(|rollout| rollout.outcome.right).count() as f64;
         let share = right / rollouts.len().max(1) as f64;
-        let step = self.progress.step;
-        self.progress.best = Some(match self.progress.best {
-            Some(best) if 1.0 - best.loss >= share => Best { worse: best.worse + 1, ..best },
-            _ => {
-                lora::save(&self.adapter()?, &self.out.join(BEST))?;
-                Best { step, loss: 1.0 - share, worse: 0 }
-            }
-        });
+        if self.progress.measured(1.0 - share) {
+            lora::save(&self.adapter()?, &self.out.join(BEST))?;
+        }
         Ok(Some(share))
     }
 
