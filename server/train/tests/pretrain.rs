@@ -12,8 +12,9 @@ use loupe_shared::pixels::Rgb8;
 use loupe_train::error::Result;
 use loupe_train::learn::example::{Example, ExampleSource, Seen, SeenClasses, Turn};
 use loupe_train::learn::log::Line;
+use loupe_train::learn::stop::Stop;
 use loupe_train::pretrain::recipe::{Length, Recipe};
-use loupe_train::pretrain::run::{MODEL, Run, Stop};
+use loupe_train::pretrain::run::{MODEL, Run};
 
 const COLOURS: [(&str, [u8; 3]); 2] = [("red", [220, 30, 30]), ("blue", [30, 30, 220])];
 
