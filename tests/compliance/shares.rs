@@ -102,6 +102,8 @@ async fn a_link_that_has_ended_is_gone() {
     // A day passes.
     let database = rusqlite::Connection::open(server.data().join("loupe.sqlite3")).unwrap();
     database.execute("UPDATE shares SET expires_at = expires_at - 86400001", []).unwrap();
+    // The page that asks for the run is opened first, and leaves it to the run's answer to say what is wrong.
+    server.get(&format!("/s/{link}")).await;
     let gone = server.get(&format!("/api/v1/shares/{link}")).await;
     assert_eq!((gone.status, gone.code().as_str()), (StatusCode::GONE, "share_expired"));
     assert_eq!(server.get(&format!("/api/v1/shares/{link}")).await.code(), "unknown_share");

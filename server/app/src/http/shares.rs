@@ -55,7 +55,11 @@ pub async fn view(
     State(app): State<App>,
     ApiPath(id): ApiPath<ShareId>,
 ) -> Result<Json<SharedRun>, ApiError> {
-    Ok(Json(find_share(&app, &id).await?.run))
+    let found = find_share(&app, &id).await;
+    if matches!(&found, Err(error) if error.status() == StatusCode::GONE) {
+        remove(&app, &id).await?;
+    }
+    Ok(Json(found?.run))
 }
 
 /// `DELETE /api/v1/shares/{id}` with the delete token as bearer: the link leads nowhere from then on.
@@ -90,14 +94,13 @@ pub async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// A share that has not ended; one that has is deleted on the way.
+/// A share that has not ended.
 ///
 /// # Errors
 /// 404, 410.
 pub async fn find_share(app: &App, id: &ShareId) -> Result<Share, ApiError> {
     let share = app.store.share(id).await?.ok_or_else(|| unknown(id))?;
     if share.expires_at.is_some_and(|end| end <= now_ms()) {
-        remove(app, id).await?;
         let hint = "Ask whoever sent the link to share it again.";
         return Err(ApiError::new(StatusCode::GONE, "share_expired", "This link has ended.", hint));
     }

@@ -208,9 +208,14 @@ pub(super) fn read(flags: &Flags) -> Result<Raw, SettingsError> {
         None if Path::new(DEFAULT_FILE).is_file() => defaults.merge(Toml::file_exact(DEFAULT_FILE)),
         None => defaults,
     };
-    with_file
+    let mut raw: Raw = with_file
         .merge(Env::prefixed("LOUPE_").only(&NAMES))
         .merge(Serialized::defaults(flags))
         .extract()
-        .map_err(|error| SettingsError::Unreadable(Box::new(error)))
+        .map_err(|error| SettingsError::Unreadable(Box::new(error)))?;
+    // Whoever names a model means it, whatever servers the file has.
+    if flags.model.is_some() && flags.engine.is_none() {
+        (raw.engine, raw.dialect) = (None, None);
+    }
+    Ok(raw)
 }

@@ -130,26 +130,32 @@ impl Settings {
             data: Some(self.data.clone()),
             search: Some(without_secrets(&self.search)),
             image_search: Some(without_secrets(&self.image_search)),
+            engine: self.raw.engine.as_deref().map(without_secrets),
             ..self.raw.clone()
         };
         toml::to_string(&raw).map_err(|error| SettingsError::Unprintable(error.to_string()))
     }
 }
 
-/// A provider without the user name, password and parameters of its address.
+/// A provider without the user names, passwords and parameters of its addresses.
 fn without_secrets(provider: &str) -> String {
-    let Some((kind, address)) = provider.split_once(':') else { return provider.to_owned() };
-    let Ok(mut url) = Url::parse(address) else { return provider.to_owned() };
+    let Some((kind, addresses)) = provider.split_once(':') else { return provider.to_owned() };
+    let shown: Vec<String> = addresses.split(',').map(address_without_secrets).collect();
+    format!("{kind}:{}", shown.join(","))
+}
+
+fn address_without_secrets(address: &str) -> String {
+    let Ok(mut url) = Url::parse(address) else { return address.to_owned() };
     let is_plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
     if is_plain {
-        return provider.to_owned();
+        return address.to_owned();
     }
     url.set_query(None);
     // Both fail only for addresses that cannot carry a user name, and then there is none.
     if url.set_username("").and_then(|()| url.set_password(None)).is_err() {
-        return format!("{kind}:…");
+        return "…".to_owned();
     }
-    format!("{kind}:{url}")
+    url.to_string()
 }
 
 fn model(raw: &Raw) -> Result<ModelSpec, SettingsError> {

@@ -96,6 +96,18 @@ fn an_engine_decodes_instead_of_the_model() {
 }
 
 #[test]
+fn a_model_that_is_named_decodes_whatever_servers_the_file_has() {
+    figment::Jail::expect_with(|jail| {
+        jail.create_file("loupe.toml", "engine = \"openai:http://a:8000/v1\"\ndata = \"/d\"")?;
+        let load = |flags: Flags| Settings::load(&flags).unwrap().model;
+        assert!(matches!(load(Flags::default()), ModelSpec::Remote(_)));
+        let named = Flags { model: Some("pocket".into()), ..Flags::default() };
+        assert!(!matches!(load(named), ModelSpec::Remote(_)));
+        Ok(())
+    });
+}
+
+#[test]
 fn a_misspelt_name_in_the_file_is_an_error_that_names_it() {
     figment::Jail::expect_with(|jail| {
         jail.create_file("loupe.toml", "modle = \"pocket\"")?;
@@ -136,10 +148,14 @@ fn wrong_values_say_how_they_are_written() {
 
 #[test]
 fn printing_shows_what_is_in_force_without_secrets() {
-    let with_secret =
-        Raw { search: Some("searxng:https://me:hunter2@s.example/?key=hunter3".into()), ..raw() };
+    let with_secret = Raw {
+        search: Some("searxng:https://me:hunter2@s.example/?key=hunter3".into()),
+        engine: Some("openai:http://me:hunter4@a.example/v1,http://b.example/v1#qwen".into()),
+        ..raw()
+    };
     let printed = Settings::check(with_secret).unwrap().to_toml().unwrap();
     assert!(printed.contains("searxng:https://s.example/"), "{printed}");
+    assert!(printed.contains("openai:http://a.example/v1,http://b.example/v1#qwen"), "{printed}");
     assert!(!printed.contains("hunter"), "{printed}");
     let read_again: Raw = toml::from_str(&printed).unwrap();
     assert_eq!(read_again.data, Some(PathBuf::from("/d")));

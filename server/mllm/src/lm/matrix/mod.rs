@@ -4,6 +4,7 @@
 //! - `q8`: eight bits a number.
 //! - `q4`: four bits a number.
 //! - `q6`: six bits a number, as files have it.
+//! - `tiles`: products with many rows of x.
 //! - `blocks`: matrices as ggml's files hold them.
 
 mod blocks;
@@ -11,6 +12,7 @@ mod q4;
 mod q6;
 mod q8;
 mod rows;
+mod tiles;
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -24,6 +26,7 @@ pub use self::blocks::Blocks;
 use self::q4::Q4;
 use self::q8::Q8;
 use self::rows::{Dense, Rows, TOGETHER};
+use self::tiles::Strips;
 use crate::ops::gemm::{Into, Mat, Threads, gemm};
 
 /// Rows of x up to which each weight is read once and used for all of them, every row by itself: what comes out does
@@ -260,6 +263,7 @@ impl Matrix {
                 let parts: Result<Vec<_>> = parts.iter().map(|part| part.product(x, None)).collect();
                 self.side_by_side(parts?, count)
             }
+            _ if tiles::are_fast() => self.by_tiles(x, count),
             (Values::F32(w), _) => {
                 let mut y = vec![0.0; count * self.rows];
                 let (x, w) = (Mat::new(x, count, self.columns), Mat::new(w, self.rows, self.columns));
@@ -313,6 +317,23 @@ impl Matrix {
             }
         }
         y
+    }
+
+    /// A group of weight rows at a time, widened and multiplied by one thread.
+    fn by_tiles(&self, x: &[f32], count: usize) -> Vec<f32> {
+        let strips = Strips::new(x, self.columns);
+        let groups = (0..self.rows.div_ceil(tiles::GROUP)).into_par_iter().map(|group| {
+            let rows = group * tiles::GROUP..self.rows.min((group + 1) * tiles::GROUP);
+            if let Values::F32(values) = &self.values {
+                return strips.times(Dense { values, columns: self.columns }.of(rows));
+            }
+            WIDE.with_borrow_mut(|wide| {
+                wide.clear();
+                self.widen(rows, wide);
+                strips.times(wide)
+            })
+        });
+        self.side_by_side(groups.collect(), count)
     }
 
     /// A panel of weights at a time, widened and multiplied by one thread.

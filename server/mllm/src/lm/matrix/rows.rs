@@ -44,7 +44,7 @@ pub(super) struct Dense<'a, T> {
 }
 
 impl<T> Dense<'_, T> {
-    fn of(&self, rows: Range<usize>) -> &[T] {
+    pub(super) fn of(&self, rows: Range<usize>) -> &[T] {
         &self.values[rows.start * self.columns..rows.end * self.columns]
     }
 }
