@@ -156,15 +156,20 @@ mod tests {
 
     #[test]
     fn sizes_that_fill_no_strip_tile_or_block_give_the_product() {
-        for (count, rows, columns) in [(1, 1, 1), (17, 13, 70), (33, 12, 256), (64, 25, 300), (70, 96, 1_024)] {
+        for (count, rows, columns) in [(1, 1, 1), (17, 13, 70), (33, 12, 256), (64, 25, 300), (70, 96, 1_024)]
+        {
             let (x, w) = (numbers(count * columns, 1), numbers(rows * columns, 2));
             let y = Strips::new(&x, columns).times(&w);
             assert_eq!(y.len(), count * rows);
-            let dot = |x: &[f32], w: &[f32]| x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w)).sum();
+            let dot =
+                |x: &[f32], w: &[f32]| x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w)).sum();
             let expected = x.chunks(columns).flat_map(|x| w.chunks(columns).map(move |w| dot(x, w)));
             for (y, expected) in y.iter().zip(expected) {
                 let expected: f64 = expected;
-                assert!((f64::from(*y) - expected).abs() < 1e-4 + 1e-5 * expected.abs(), "{count} {rows} {columns}: {y} {expected}");
+                assert!(
+                    (f64::from(*y) - expected).abs() < 1e-4 + 1e-5 * expected.abs(),
+                    "{count} {rows} {columns}: {y} {expected}"
+                );
             }
         }
     }
