@@ -1,7 +1,8 @@
 //! Made-up countries. Training on names that exist nowhere else teaches copying from what was found instead of
-//! remembering. Half of the words are syllables; half begin as one real word and end as another, so that the beginning of
-//! a name never tells its end: a model that had seen only syllables and the real names read "Thailand" and wrote
-//! "Macedailand".
+//! remembering. Words come in three kinds. Syllables. Words that begin as one real word and end as another, so that the
+//! beginning of a name never tells its end: a model that had seen only syllables and the real names read "Thailand" and
+//! wrote "Macedailand". And shreds of any word of the pages: a tokenizer learns its pieces from them, and one that never
+//! stands in a name cannot be copied. With "bour" seen in "neighbour" alone, "Luxembourg" became "Luxemi".
 
 use super::countries::Country;
 use super::rng::Rng;
@@ -47,23 +48,44 @@ const REGIONS: [&str; 22] = [
     "Polynesia",
 ];
 
-/// How many of the words are made of real ones.
-const BLENDED: f64 = 0.5;
+/// How many of the words are syllables, blends of real ones, and shreds.
+const KINDS: [f64; 3] = [0.4, 0.4, 0.2];
+/// Letters of the longest shred.
+const SHRED: usize = 5;
+/// Letters with which names are written in other languages, by the letter that they replace.
+const ACCENTED: [(char, &str); 14] = [
+    ('a', "áàâãäåā"),
+    ('e', "éèêëěē"),
+    ('i', "íîïī"),
+    ('o', "óôöõøō"),
+    ('u', "úüûů"),
+    ('y', "ýÿ"),
+    ('c', "çčć"),
+    ('n', "ñňń"),
+    ('s', "šşś"),
+    ('z', "žźż"),
+    ('l', "ł"),
+    ('d', "ðđ"),
+    ('t', "þť"),
+    ('g', "ğ"),
+];
 
 /// Makes names and countries.
 #[derive(Debug, Clone, Default)]
 pub struct Inventor {
     /// Real words that new ones are made of.
     words: Vec<String>,
+    /// Words of any text that they stand in.
+    texts: Vec<String>,
     /// Names that must not come out by chance.
     forbidden: Vec<String>,
 }
 
 impl Inventor {
-    /// One that blends `words` and never makes a name that contains one of `forbidden`.
+    /// One that blends `words`, shreds `texts` and never makes a name that contains one of `forbidden`.
     #[must_use]
-    pub fn new(words: Vec<String>, forbidden: Vec<String>) -> Self {
-        Self { words, forbidden }
+    pub fn new(words: Vec<String>, texts: Vec<String>, forbidden: Vec<String>) -> Self {
+        Self { words, texts, forbidden }
     }
 
     /// A name of one to three words, sometimes with letters that English lacks.
@@ -90,14 +112,30 @@ impl Inventor {
     }
 
     fn word(&self, rng: &mut Rng) -> String {
-        if self.words.is_empty() || !rng.chance(BLENDED) {
-            return syllables(rng);
-        }
-        let (first, second) = (rng.pick(&self.words), rng.pick(&self.words));
-        let (Some(first), Some(second)) = (first, second) else { return syllables(rng) };
+        let word = match rng.weighted(&KINDS) {
+            0 => None,
+            1 => self.blend(rng),
+            _ => self.shreds(rng),
+        };
+        word.unwrap_or_else(|| syllables(rng))
+    }
+
+    fn blend(&self, rng: &mut Rng) -> Option<String> {
+        let (first, second) = (rng.pick(&self.words)?, rng.pick(&self.words)?);
         let (head, _) = cut(first, rng);
         let (_, tail) = cut(second, rng);
-        capital(&format!("{head}{}", tail.to_lowercase()))
+        Some(capital(&format!("{head}{}", tail.to_lowercase())))
+    }
+
+    fn shreds(&self, rng: &mut Rng) -> Option<String> {
+        let mut word = String::new();
+        for _ in 0..rng.between(2, 4) {
+            let letters: Vec<char> = rng.pick(&self.texts)?.chars().collect();
+            let length = (1 + rng.below(SHRED)).min(letters.len());
+            let start = rng.below(letters.len() - length + 1);
+            word.extend(&letters[start..start + length]);
+        }
+        Some(capital(&word.to_lowercase()))
     }
 
     /// A country with a name and facts of its own; `neighbours` are the names it borders, the largest first.
@@ -196,17 +234,16 @@ fn capital(word: &str) -> String {
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
-/// The name with one of its vowels accented.
+/// The name with one of its letters accented.
 fn accented(name: &str, rng: &mut Rng) -> String {
-    let vowels: Vec<usize> = name.match_indices(['a', 'e', 'i', 'o', 'u']).map(|(at, _)| at).collect();
-    let Some(&at) = rng.pick(&vowels) else { return name.to_owned() };
-    let letter = match &name[at..=at] {
-        "a" => rng.one_of(["á", "ã", "å"]),
-        "e" => rng.one_of(["é", "ê", "è"]),
-        "i" => "í",
-        "o" => rng.one_of(["ó", "ô", "ö"]),
-        _ => rng.one_of(["ú", "ü"]),
-    };
+    let others =
+        |letter: char| ACCENTED.iter().find(|(plain, _)| *plain == letter).map(|(_, others)| *others);
+    let places: Vec<(usize, &str)> =
+        name.char_indices().filter_map(|(at, letter)| Some((at, others(letter)?))).collect();
+    let Some(&(at, others)) = rng.pick(&places) else { return name.to_owned() };
+    let others: Vec<char> = others.chars().collect();
+    let letter = rng.pick(&others).copied().unwrap_or_default();
+    // What is replaced is a letter of English, one byte long.
     format!("{}{letter}{}", &name[..at], &name[at + 1..])
 }
 
@@ -252,10 +289,12 @@ mod tests {
     #[test]
     fn real_words_are_blended_and_forbidden_names_never_made() {
         let words = ["Norway", "Iceland", "Peru"].map(str::to_owned).to_vec();
-        let inventor = Inventor::new(words, vec!["Norland".into()]);
+        let texts = ["neighbour", "largest"].map(str::to_owned).to_vec();
+        let inventor = Inventor::new(words, texts, vec!["Norland".into()]);
         let mut rng = Rng::new(3);
         let names: Vec<String> = (0..3_000).map(|_| inventor.name(&mut rng)).collect();
         assert!(names.iter().any(|name| name.contains("Iceway")));
+        assert!(names.iter().any(|name| name.to_lowercase().contains("bour")), "a shred of neighbour");
         assert!(names.iter().all(|name| !name.contains("Norland")));
         assert!(names.iter().all(|name| name.chars().count() > 1));
     }

@@ -88,7 +88,12 @@ impl RealCountries {
             self.countries.iter().flat_map(|country| [&country.name, &country.capital, &country.demonym]);
         let words: BTreeSet<&str> = texts.flat_map(|text| text.split([' ', '-'])).collect();
         let words = words.into_iter().filter(|word| word.chars().count() >= 4 && !self.names_held_out(word));
-        Inventor::new(words.map(str::to_owned).collect(), self.held_out.clone())
+        let words = words.map(str::to_owned).collect();
+        let pages: Vec<Page> = self.countries.iter().flat_map(|country| self.pages(country)).collect();
+        let letters = |word: &&str| word.chars().count() >= 3 && word.chars().all(char::is_alphabetic);
+        let texts: BTreeSet<&str> =
+            pages.iter().flat_map(|page| page.text.split_whitespace()).filter(letters).collect();
+        Inventor::new(words, texts.into_iter().map(str::to_owned).collect(), self.held_out.clone())
     }
 
     /// Countries whose flags may be shown, as indices into the world.
