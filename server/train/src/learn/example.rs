@@ -14,6 +14,13 @@ pub enum Turn {
         /// Loss weight of its tokens; 0 masks them.
         weight: f32,
     },
+    /// Tokens as they are.
+    Tokens {
+        /// Their ids.
+        ids: Vec<u32>,
+        /// Their loss weight; 0 masks them.
+        weight: f32,
+    },
     /// A message in the chat template.
     Message {
         /// The message; pictures are full-resolution, the trainer applies `smart_resize`.

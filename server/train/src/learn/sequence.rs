@@ -42,14 +42,14 @@ struct Draft {
 }
 
 impl Sequence {
-    /// Encodes an example: runs of messages by the chat template, plain text as it is with `<|endoftext|>` behind it.
+    /// Encodes an example: runs of messages by the chat template, plain text as it is with `<|endoftext|>` behind it, tokens as they are.
     ///
     /// # Errors
     /// When the text, the template or a picture is refused, or the example has fewer than two tokens.
     pub fn encode(example: &Example, chat: &Chat) -> loupe_mllm::Result<Self> {
         let mut draft = Draft::default();
-        let is_text = |turn: &Turn| matches!(turn, Turn::Text { .. });
-        for run in example.turns.chunk_by(|a, b| !is_text(a) && !is_text(b)) {
+        let is_message = |turn: &Turn| matches!(turn, Turn::Message { .. });
+        for run in example.turns.chunk_by(|a, b| is_message(a) && is_message(b)) {
             draft.push(run, chat)?;
         }
         draft.finish(example, chat)
@@ -57,13 +57,14 @@ impl Sequence {
 }
 
 impl Draft {
-    /// A text, or messages that follow each other.
+    /// A text, tokens, or messages that follow each other.
     fn push(&mut self, run: &[Turn], chat: &Chat) -> loupe_mllm::Result<()> {
         let mut messages: Vec<Message> = Vec::new();
         let mut weights = Vec::new();
         for turn in run {
             match turn {
                 Turn::Text { text, weight } => self.push_text(text, *weight, chat)?,
+                Turn::Tokens { ids, weight } => self.push_tokens(ids, *weight),
                 Turn::Message { message, weight } => {
                     messages.push(message.clone());
                     weights.push(*weight);
@@ -78,11 +79,15 @@ impl Draft {
 
     fn push_text(&mut self, text: &str, weight: f32, chat: &Chat) -> loupe_mllm::Result<()> {
         let encoding = chat.tokenizer.encode(&chat.tokenizer.plain(text))?;
-        self.ids.extend(encoding.get_ids());
-        self.ids.extend(chat.tokenizer.id("<|endoftext|>"));
+        self.push_tokens(encoding.get_ids(), weight);
+        self.push_tokens(chat.tokenizer.id("<|endoftext|>").as_slice(), weight);
+        Ok(())
+    }
+
+    fn push_tokens(&mut self, ids: &[u32], weight: f32) {
+        self.ids.extend(ids);
         self.weights.resize(self.ids.len(), weight);
         self.turns.resize(self.ids.len(), 0);
-        Ok(())
     }
 
     fn push_messages(

@@ -44,6 +44,9 @@ pub struct Recipe {
     pub length: Length,
     /// How examples are put together.
     pub batch: BatchRecipe,
+    /// Share of the examples that are drills of the tokenizer's tokens, each as often as every other.
+    #[serde(default)]
+    pub drill: f64,
     /// Weight of the dense teacher's loss beside the language model's.
     pub dense_weight: f64,
     /// Minutes between checkpoints.
@@ -140,6 +143,9 @@ impl Recipe {
         self.batch.check()?;
         if self.log_steps == 0 {
             return Err("log_steps has to be above 0".into());
+        }
+        if !(0.0..=1.0).contains(&self.drill) {
+            return Err("drill has to be from 0 to 1".into());
         }
         match self.length {
             Length::Minutes(minutes) if minutes > 0.0 => Ok(()),

@@ -20,6 +20,7 @@ use crate::learn::prefetch::{Ingredients, Prefetch};
 use crate::learn::step::Learner;
 use crate::learn::stop::Stop;
 use crate::learn::window::Window;
+use crate::pretrain::drill::Drilled;
 use crate::pretrain::export::Export;
 use crate::pretrain::recipe::{Length, Recipe};
 use crate::pretrain::setup::{TOKENIZER, chat, id, tokenizer, vision_tokens};
@@ -67,6 +68,11 @@ impl<'a> Run<'a> {
             let taken = checkpoint::take_weights(start, &learner.params)?;
             tracing::info!(weights = taken, from = %start.display(), "weights taken over");
         }
+        let source = if recipe.drill > 0.0 {
+            Arc::new(Drilled::new(source, &chat.tokenizer, recipe.drill, recipe.seed))
+        } else {
+            source
+        };
         let ingredients = Ingredients { source, chat, recipe: recipe.batch, seed: recipe.seed };
         let batches = Prefetch::start(ingredients, progress.place);
         Ok(Self { recipe, out, learner, config, tokenizer, ends, batches, progress })
