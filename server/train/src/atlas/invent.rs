@@ -226,6 +226,10 @@ fn syllables(rng: &mut Rng) -> String {
         })
         .collect();
     word.push_str(rng.one_of(ENDINGS));
+    // A vowel alone is no name.
+    if word.len() < 2 {
+        word.push('n');
+    }
     capital(&word)
 }
 

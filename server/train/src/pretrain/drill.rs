@@ -80,7 +80,7 @@ mod tests {
         let json = crate::pretrain::tokenizer::train(
             ["a country and its neighbour".to_owned()].into_iter(),
             &whole,
-            300,
+            1_300,
         );
         let inner = tokenizers::Tokenizer::from_bytes(json.unwrap()).unwrap();
         let tokenizer = Tokenizer::new(inner, PathBuf::from("tokenizer.json"));
