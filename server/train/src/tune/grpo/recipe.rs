@@ -37,6 +37,10 @@ pub struct GrpoRecipe {
     /// Rollouts of a question.
     #[serde(default = "eight")]
     pub group: u64,
+    /// How many times questions may be drawn in a step, until `questions` groups of it have something to teach: those
+    /// whose rollouts all did equally well have not (the dynamic sampling of DAPO, Yu et al. 2025).
+    #[serde(default = "one")]
+    pub draws: u64,
     /// Times that the weights move in a step, each by a part of its rollouts.
     #[serde(default = "once")]
     pub updates: usize,
@@ -75,6 +79,10 @@ pub struct GrpoRecipe {
 
 fn eight() -> u64 {
     8
+}
+
+fn one() -> u64 {
+    1
 }
 
 fn once() -> usize {
@@ -116,8 +124,9 @@ impl GrpoRecipe {
         self.lora.check()?;
         self.batch.check()?;
         self.reward.check()?;
-        if self.steps == 0 || self.questions == 0 || self.updates == 0 || self.save_steps == 0 {
-            return Err("steps, questions, updates and save_steps have to be above 0".into());
+        let counts = [self.steps, self.questions, self.draws, self.updates as u64, self.save_steps];
+        if counts.contains(&0) {
+            return Err("steps, questions, draws, updates and save_steps have to be above 0".into());
         }
         if self.group < 2 {
             return Err("group has to be 2 or more: a rollout is compared with its group".into());

@@ -184,13 +184,26 @@ impl<'a> Grpo<'a> {
         self.serve()?;
         line.learn_seconds = began.elapsed().as_secs_f64();
         self.progress.step += 1;
-        self.progress.examples += self.recipe.questions;
         self.progress.tokens += line.tokens;
         Ok(line)
     }
 
-    /// The step's questions with their rollouts.
-    async fn play(&self) -> Result<Vec<Group>> {
+    /// Draws questions and has them answered until the step has enough to learn from.
+    async fn play(&mut self) -> Result<Vec<Group>> {
+        let mut groups = Vec::new();
+        for _ in 0..self.recipe.draws {
+            groups.extend(self.draw().await?);
+            self.progress.examples += self.recipe.questions;
+            let mixed = groups.iter().filter(|group: &&Group| group.is_mixed()).count() as u64;
+            if mixed >= self.recipe.questions {
+                break;
+            }
+        }
+        Ok(groups)
+    }
+
+    /// The next questions with their rollouts.
+    async fn draw(&self) -> Result<Vec<Group>> {
         let recipe = self.recipe;
         let rows = (0..recipe.questions).filter_map(|nth| self.parts.train.row(self.progress.examples + nth));
         let rows: Vec<Arc<Record>> = rows.cloned().map(Arc::new).collect();
