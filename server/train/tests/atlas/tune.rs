@@ -211,6 +211,20 @@ async fn reinforcement_runs_with_real_tools_and_resumes() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn questions_are_drawn_until_enough_groups_teach_something() {
+    let folder = tempfile::tempdir().unwrap();
+    data(folder.path(), 8).await;
+    let recipe = GrpoRecipe { draws: 4, ..grpo_recipe(10.0) };
+    let parts = Parts { dev: None, ..parts(&recipe, folder.path()) };
+    let mut run = Grpo::new(&recipe, parts, None, &folder.path().join("grpo"), false).unwrap();
+    let mut shares = Vec::new();
+    run.train(Some(1), |line| shares.push(line.mixed)).await.unwrap();
+    let drawn = run.progress().examples;
+    let mixed = (shares[0] * drawn as f64).round() as u64;
+    assert!(drawn.is_multiple_of(6) && (mixed >= 6 || drawn == 24), "{mixed} of {drawn}");
+}
+
 /// A judge to whom every answer is right.
 struct Generous(ModelInfo);
 

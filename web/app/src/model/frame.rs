@@ -148,8 +148,14 @@ impl Frame {
     pub fn with(&self, field: Field, value: f64, picture: Size) -> Self {
         let value = if value.is_finite() { value.round() } else { 0.0 };
         match field {
-            Field::Left => Self { x: value.clamp(0.0, picture.w - self.w), ..*self },
-            Field::Top => Self { y: value.clamp(0.0, picture.h - self.h), ..*self },
+            Field::Left => {
+                let x = value.clamp(0.0, picture.w - least(picture.w));
+                Self { x, w: self.w.min(picture.w - x), ..*self }
+            }
+            Field::Top => {
+                let y = value.clamp(0.0, picture.h - least(picture.h));
+                Self { y, h: self.h.min(picture.h - y), ..*self }
+            }
             Field::Width => Self { w: value.clamp(least(picture.w), picture.w - self.x), ..*self },
             Field::Height => Self { h: value.clamp(least(picture.h), picture.h - self.y), ..*self },
         }
@@ -252,6 +258,9 @@ mod tests {
         let start = frame(400.0, 10.0, 40.0, 40.0);
         assert_eq!(start.with(Field::Width, 900.0, PICTURE).w, 48.0);
         assert_eq!(start.with(Field::Left, f64::NAN, PICTURE).x, 0.0);
+        // What is typed counts: a frame that would reach over the border becomes smaller.
+        assert_eq!(start.with(Field::Left, 430.0, PICTURE), frame(430.0, 10.0, 18.0, 40.0));
+        assert_eq!(start.with(Field::Top, 900.0, PICTURE), frame(400.0, 292.0, 40.0, 8.0));
     }
 
     #[test]
