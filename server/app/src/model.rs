@@ -116,6 +116,15 @@ pub fn adapter(text: &str) -> Result<AdapterSpec, String> {
 }
 
 impl ModelSpec {
+    /// The servers that decode it, where others do.
+    #[must_use]
+    pub fn servers(&self) -> Option<&RemoteSpec> {
+        match self {
+            Self::Remote(servers) => Some(servers),
+            Self::Pocket | Self::Folder(_) => None,
+        }
+    }
+
     /// Reads `pocket` or a folder.
     #[must_use]
     pub fn parse(text: &str) -> Self {

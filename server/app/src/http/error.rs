@@ -23,12 +23,6 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    /// The HTTP status it is answered with.
-    #[must_use]
-    pub fn status(&self) -> StatusCode {
-        self.status
-    }
-
     /// An error with a stable code.
     pub fn new(
         status: StatusCode,

@@ -8,7 +8,7 @@ use loupe_shared::protocol::{Event, SharedRun};
 
 use super::bundle;
 use super::error::ApiError;
-use super::shares::find_share;
+use super::shares::live_run;
 use super::state::App;
 use crate::text::{escape_html, shorten};
 
@@ -25,7 +25,7 @@ pub async fn shared_page(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let share = match ShareId::parse(&id) {
-        Ok(id) => find_share(&app, &id).await.ok().map(|share| (id, share.run)),
+        Ok(id) => live_run(&app, &id).await.map(|run| (id, run)),
         Err(_) => None,
     };
     let Some((id, run)) = share else {

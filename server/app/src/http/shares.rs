@@ -55,11 +55,13 @@ pub async fn view(
     State(app): State<App>,
     ApiPath(id): ApiPath<ShareId>,
 ) -> Result<Json<SharedRun>, ApiError> {
-    let found = find_share(&app, &id).await;
-    if matches!(&found, Err(error) if error.status() == StatusCode::GONE) {
+    let share = app.store.share(&id).await?.ok_or_else(|| unknown(&id))?;
+    if has_ended(&share) {
         remove(&app, &id).await?;
+        let hint = "Ask whoever sent the link to share it again.";
+        return Err(ApiError::new(StatusCode::GONE, "share_expired", "This link has ended.", hint));
     }
-    Ok(Json(found?.run))
+    Ok(Json(share.run))
 }
 
 /// `DELETE /api/v1/shares/{id}` with the delete token as bearer: the link leads nowhere from then on.
@@ -94,17 +96,14 @@ pub async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// A share that has not ended.
-///
-/// # Errors
-/// 404, 410.
-pub async fn find_share(app: &App, id: &ShareId) -> Result<Share, ApiError> {
-    let share = app.store.share(id).await?.ok_or_else(|| unknown(id))?;
-    if share.expires_at.is_some_and(|end| end <= now_ms()) {
-        let hint = "Ask whoever sent the link to share it again.";
-        return Err(ApiError::new(StatusCode::GONE, "share_expired", "This link has ended.", hint));
-    }
-    Ok(share)
+/// The run behind a link that leads somewhere. One that has ended is left to [`view`], which says so.
+pub async fn live_run(app: &App, id: &ShareId) -> Option<SharedRun> {
+    let share = app.store.share(id).await.ok().flatten()?;
+    (!has_ended(&share)).then_some(share.run)
+}
+
+fn has_ended(share: &Share) -> bool {
+    share.expires_at.is_some_and(|end| end <= now_ms())
 }
 
 async fn remove(app: &App, id: &ShareId) -> Result<(), ApiError> {

@@ -9,7 +9,7 @@ use super::{CONTEXT, PIXELS};
 /// The dialect of a model that was not trained for another.
 const DIALECT: &str = "tool-call";
 /// How it begins.
-const PREFIX: &str = "openai:";
+pub(crate) const PREFIX: &str = "openai:";
 
 /// Servers with one model between them.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,6 +19,7 @@ use url::Url;
 
 use crate::model::{ModelError, ModelOptions, ModelSpec, adapter, processor, weight_format};
 use crate::remote::RemoteSpec;
+use crate::remote::spec::PREFIX;
 
 /// Where providers are searched, as written: `local:DIR` or `searxng:URL`.
 pub type ProviderText = String;
@@ -130,18 +131,24 @@ impl Settings {
             data: Some(self.data.clone()),
             search: Some(without_secrets(&self.search)),
             image_search: Some(without_secrets(&self.image_search)),
-            engine: self.raw.engine.as_deref().map(without_secrets),
+            engine: self.model.servers().map(servers_without_secrets),
             ..self.raw.clone()
         };
         toml::to_string(&raw).map_err(|error| SettingsError::Unprintable(error.to_string()))
     }
 }
 
-/// A provider without the user names, passwords and parameters of its addresses.
+/// A provider without the user name, password and parameters of its address.
 fn without_secrets(provider: &str) -> String {
-    let Some((kind, addresses)) = provider.split_once(':') else { return provider.to_owned() };
-    let shown: Vec<String> = addresses.split(',').map(address_without_secrets).collect();
-    format!("{kind}:{}", shown.join(","))
+    let Some((kind, address)) = provider.split_once(':') else { return provider.to_owned() };
+    format!("{kind}:{}", address_without_secrets(address))
+}
+
+/// The setting engine, likewise.
+fn servers_without_secrets(servers: &RemoteSpec) -> String {
+    let urls: Vec<String> = servers.urls.iter().map(|url| address_without_secrets(url.as_str())).collect();
+    let model = servers.model.iter().map(|model| format!("#{model}"));
+    format!("{PREFIX}{}{}", urls.join(","), model.collect::<String>())
 }
 
 fn address_without_secrets(address: &str) -> String {

@@ -47,7 +47,10 @@ pub fn build(packages: &Path, out: &Path, seed: u64, invented: Option<u64>) -> R
         return Err(AtlasError::Occupied { path: out.to_owned() });
     }
     let real = World::from_packages(packages, seed)?;
-    let world = invented.map_or_else(|| real.clone(), |seed| made_up(&real, seed));
+    let world = match invented {
+        Some(seed) => made_up(&real, seed),
+        None => real,
+    };
     replace_folder(out, |fresh| {
         world.write(fresh)?;
         write_samples(&world, &fresh.join("samples"))

@@ -92,12 +92,15 @@ pub struct GroupDifference {
     pub p_value: f64,
 }
 
+/// What tells questions apart. Names alone do not: two data sets may count theirs alike.
+fn question(row: &Scored) -> (&str, &str) {
+    (&row.id, &row.gold)
+}
+
 impl Comparison {
     /// Compares the questions that both have.
     #[must_use]
     pub fn of(first: &[Scored], second: &[Scored]) -> Self {
-        // Names alone are not enough: two data sets may count their questions alike.
-        let question = |row: &'_ Scored| (row.id.clone(), row.gold.clone());
         let others: HashMap<_, &Scored> = second.iter().map(|row| (question(row), row)).collect();
         let pairs: Vec<(&Scored, &Scored)> =
             first.iter().filter_map(|row| Some((row, *others.get(&question(row))?))).collect();

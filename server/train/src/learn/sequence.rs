@@ -42,7 +42,8 @@ struct Draft {
 }
 
 impl Sequence {
-    /// Encodes an example: runs of messages by the chat template, plain text as it is with `<|endoftext|>` behind it, tokens as they are.
+    /// Encodes an example: runs of messages by the chat template, plain text as it is with `<|endoftext|>` behind it,
+    /// tokens as they are.
     ///
     /// # Errors
     /// When the text, the template or a picture is refused, or the example has fewer than two tokens.

@@ -68,11 +68,7 @@ impl<'a> Run<'a> {
             let taken = checkpoint::take_weights(start, &learner.params)?;
             tracing::info!(weights = taken, from = %start.display(), "weights taken over");
         }
-        let source = if recipe.drill > 0.0 {
-            Arc::new(Drilled::new(source, &chat.tokenizer, recipe.drill, recipe.seed))
-        } else {
-            source
-        };
+        let source = Arc::new(Drilled::new(source, &chat.tokenizer, recipe.drill, recipe.seed));
         let ingredients = Ingredients { source, chat, recipe: recipe.batch, seed: recipe.seed };
         let batches = Prefetch::start(ingredients, progress.place);
         Ok(Self { recipe, out, learner, config, tokenizer, ends, batches, progress })

@@ -149,12 +149,12 @@ impl Frame {
         let value = if value.is_finite() { value.round() } else { 0.0 };
         match field {
             Field::Left => {
-                let x = value.clamp(0.0, picture.w - least(picture.w));
-                Self { x, w: self.w.min(picture.w - x), ..*self }
+                let (x, w) = begin_at(value, self.w, picture.w);
+                Self { x, w, ..*self }
             }
             Field::Top => {
-                let y = value.clamp(0.0, picture.h - least(picture.h));
-                Self { y, h: self.h.min(picture.h - y), ..*self }
+                let (y, h) = begin_at(value, self.h, picture.h);
+                Self { y, h, ..*self }
             }
             Field::Width => Self { w: value.clamp(least(picture.w), picture.w - self.x), ..*self },
             Field::Height => Self { h: value.clamp(least(picture.h), picture.h - self.y), ..*self },
@@ -204,6 +204,12 @@ fn snap(start: f64, length: f64, side: f64) -> (f64, f64) {
     let start = start.round().clamp(0.0, side - least(side));
     let length = (end - start).clamp(least(side), side - start);
     (start, length)
+}
+
+/// Start and length of a span that begins at `start`, as far as that can be; it ends with the picture.
+fn begin_at(start: f64, length: f64, side: f64) -> (f64, f64) {
+    let start = start.clamp(0.0, side - least(side));
+    (start, length.min(side - start))
 }
 
 /// Start and length after one of two edges was dragged by `by`.

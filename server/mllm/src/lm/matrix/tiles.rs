@@ -147,12 +147,8 @@ mod avx512 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::{expected, numbers};
     use super::*;
-
-    fn numbers(count: usize, seed: u32) -> Vec<f32> {
-        let step = |i: u32| (i.wrapping_mul(2_654_435_761).wrapping_add(seed) >> 16) as f32 / 65_536.0 - 0.5;
-        (0..count as u32).map(step).collect()
-    }
 
     #[test]
     fn sizes_that_fill_no_strip_tile_or_block_give_the_product() {
@@ -161,13 +157,9 @@ mod tests {
             let (x, w) = (numbers(count * columns, 1), numbers(rows * columns, 2));
             let y = Strips::new(&x, columns).times(&w);
             assert_eq!(y.len(), count * rows);
-            let dot =
-                |x: &[f32], w: &[f32]| x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w)).sum();
-            let expected = x.chunks(columns).flat_map(|x| w.chunks(columns).map(move |w| dot(x, w)));
-            for (y, expected) in y.iter().zip(expected) {
-                let expected: f64 = expected;
+            for (y, expected) in y.iter().zip(expected(&w, &x, rows, columns)) {
                 assert!(
-                    (f64::from(*y) - expected).abs() < 1e-4 + 1e-5 * expected.abs(),
+                    (y - expected).abs() < 1e-4 + 1e-5 * expected.abs(),
                     "{count} {rows} {columns}: {y} {expected}"
                 );
             }

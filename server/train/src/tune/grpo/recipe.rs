@@ -42,7 +42,7 @@ pub struct GrpoRecipe {
     #[serde(default = "one")]
     pub draws: u64,
     /// Times that the weights move in a step, each by a part of its rollouts.
-    #[serde(default = "once")]
+    #[serde(default = "one")]
     pub updates: usize,
     /// Most tokens of a turn.
     #[serde(default = "turn_tokens")]
@@ -81,12 +81,8 @@ fn eight() -> u64 {
     8
 }
 
-fn one() -> u64 {
-    1
-}
-
-fn once() -> usize {
-    1
+fn one<T: From<u8>>() -> T {
+    T::from(1)
 }
 
 fn turn_tokens() -> u32 {

@@ -243,12 +243,8 @@ fn plain(heads: &[Head], numbers: &[Numbers], x: &[XBlock]) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::numbers;
     use super::*;
-
-    fn numbers(count: usize, seed: u32) -> Vec<f32> {
-        let step = |i: u32| (i.wrapping_mul(2_654_435_761).wrapping_add(seed) >> 16) as f32 / 65_536.0 - 0.5;
-        (0..count as u32).map(step).collect()
-    }
 
     fn rounded(values: &[f32], columns: usize) -> Q4 {
         let row = |rows: Range<usize>| Cow::Borrowed(&values[rows.start * columns..rows.end * columns]);
