@@ -37,7 +37,7 @@ enum Command {
     /// Train a model
     Train(train::TrainArgs),
     /// Measure a model with real tools
-    Eval(eval::EvalArgs),
+    Eval(Box<eval::EvalArgs>),
     /// Measure the engine on this machine
     Bench(bench::BenchArgs),
     /// Write a model's tensors for one input, to compare with other implementations
@@ -83,7 +83,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Atlas(args) => atlas::run(args)?,
         Command::Dataset(args) => dataset::run(args).await?,
         Command::Train(args) => train::run(args).await?,
-        Command::Eval(args) => eval::run(args).await?,
+        Command::Eval(args) => eval::run(*args).await?,
         Command::Bench(args) => bench::run(args).await?,
         Command::Probe(args) => probe::run(&args)?,
     }

@@ -6,7 +6,7 @@
 //! - [`eval`]: the agent over a data set, judged.
 //! - [`bench`]: how fast training is.
 //! - `carry`: what carries runs of the agent without a browser.
-//! - `chart`: bar charts as SVG.
+//! - `chart`: charts as SVG.
 //! - [`error`]: why a model cannot be trained.
 //! - [`learn`]: what every way to train shares: examples, batches, gradients, optimisers, checkpoints.
 //! - [`lines`]: files of JSON lines that grow while a process may be killed.

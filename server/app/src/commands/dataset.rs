@@ -104,6 +104,7 @@ fn share(text: &str) -> Result<f64, String> {
 /// When the Atlas or the source cannot be used, or `out` cannot be written.
 pub async fn run(args: DatasetArgs) -> anyhow::Result<()> {
     let DatasetCommand::Build(args) = args.command;
+    args.source.check()?;
     let dialect = loupe_agent::dialect::by_name(&args.dialect)?;
     let (questions, trajectories) = match &args.atlas {
         Some(atlas) => of_atlas(atlas, dialect.as_ref(), &args).await?,

@@ -7,6 +7,7 @@ pub mod dataset;
 pub mod doctor;
 pub mod eval;
 pub mod index;
+mod layout;
 pub mod probe;
 pub mod serve;
 mod tools;

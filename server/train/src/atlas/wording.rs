@@ -188,6 +188,10 @@ pub fn fact(fact: Fact) -> Wordings {
                 "Which neighbour of {c} is the biggest?",
                 "Which country next to {c} is the largest?",
                 "Of all neighbours of {c}, which one is the biggest?",
+                "Which of the countries around {c} is the biggest?",
+                "Among the neighbours of {c}, which has the most land?",
+                "Which one of the lands next to {c} is largest?",
+                "Say which neighbour of {c} is the largest.",
             ],
             dev: &["Tell me the largest neighbour of {c}."],
             test: &[

@@ -13,6 +13,14 @@ use crate::place::Beside;
 /// # Errors
 /// [`DatasetError::Line`] with the number of the first line that is not a record; [`DatasetError::File`].
 pub fn read(path: &Path) -> Result<Vec<Record>, DatasetError> {
+    Ok(read_lines(path)?.into_iter().map(|(_, record)| record).collect())
+}
+
+/// Reads a data set as [`read`] does and says of each record on which line of the file it is.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_lines(path: &Path) -> Result<Vec<(usize, Record)>, DatasetError> {
     let file = std::fs::File::open(path).map_err(at(path))?;
     let mut records = Vec::new();
     for (number, line) in (1..).zip(BufReader::new(file).lines()) {
@@ -28,7 +36,7 @@ pub fn read(path: &Path) -> Result<Vec<Record>, DatasetError> {
         if record.id.is_empty() {
             record.id = name(path, number);
         }
-        records.push(record);
+        records.push((number, record));
     }
     Ok(records)
 }

@@ -56,6 +56,9 @@ pub enum EvalError {
     /// Two questions have one name.
     #[error("two questions are called {0}; every question needs an id of its own")]
     SameId(String),
+    /// A question has no answer to be judged by.
+    #[error("question {0} has no answer; every question needs one to be judged by")]
+    NoAnswer(String),
     /// A recording has no answer to a call, and that was not to be passed over.
     #[error("{0}; record again, or leave --strict-replay out to count it as a failed call")]
     Missed(String),
@@ -107,6 +110,7 @@ impl EvalError {
             Self::Lines(LinesError::InUse(_)) => "eval_in_use",
             Self::OtherSettings { .. } => "eval_other_settings",
             Self::SameId(_) => "eval_same_id",
+            Self::NoAnswer(_) => "eval_no_answer",
             Self::Missed(_) => "eval_missed",
             Self::Engine { .. } => "eval_engine",
             Self::Judge { .. } => "eval_judge",

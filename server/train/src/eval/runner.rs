@@ -23,16 +23,26 @@ pub struct Questions {
 }
 
 impl Questions {
-    /// Questions whose pictures lie in `folder`.
+    /// Questions whose pictures lie in `folder`. What cannot be asked or judged is found here, not after hours.
     ///
     /// # Errors
-    /// [`EvalError::SameId`].
+    /// [`EvalError::SameId`], [`EvalError::NoAnswer`], [`EvalError::Picture`] where one is not there.
     pub fn new(records: Vec<Record>, folder: PathBuf) -> Result<Self, EvalError> {
         let mut ids = HashSet::new();
-        match records.iter().find(|record| !ids.insert(record.id.as_str())) {
-            Some(twice) => Err(EvalError::SameId(twice.id.clone())),
-            None => Ok(Self { records, folder }),
+        for record in &records {
+            let id = || record.id.clone();
+            if !ids.insert(record.id.as_str()) {
+                return Err(EvalError::SameId(id()));
+            }
+            if record.answer.trim().is_empty() {
+                return Err(EvalError::NoAnswer(id()));
+            }
+            let path = folder.join(&record.image);
+            if !path.is_file() {
+                return Err(EvalError::Picture { id: id(), path, reason: "it is not there".to_owned() });
+            }
         }
+        Ok(Self { records, folder })
     }
 }
 

@@ -13,6 +13,7 @@ use crate::error::{Result, TrainError};
 use crate::learn::batch::Place;
 use crate::learn::optim::{AdamW, AdamWConfig, Moments};
 use crate::learn::params::Params;
+use crate::place::write;
 
 /// The name of the counters in the file's metadata.
 const STATE: &str = "state";
@@ -135,9 +136,8 @@ pub fn save(path: &Path, params: &Params, optimiser: &AdamW, progress: Progress)
     let state = State { progress, optimiser_steps: optimiser.steps() };
     let state = serde_json::to_string(&state).map_err(|error| damaged(path, &error))?;
     let metadata = HashMap::from([(STATE.to_owned(), state)]);
-    let part = path.with_extension("part");
-    safetensors::serialize_to_file(tensors, Some(metadata), &part).map_err(|error| damaged(path, &error))?;
-    std::fs::rename(&part, path).map_err(TrainError::file(path))
+    let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(|error| damaged(path, &error))?;
+    Ok(write(path, &bytes)?)
 }
 
 /// Takes over a checkpoint's weights and gives its optimiser and counters.

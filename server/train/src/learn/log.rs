@@ -11,6 +11,9 @@ use serde_json::Value;
 use crate::error::{Result, TrainError};
 use crate::lines::lock;
 
+/// The log's name in a run's folder.
+pub const LOG: &str = "log.jsonl";
+
 /// Sums over some tokens or turns of one kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Tally {
@@ -89,13 +92,13 @@ pub struct Log {
 }
 
 impl Log {
-    /// Opens the log of a run that has taken `steps` steps, and gives what it says of them. Lines of later steps, which a
-    /// killed process wrote after its last checkpoint, are cut off: these steps will be taken again.
+    /// Opens the log of a run in the folder `out` that has taken `steps` steps, and gives what it says of them. Lines of
+    /// later steps, which a killed process wrote after its last checkpoint, are cut off: these steps will be taken again.
     ///
     /// # Errors
     /// When it cannot be read or written, or another process trains in the folder.
-    pub fn open(path: &Path, steps: u64) -> Result<(Self, Vec<Value>)> {
-        let mut options = OpenOptions::new();
+    pub fn open(out: &Path, steps: u64) -> Result<(Self, Vec<Value>)> {
+        let (mut options, path) = (OpenOptions::new(), &out.join(LOG));
         let file = options.create(true).append(true).read(true).open(path);
         let mut file = file.map_err(TrainError::file(path))?;
         lock(path, &file)?;
@@ -131,13 +134,13 @@ mod tests {
     #[test]
     fn steps_that_will_be_taken_again_are_cut_off_with_what_is_torn() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("log.jsonl");
+        let path = folder.path().join(LOG);
         std::fs::write(&path, "{\"step\":10}\n{\"step\":20}\n{\"step\":30}\n{\"st").unwrap();
-        let (mut log, lines) = Log::open(&path, 20).unwrap();
+        let (mut log, lines) = Log::open(folder.path(), 20).unwrap();
         assert_eq!(lines.iter().map(|line| line["step"].as_u64()).collect::<Vec<_>>(), [Some(10), Some(20)]);
         log.write(&serde_json::json!({"step": 30})).unwrap();
         drop(log);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"step\":10}\n{\"step\":20}\n{\"step\":30}\n");
-        assert_eq!(Log::open(&path, 0).unwrap().1.len(), 0);
+        assert_eq!(Log::open(folder.path(), 0).unwrap().1.len(), 0);
     }
 }

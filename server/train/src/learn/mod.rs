@@ -2,6 +2,7 @@
 //!
 //! - [`batch`]: sequences sorted by length, cut by a budget of tokens, padded.
 //! - [`checkpoint`]: a run on disk.
+//! - `curve`: the log of a run as a picture.
 //! - [`dense`]: the dense teacher of the vision tower.
 //! - [`example`]: what the trainer eats.
 //! - [`grads`]: gradients by name.
@@ -19,6 +20,7 @@
 
 pub mod batch;
 pub mod checkpoint;
+pub(crate) mod curve;
 pub mod dense;
 pub mod example;
 pub mod grads;

@@ -10,6 +10,7 @@ use loupe_mllm::ops;
 
 use crate::error::Result;
 use crate::learn::checkpoint::{self, CHECKPOINT, Progress};
+use crate::learn::curve;
 use crate::learn::dense::DenseHead;
 use crate::learn::example::{ExampleSource, SeenClasses};
 use crate::learn::init::Init;
@@ -25,10 +26,14 @@ use crate::pretrain::export::Export;
 use crate::pretrain::recipe::{Length, Recipe};
 use crate::pretrain::setup::{TOKENIZER, chat, id, tokenizer, vision_tokens};
 
-/// Files of a run's folder.
-const LOG: &str = "log.jsonl";
-/// The trained model's folder inside it.
+/// The trained model, in a run's folder.
 pub const MODEL: &str = "model";
+
+/// What is drawn of the log.
+const CURVES: &curve::Panels = &[
+    ("Loss, nats a token", &[("loss", "language model"), ("dense", "dense teacher")]),
+    ("Rate", &[("rate", "learning rate")]),
+];
 
 /// A run.
 pub struct Run<'a> {
@@ -92,7 +97,7 @@ impl<'a> Run<'a> {
     /// # Errors
     /// When loss or gradients are not finite, or a file fails.
     pub fn train(&mut self, stop: Stop, mut watch: impl FnMut(&Line)) -> Result<()> {
-        let (mut log, _) = Log::open(&self.out.join(LOG), self.progress.step)?;
+        let (mut log, _) = Log::open(self.out, self.progress.step)?;
         let started = Instant::now();
         let Progress { seconds: earlier, step: first, .. } = self.progress;
         let mut saved = Instant::now();
@@ -111,10 +116,11 @@ impl<'a> Run<'a> {
                 log.write(&line)?;
                 watch(&line);
                 window = Window::since(self.progress.seconds);
-            }
-            if saved.elapsed().as_secs_f64() > self.recipe.save_minutes * 60.0 {
-                self.save()?;
-                saved = Instant::now();
+                // Only where a line ends, so that a run that goes on from here has the same lines.
+                if saved.elapsed().as_secs_f64() > self.recipe.save_minutes * 60.0 {
+                    self.save()?;
+                    saved = Instant::now();
+                }
             }
         }
         self.save()
@@ -128,7 +134,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Writes the checkpoint and the model.
+    /// Writes the checkpoint, the model and the curves.
     ///
     /// # Errors
     /// When a file cannot be written.
@@ -141,7 +147,8 @@ impl<'a> Run<'a> {
         )?;
         let export =
             Export { recipe: self.recipe, config: &self.config, tokenizer: &self.tokenizer, ends: self.ends };
-        export.write(&self.learner.params, &self.out.join(MODEL))
+        export.write(&self.learner.params, &self.out.join(MODEL))?;
+        curve::draw(self.out, "Pretraining", CURVES)
     }
 }
 

@@ -57,12 +57,12 @@ impl Records {
     }
 
     fn read(path: &Path, seed: u64, check: impl Fn(&Record) -> Result<(), &'static str>) -> Result<Self> {
-        let rows = file::read(path)?;
+        let rows = file::read_lines(path)?;
         let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
         let bad = |line: usize, reason: String| {
             TrainError::Dataset(DatasetError::Line { path: path.to_owned(), line, reason })
         };
-        for (line, row) in (1..).zip(&rows) {
+        for &(line, ref row) in &rows {
             check(row).map_err(|reason| bad(line, format!("{}: {reason}", row.id)))?;
             if !folder.join(&row.image).is_file() {
                 return Err(bad(line, format!("{}: `image` {} is not there", row.id, row.image)));
@@ -73,6 +73,7 @@ impl Records {
         }
         let bytes = std::fs::read(path).map_err(TrainError::file(path))?;
         let hash = blake3::hash(&bytes).to_hex()[..16].to_owned();
+        let rows = rows.into_iter().map(|(_, row)| row).collect();
         Ok(Self { rows, folder, hash, seed, order: Mutex::new((u64::MAX, Vec::new())) })
     }
 

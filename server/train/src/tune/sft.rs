@@ -16,6 +16,7 @@ use super::stamp;
 use crate::error::{Result, TrainError};
 use crate::learn::batch::{Batch, Place, pools_of_epoch};
 use crate::learn::checkpoint::{self, CHECKPOINT, Progress};
+use crate::learn::curve;
 use crate::learn::example::ExampleSource;
 use crate::learn::log::{Line, Log};
 use crate::learn::prefetch::{Ingredients, Prefetch};
@@ -23,12 +24,17 @@ use crate::learn::step::surprises;
 use crate::learn::stop::Stop;
 use crate::learn::window::Window;
 
-/// Files of a run's folder.
-const LOG: &str = "log.jsonl";
-/// The adapter after the last step.
+/// The adapter after the last step, in a run's folder.
 pub const ADAPTER: &str = "adapter";
 /// The adapter that was best on the development set.
 pub const BEST: &str = "best";
+
+/// What is drawn of the log.
+const CURVES: &curve::Panels = &[
+    ("Loss, nats a token", &[("loss", "training"), ("dev", "development")]),
+    ("Gradient", &[("grad_norm", "norm before clipping")]),
+    ("Rate", &[("rate", "learning rate")]),
+];
 
 /// What a run learns from.
 pub struct Data {
@@ -111,7 +117,7 @@ impl<'a> Sft<'a> {
     /// # Errors
     /// When loss or gradients are not finite, or a file fails.
     pub fn train(&mut self, stop: Stop, mut watch: impl FnMut(&Line)) -> Result<Ended> {
-        let (mut log, _) = Log::open(&self.out.join(LOG), self.progress.step)?;
+        let (mut log, _) = Log::open(&self.out, self.progress.step)?;
         let started = Instant::now();
         let Progress { seconds: earlier, step: first, .. } = self.progress;
         let mut saved = Instant::now();
@@ -137,10 +143,11 @@ impl<'a> Sft<'a> {
                 log.write(&line)?;
                 watch(&line);
                 window = Window::since(self.progress.seconds);
-            }
-            if saved.elapsed() > Duration::from_secs_f64(self.recipe.save_minutes * 60.0) {
-                self.save()?;
-                saved = Instant::now();
+                // Only where a line ends, so that a run that goes on from here has the same lines.
+                if saved.elapsed() > Duration::from_secs_f64(self.recipe.save_minutes * 60.0) {
+                    self.save()?;
+                    saved = Instant::now();
+                }
             }
         };
         self.save()?;
@@ -196,14 +203,15 @@ impl<'a> Sft<'a> {
         Ok(Some(loss))
     }
 
-    /// Writes the checkpoint and the adapter.
+    /// Writes the checkpoint, the adapter and the curves.
     ///
     /// # Errors
     /// When a file cannot be written.
     pub fn save(&self) -> Result<()> {
         let learner = &self.base.learner;
         checkpoint::save(&self.out.join(CHECKPOINT), &learner.params, &learner.optimiser, self.progress)?;
-        self.export(ADAPTER)
+        self.export(ADAPTER)?;
+        curve::draw(&self.out, "Fine-tuning", CURVES)
     }
 
     fn export(&self, name: &str) -> Result<()> {

@@ -316,7 +316,11 @@ async fn what_cannot_be_asked_is_said_before_anything_is() {
     let twice = [setting.rows.clone(), setting.rows.clone()].concat();
     let error = Questions::new(twice, setting.folder.path().to_owned()).unwrap_err();
     assert!(matches!(error, EvalError::SameId(_)));
+    let mut empty = setting.rows.clone();
+    empty[1].answer = "  ".to_owned();
+    let error = Questions::new(empty, setting.folder.path().to_owned()).unwrap_err();
+    assert!(error.to_string().contains(&setting.rows[1].id), "{error}");
     std::fs::remove_file(setting.path(&setting.rows[0].image)).unwrap();
-    let error = setting.evaluate(setting.honest(), live(), in_flight(1), ("r", "")).await.unwrap_err();
+    let error = Questions::new(setting.rows.clone(), setting.folder.path().to_owned()).unwrap_err();
     assert!(error.to_string().contains(&setting.rows[0].id), "{error}");
 }

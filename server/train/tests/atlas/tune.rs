@@ -179,6 +179,7 @@ fn parts(recipe: &GrpoRecipe, folder: &Path) -> Parts {
         }),
         judge: None,
         budgets: recipe.budgets(),
+        boxes: recipe.boxes,
     };
     let questions = folder.join("questions.jsonl");
     let train = Records::questions(&questions, recipe.seed).unwrap();
@@ -200,6 +201,13 @@ async fn reinforcement_runs_with_real_tools_and_resumes() {
     let mut run = Grpo::new(&recipe, parts(&recipe, folder.path()), None, &out, true).unwrap();
     run.train(None, |line| lines.push(line.clone())).await.unwrap();
     assert_eq!(lines.iter().map(|line| line.step).collect::<Vec<_>>(), [1, 2, 3]);
+    let (whole, mut curve) = (folder.path().join("whole"), Vec::new());
+    let mut run = Grpo::new(&recipe, parts(&recipe, folder.path()), None, &whole, false).unwrap();
+    run.train(None, |line| curve.push(line.clone())).await.unwrap();
+    let shape = |lines: &[StepLine]| -> Vec<[f64; 5]> {
+        lines.iter().map(|line| [line.reward, line.length, line.mixed, line.kl, line.grad_norm]).collect()
+    };
+    assert_eq!(shape(&lines), shape(&curve), "a run that goes on draws and learns as a whole one");
     // The pocket is right about some of its training questions and wrong about others.
     let mean = lines.iter().map(|line| line.reward).sum::<f64>() / 3.0;
     assert!((0.3..1.0).contains(&mean), "{mean}");
@@ -274,6 +282,25 @@ async fn rollouts_search_on_record_and_are_judged_by_a_model() {
     let missed = play(&Player { tools: replay(&tape), ..player }).await;
     assert!(missed.iter().all(|rollout| rollout.missed > 0 || rollout.searches == 0));
     assert!(missed.iter().any(|rollout| rollout.missed > 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn boxes_are_drawn_and_noted_where_they_are_to_be_learnt() {
+    let folder = tempfile::tempdir().unwrap();
+    data(folder.path(), 8).await;
+    let Parts { player, train, .. } = parts(&grpo_recipe(10.0), folder.path());
+    let boxes = async |player: &Player| {
+        let sampling = |seed| Sampling::Random { temperature: 1.0, top_p: 1.0, seed };
+        let rows = (0..train.len()).filter_map(|index| train.row(index)).cloned().map(Arc::new);
+        let tasks =
+            rows.flat_map(|row| [1, 2].map(|seed| Task { row: row.clone(), sampling: sampling(seed) }));
+        let rollouts = player.play(tasks.collect(), train.folder()).await.unwrap();
+        let turns = rollouts.iter().flat_map(Rollout::transcript);
+        turns.filter(|turn| turn.contains("bbox")).collect::<Vec<String>>()
+    };
+    assert!(boxes(&player).await.is_empty(), "greedy ones are left alone");
+    let drawn = boxes(&Player { boxes: true, ..player }).await;
+    assert!(drawn.len() >= 2, "{drawn:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

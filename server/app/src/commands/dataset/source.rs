@@ -1,7 +1,7 @@
 //! `loupe dataset build --source`: other people's questions, and their teacher.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +10,13 @@ use loupe_train::dataset::collect::{SourcePlan, collect as build};
 use loupe_train::dataset::intake::Intake;
 use loupe_train::dataset::record::Record;
 use loupe_train::dataset::select::Balance;
-use loupe_train::dataset::source::{Layout, Source};
+use loupe_train::dataset::source::Layout;
 use loupe_train::dataset::teacher::label::CATEGORIES;
 use loupe_train::dataset::teacher::{Limits, Teacher};
 use loupe_train::eval::tools::Providers;
 
 use super::{BuildArgs, HALF, share};
+use crate::commands::layout::{LayoutArgs, STORED_PIXELS};
 use crate::commands::tools::{ProviderArgs, providers};
 use crate::logging;
 use crate::model::{ModelOptions, ModelSpec};
@@ -28,20 +29,13 @@ pub(super) struct SourceArgs {
     /// A file of questions with their answers and pictures
     #[arg(long, value_name = "FILE")]
     source: Option<PathBuf>,
-    /// How it is written: jsonl, mmsearch-r1, livevqa, okvqa or infoseek; told from the file where that is clear
-    #[arg(long, requires = "source", value_parser = layout)]
-    layout: Option<Layout>,
-    /// The answers of OK-VQA's questions
-    #[arg(long, value_name = "FILE", requires = "source")]
-    annotations: Option<PathBuf>,
-    /// Where the pictures are; the source's folder where none is given
-    #[arg(long, value_name = "DIR", requires = "source")]
-    images: Option<PathBuf>,
+    #[command(flatten)]
+    layout: LayoutArgs,
     /// Count rows that do not fit and leave them out, instead of ending at the first
     #[arg(long, requires = "source")]
     skip_bad: bool,
     /// Largest area of a stored picture, in pixels; larger ones are shrunk
-    #[arg(long, default_value_t = 4_000_000, value_parser = clap::value_parser!(u64).range(784..), requires = "source")]
+    #[arg(long, default_value_t = STORED_PIXELS, value_parser = clap::value_parser!(u64).range(784..), requires = "source")]
     stored_pixels: u64,
     /// Share of word pairs that two questions about a picture have in common to count as one, 0 to 1
     #[arg(long, value_parser = share, default_value = "0.7", requires = "source")]
@@ -77,17 +71,12 @@ pub(super) struct SourceArgs {
     jobs: u64,
 }
 
-fn layout(name: &str) -> Result<Layout, String> {
-    Layout::named(name).ok_or_else(|| format!("write {}", Layout::ALL.map(Layout::as_str).join(", ")))
-}
-
 /// Builds a data set from a source; returns its questions and its trajectories.
 pub(super) async fn collect(args: &BuildArgs) -> anyhow::Result<(Vec<Record>, Vec<Record>)> {
     logging::start("info")?;
     let from = &args.source;
     let file = from.source.clone().context("give --atlas or --source")?;
-    let layout = from.layout.map_or_else(|| Layout::guess(&file), Ok)?;
-    let beside = file.parent().unwrap_or(Path::new(".")).to_owned();
+    let layout = from.layout.layout().map_or_else(|| Layout::guess(&file), Ok)?;
     let settings = Settings::load(&from.providers.clone().over(Flags::default()))?;
     let teacher = match &from.teacher {
         Some(teacher) => Some(Arc::new(open(teacher, args, &settings).await?)),
@@ -97,12 +86,7 @@ pub(super) async fn collect(args: &BuildArgs) -> anyhow::Result<(Vec<Record>, Ve
         None => None,
     };
     let plan = SourcePlan {
-        source: Source {
-            file,
-            layout,
-            annotations: from.annotations.clone(),
-            images: from.images.clone().unwrap_or(beside),
-        },
+        source: from.layout.source(&file, layout),
         intake: Intake {
             out: args.out.clone(),
             skip_bad: from.skip_bad,
@@ -135,6 +119,16 @@ fn balance(args: &BuildArgs) -> anyhow::Result<Option<Balance>> {
         per_category: from.per_category,
         seed: args.seed,
     }))
+}
+
+impl SourceArgs {
+    /// Refuses flags about a source where there is none.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        if self.source.is_none() && self.layout.is_given() {
+            bail!("--layout, --annotations and --images say how --source is written; give --source, too");
+        }
+        Ok(())
+    }
 }
 
 fn categories(from: &SourceArgs) -> Vec<String> {

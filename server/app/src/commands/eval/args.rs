@@ -10,6 +10,7 @@ use loupe_train::eval::report::summary::Prices;
 use loupe_train::eval::session::Settings as DecidedBy;
 
 use super::stamp;
+use crate::commands::layout::LayoutArgs;
 use crate::commands::tools::{JudgeArg, JudgeArgs, ProviderArgs, TapeArgs};
 use crate::commands::workflow::WorkflowArg;
 use crate::settings::{Flags, Settings};
@@ -20,9 +21,11 @@ const MAX_IN_FLIGHT: u64 = 256;
 /// Arguments of `loupe eval`.
 #[derive(Debug, clap::Args)]
 pub struct EvalArgs {
-    /// Questions with their answers, as `loupe dataset build` writes them
+    /// Questions with their answers, as `loupe dataset build` writes them or in one of the layouts of --layout
     #[arg(long, value_name = "FILE", required_unless_present = "compare")]
     data: Option<PathBuf>,
+    #[command(flatten)]
+    layout: LayoutArgs,
     /// Workflows to compare, with commas between
     #[arg(long, value_delimiter = ',', value_enum, default_value = "agent")]
     workflow: Vec<WorkflowArg>,
@@ -95,6 +98,7 @@ pub struct EvalArgs {
 pub(super) struct Measured {
     pub(super) flags: Flags,
     pub(super) data: PathBuf,
+    pub(super) layout: LayoutArgs,
     pub(super) report: PathBuf,
     pub(super) workflows: Vec<Workflow>,
     pub(super) use_adapter: Option<String>,
@@ -137,6 +141,7 @@ impl EvalArgs {
         Ok(Measured {
             flags,
             data: self.data.context("--data is missing")?,
+            layout: self.layout,
             report: self.report.context("--report is missing")?,
             workflows,
             use_adapter: self.use_adapter,
@@ -170,8 +175,10 @@ impl Measured {
             (None, Some(file)) => format!("recorded in {}", path(file)),
             (None, None) => "live".to_owned(),
         };
+        let annotations = self.layout.annotations().map(stamp::data).transpose()?;
         let mut values = BTreeMap::from([
             ("data", stamp::data(&self.data)?),
+            ("annotations", annotations.unwrap_or_default()),
             ("workflows", workflows.join(",")),
             ("model", stamp::model(&settings.model)?),
             ("weights", format!("{:?}", settings.weights)),

@@ -1,9 +1,11 @@
 //! `loupe eval`
 //!
 //! - `args`: what can be asked for.
+//! - `questions`: what is asked.
 //! - `stamp`: what files hold, for the settings of an evaluation.
 
 mod args;
+mod questions;
 mod stamp;
 
 use std::io::{self, Write};
@@ -13,11 +15,10 @@ use std::time::{Duration, Instant};
 
 use loupe_agent::Budgets;
 use loupe_mllm::threads;
-use loupe_train::dataset::file;
 use loupe_train::eval::compare::{Comparison, Side};
 use loupe_train::eval::report::{Report, name};
 use loupe_train::eval::run::{Evaluation, Options};
-use loupe_train::eval::runner::{Questions, run as run_questions};
+use loupe_train::eval::runner::run as run_questions;
 use loupe_train::eval::scored::Scored;
 use loupe_train::eval::session::Session;
 use loupe_train::place;
@@ -46,10 +47,7 @@ pub async fn run(args: EvalArgs) -> anyhow::Result<()> {
 async fn measure(args: &Measured) -> anyhow::Result<()> {
     let settings = Settings::load(&args.flags)?;
     threads::use_cores(&settings.cores)?;
-    let mut records = file::read(&args.data)?;
-    records.truncate(args.limit.unwrap_or(usize::MAX));
-    let folder = args.data.parent().unwrap_or(Path::new(".")).to_owned();
-    let questions = Arc::new(Questions::new(records, folder)?);
+    let questions = Arc::new(questions::open(args)?);
     // The session comes before the model, so that a folder of other settings is refused at once.
     let decided_by = args.decided_by(&settings)?;
     let mut session = Session::open(&args.report, &decided_by)?;

@@ -13,8 +13,13 @@ const LETTERS: usize = 16;
 
 /// A file by its name and content.
 pub(super) fn data(path: &Path) -> anyhow::Result<String> {
+    Ok(format!("{} {}", path.display(), hash(path)?))
+}
+
+/// A file by its content.
+pub(super) fn hash(path: &Path) -> anyhow::Result<String> {
     let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
-    Ok(format!("{} {}", path.display(), &blake3::hash(&bytes).to_hex()[..LETTERS]))
+    Ok(blake3::hash(&bytes).to_hex()[..LETTERS].to_owned())
 }
 
 /// An adapter by its folder's files.

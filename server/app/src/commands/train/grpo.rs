@@ -56,8 +56,13 @@ pub(super) async fn run(args: &GrpoArgs) -> anyhow::Result<()> {
     let policy = AdapterSpec { name: Some(POLICY.to_owned()), folder: serving };
     let loaded = Loaded::open_with_adapters(&files, WeightFormat::Stored, &[policy])?;
     let engine = Arc::new(Engine::start(loaded, Limits::default())?);
-    let player =
-        Player { decoder: engine.clone(), tools, judge: args.judge.open().await?, budgets: recipe.budgets() };
+    let player = Player {
+        decoder: engine.clone(),
+        tools,
+        judge: args.judge.open().await?,
+        budgets: recipe.budgets(),
+        boxes: recipe.boxes,
+    };
     let parts = Parts { base, reference: Base::reference(&files)?, engine, player, train, dev };
     let mut run = Grpo::new(&recipe, parts, start.as_ref(), &args.tune.out, args.tune.resume)?;
     eprintln!("{} steps done", run.progress().step);

@@ -18,6 +18,8 @@ use loupe_mllm::checkpoint::Files;
 use loupe_mllm::config::ModelConfig;
 use loupe_train::learn::log::Line;
 
+use crate::logging;
+
 /// Arguments of `loupe train`.
 #[derive(Debug, clap::Args)]
 pub struct TrainArgs {
@@ -42,6 +44,7 @@ enum TrainCommand {
 /// # Errors
 /// When the recipe or the data is wrong, `out` cannot be written, or training fails.
 pub async fn run(args: TrainArgs) -> anyhow::Result<()> {
+    logging::start("warn")?;
     match args.command {
         TrainCommand::Pretrain(args) => tokio::task::block_in_place(|| pretrain::run(&args)),
         TrainCommand::Sft(args) => tokio::task::block_in_place(|| sft::run(&args)),

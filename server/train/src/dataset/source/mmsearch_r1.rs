@@ -1,6 +1,7 @@
 //! MMSearch-R1's parquet (reference: its `mmsearch_r1` data loader), which is verl's: `prompt` `[{role, content}]`, `images`
 //! `[{bytes}]`, `reward_model` `{ground_truth, candidate_answers}` (the latter a list in JSON), `data_source`,
-//! `extra_info`. The question is `extra_info.question` where it stands there, else the last user message.
+//! `extra_info`. The question is `extra_info.question` where it stands there, else the last user message. The published
+//! set has `data_id` beside them, and a `category` that says whether a question needs a search.
 
 use std::path::Path;
 
@@ -16,6 +17,8 @@ use super::{BadRow, Draft, Each, Picture, Source, question};
 
 /// Rows that are in memory at a time, with their pictures.
 const BATCH: usize = 32;
+/// The category of questions that need no search.
+const SEARCH_FREE: &str = "search_free";
 /// What stands in a prompt for a picture.
 const IMAGE: &str = "<image>";
 
@@ -47,6 +50,8 @@ struct Columns<'a> {
     reward: &'a StructArray,
     data_source: Option<&'a StringArray>,
     extra: Option<&'a StructArray>,
+    data_id: Option<&'a StringArray>,
+    category: Option<&'a StringArray>,
 }
 
 impl<'a> Columns<'a> {
@@ -57,6 +62,8 @@ impl<'a> Columns<'a> {
             reward: column(batch, "reward_model")?,
             data_source: column(batch, "data_source").ok(),
             extra: column(batch, "extra_info").ok(),
+            data_id: column(batch, "data_id").ok(),
+            category: column(batch, "category").ok(),
         })
     }
 
@@ -71,9 +78,12 @@ impl<'a> Columns<'a> {
             let column = self.extra.and_then(|extra| member::<Int64Array>(extra, "index"))?;
             column.is_valid(at).then(|| column.value(at))
         };
-        let id = extra("id").or_else(|| Some(index()?.to_string()));
-        let from =
-            self.data_source.filter(|column| column.is_valid(at)).map_or("mmsearch-r1", |c| c.value(at));
+        let beside = |column: Option<&'a StringArray>| {
+            column.filter(|column| column.is_valid(at)).map(|c| c.value(at))
+        };
+        let data_id = beside(self.data_id).map(str::to_owned);
+        let id = extra("id").or(data_id).or_else(|| Some(index()?.to_string()));
+        let from = beside(self.data_source).unwrap_or("mmsearch-r1");
         let asked = extra("question").map_or_else(|| self.asked(at), Ok)?;
         let id = id.unwrap_or_else(|| name(path, number));
         let mut record = question(id, from, &asked, answers);
@@ -81,7 +91,10 @@ impl<'a> Columns<'a> {
             record.category = category;
         }
         let search = self.extra.and_then(|extra| member::<BooleanArray>(extra, "search"));
-        record.search = search.is_none_or(|column| column.is_null(at) || column.value(at));
+        record.search = match search.filter(|column| column.is_valid(at)) {
+            Some(search) => search.value(at),
+            None => beside(self.category) != Some(SEARCH_FREE),
+        };
         Ok(Draft { record, picture: self.picture(at)? })
     }
 

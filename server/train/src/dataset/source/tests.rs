@@ -191,6 +191,7 @@ fn mmsearch_r1_as_pandas_writes_it() {
         ("Harland & Wolff", &["Harland and Wolff".to_owned()][..])
     );
     assert!(second.aliases.is_empty());
+    assert_eq!((second.id.as_str(), first.search, second.search), ("fvqa_train_1", true, false));
     let stored = crate::atlas::files::read_png(&folder.path().join(&first.image)).unwrap();
     assert_eq!((stored.width(), stored.height()), (20, 15), "40 x 30 pixels are more than 300");
     let bad: Vec<(&str, u64)> = taken.bad.iter().map(|(field, count)| (field.as_str(), *count)).collect();

@@ -62,6 +62,9 @@ pub struct GrpoRecipe {
     /// What rollouts are worth.
     #[serde(default)]
     pub reward: RewardConfig,
+    /// Whether boxes, too, are drawn from the policy and learnt from. Without it they are greedy and left alone.
+    #[serde(default)]
+    pub boxes: bool,
     /// Whether what is written after a tool has failed is not learnt from: the model is not to blame for it.
     #[serde(default)]
     pub mask_after_failure: bool,

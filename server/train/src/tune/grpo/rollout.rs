@@ -38,6 +38,8 @@ pub struct Player {
     pub judge: Option<Arc<LlmJudge>>,
     /// What a run may spend.
     pub budgets: Budgets,
+    /// Whether a run's boxes are turns like the others: drawn as they are, noted and learnt from. Else they are greedy.
+    pub boxes: bool,
 }
 
 /// A run to be made.
@@ -97,7 +99,8 @@ impl Player {
         let query = Query { adapter: Some(POLICY.into()), ..asked(row, pictures) };
         let dialect = dialect::by_name(&self.decoder.info().dialect).map_err(|error| bad(&error))?;
         let context = seen_by(self.decoder.info(), &query).map_err(|error| bad(&error))?;
-        let witness = Arc::new(Witness::new(self.decoder.clone(), dialect, context));
+        let boxes = self.boxes.then_some(task.sampling);
+        let witness = Arc::new(Witness::new(self.decoder.clone(), dialect, context, boxes));
         let config = AgentConfig { budgets: self.budgets, sampling: task.sampling };
         let (tools, calls) = self.tools.for_question(&row.id, None);
         let tools = Arc::new(tools);
@@ -136,7 +139,7 @@ impl Rollout {
     }
 
     /// What is learnt from: one sequence as long as the conversation only grew, a new one where it was kept otherwise
-    /// than it was written. Only what the model wrote has a weight.
+    /// than it was written, and one for each box that was asked for. Only what the model wrote has a weight.
     ///
     /// # Errors
     /// When a conversation cannot be encoded.
@@ -150,7 +153,7 @@ impl Rollout {
                 ended: turn.ended,
             };
             let told = |message: &Message| Piece { message: message.clone(), weight: 0.0, ended: false };
-            match conversations.last_mut().filter(|known| grows(known, &turn.read)) {
+            match conversations.iter_mut().rfind(|known| grows(known, &turn.read)) {
                 Some(known) => {
                     known.extend(turn.read[known.len()..].iter().map(told));
                     known.push(wrote);
@@ -187,7 +190,8 @@ fn same(a: &Message, b: &Message) -> bool {
 }
 
 fn encode(conversation: Vec<Piece>, chat: &Chat) -> Result<Sequence> {
-    let ended: Vec<bool> = conversation.iter().map(|piece| piece.ended).collect();
+    let written = conversation.iter().filter(|piece| piece.message.role == Role::Assistant);
+    let ended: Vec<bool> = written.map(|piece| piece.ended).collect();
     let turns = conversation
         .into_iter()
         .map(|Piece { message, weight, .. }| example::Turn::Message { message, weight })
@@ -195,11 +199,80 @@ fn encode(conversation: Vec<Piece>, chat: &Chat) -> Result<Sequence> {
     let mut sequence = Sequence::encode(&Example { kind: "rollout", turns, seen: Vec::new() }, chat)?;
     // Where decoding stopped at the dialect's closing tag, the template's end of the turn was not generated.
     let end = chat.tokenizer.id("<|im_end|>");
-    let mut ended = ended.into_iter();
-    for (id, weight) in sequence.ids.iter().zip(&mut sequence.weights) {
-        if Some(*id) == end && !ended.next().unwrap_or_default() {
+    let Sequence { ids, weights, turns, .. } = &mut sequence;
+    for ((id, weight), turn) in ids.iter().zip(weights).zip(turns) {
+        let Some(turn) = turn.checked_sub(1) else { continue };
+        if Some(*id) == end && !ended[usize::from(turn)] {
             *weight = 0.0;
         }
     }
     Ok(sequence)
+}
+
+#[cfg(test)]
+mod tests {
+    use loupe_mllm::checkpoint::Files;
+
+    use super::*;
+    use crate::learn::optim::AdamWConfig;
+    use crate::tune::base::Base;
+    use crate::tune::lora::LoraConfig;
+
+    const SEARCHED: &str = "<reason>Whose?</reason><text_search>Chad, area</text_search>";
+    const ANSWERED: &str = "<reason>The page says it.</reason><answer>7</answer>";
+    const BOX: &str = r#"{"bbox_2d": [1, 2, 30, 40]}"#;
+
+    fn chat() -> Chat {
+        let pocket = Files::folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../mllm/pocket"));
+        Base::open(&pocket, &LoraConfig::default(), AdamWConfig::default(), 1).unwrap().chat
+    }
+
+    fn asked(text: &str) -> Message {
+        Message::text(Role::User, text.to_owned())
+    }
+
+    fn turn(read: &[Message], wrote: &str) -> Turn {
+        let (read, wrote) = (read.to_vec(), wrote.to_owned());
+        Turn { read, wrote, tokens: 9, valid: true, ended: false, after_failure: false }
+    }
+
+    /// A run that searches, asks for a box meanwhile, and ends its answer itself after a tool has failed.
+    fn rollout() -> Rollout {
+        let first = asked("How large is it?");
+        let wrote = Message::text(Role::Assistant, SEARCHED.to_owned());
+        let last = turn(&[first.clone(), wrote, asked("<information>7</information>")], ANSWERED);
+        let turns = vec![
+            turn(&[first], SEARCHED),
+            turn(&[asked("Locate: the flag.")], BOX),
+            Turn { ended: true, after_failure: true, ..last },
+        ];
+        Rollout::new(Some("7".into()), true, Notes { turns, searches: 1, failed: true })
+    }
+
+    /// What is learnt in each sequence, as text.
+    fn learnt(rollout: &Rollout, chat: &Chat, mask_after_failure: bool) -> Vec<String> {
+        let text = |sequence: Sequence| {
+            let ids = sequence.ids.iter().zip(&sequence.weights).filter(|(_, weight)| **weight > 0.0);
+            let ids: Vec<u32> = ids.map(|(id, _)| *id).collect();
+            chat.tokenizer.inner().decode(&ids, false).unwrap()
+        };
+        rollout.sequences(chat, mask_after_failure).unwrap().into_iter().map(text).collect()
+    }
+
+    #[test]
+    fn only_what_was_written_is_learnt_and_the_end_of_a_turn_where_the_model_wrote_it() {
+        let (chat, rollout) = (chat(), rollout());
+        let both = format!("{SEARCHED}{ANSWERED}<|im_end|>");
+        assert_eq!(learnt(&rollout, &chat, false), [both, BOX.to_owned()]);
+        assert_eq!(learnt(&rollout, &chat, true), [SEARCHED, BOX], "what came after the failure is masked");
+    }
+
+    #[test]
+    fn a_turn_that_was_kept_otherwise_begins_a_sequence_of_its_own() {
+        let (chat, mut rollout) = (chat(), rollout());
+        rollout.turns[2].read[1] =
+            Message::text(Role::Assistant, "<text_search>Chad</text_search>".to_owned());
+        let answered = format!("{ANSWERED}<|im_end|>");
+        assert_eq!(learnt(&rollout, &chat, false), [SEARCHED.to_owned(), BOX.to_owned(), answered]);
+    }
 }

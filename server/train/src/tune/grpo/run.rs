@@ -20,6 +20,7 @@ use crate::dataset::record::Record;
 use crate::error::{Result, TrainError};
 use crate::learn::batch::{Batch, Place, groups};
 use crate::learn::checkpoint::{self, CHECKPOINT, Progress};
+use crate::learn::curve;
 use crate::learn::grads::Grads;
 use crate::learn::log::Log;
 use crate::learn::sequence::Sequence;
@@ -30,9 +31,16 @@ use crate::tune::records::Records;
 use crate::tune::sft::{ADAPTER, BEST};
 use crate::tune::stamp;
 
-/// Files of a run's folder.
-const LOG: &str = "log.jsonl";
+/// Rollouts to read, in a run's folder.
 const SAMPLES: &str = "samples";
+
+/// What is drawn of the log.
+const CURVES: &curve::Panels = &[
+    ("Share of right answers", &[("right", "rollouts"), ("dev", "development, greedy")]),
+    ("Share of groups that teach", &[("mixed", "mixed")]),
+    ("Nats a token", &[("kl", "distance to the reference"), ("entropy", "entropy")]),
+    ("Tokens of a rollout", &[("length", "written")]),
+];
 
 /// What a run works with.
 pub struct Parts {
@@ -134,7 +142,7 @@ impl<'a> Grpo<'a> {
     /// # Errors
     /// When loss or gradients are not finite, a question's picture cannot be read, or a file fails.
     pub async fn train(&mut self, steps: Option<u64>, mut watch: impl FnMut(&StepLine)) -> Result<Ended> {
-        let (mut log, before) = Log::open(&self.out.join(LOG), self.progress.step)?;
+        let (mut log, before) = Log::open(&self.out, self.progress.step)?;
         // A run that goes on is watched from where it began.
         for line in before.into_iter().filter_map(|line| serde_json::from_value(line).ok()) {
             self.guard.look(signs(&line));
@@ -147,13 +155,17 @@ impl<'a> Grpo<'a> {
             let mut line = self.step().await?;
             self.progress.seconds = earlier + started.elapsed().as_secs_f64();
             let step = self.progress.step;
-            if step.is_multiple_of(self.recipe.save_steps) || step == last {
+            let saves = step.is_multiple_of(self.recipe.save_steps) || step == last;
+            if saves {
                 line.dev = self.measure().await?;
-                self.save()?;
             }
             (line.step, line.seconds) = (step, self.progress.seconds);
+            // Before the checkpoint: of a step that is not in it the line is cut off again, one that is in it stays.
             log.write(&line)?;
             watch(&line);
+            if saves {
+                self.save()?;
+            }
             if let Some(reason) = self.guard.look(signs(&line)) {
                 ended = Ended::Collapsing(reason);
                 break;
@@ -331,14 +343,15 @@ impl<'a> Grpo<'a> {
         Ok(self.parts.engine.replace_adapter(POLICY, &self.adapter()?)?)
     }
 
-    /// Writes the checkpoint and the adapter.
+    /// Writes the checkpoint, the adapter and the curves.
     ///
     /// # Errors
     /// When a file cannot be written.
     pub fn save(&self) -> Result<()> {
         let learner = &self.parts.base.learner;
         checkpoint::save(&self.out.join(CHECKPOINT), &learner.params, &learner.optimiser, self.progress)?;
-        lora::save(&self.adapter()?, &self.out.join(ADAPTER))
+        lora::save(&self.adapter()?, &self.out.join(ADAPTER))?;
+        curve::draw(&self.out, "Reinforcement", CURVES)
     }
 }
 

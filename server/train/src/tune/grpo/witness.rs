@@ -25,7 +25,7 @@ pub(super) struct Turn {
     pub(super) wrote: String,
     /// Tokens that it wrote.
     pub(super) tokens: u32,
-    /// Whether it is of valid grammar.
+    /// Whether it is of valid grammar, or a box.
     pub(super) valid: bool,
     /// Whether the model itself ended it, with the template's end of a turn.
     pub(super) ended: bool,
@@ -38,21 +38,45 @@ pub(super) struct Turn {
 pub(super) struct Notes {
     pub(super) turns: Vec<Turn>,
     pub(super) searches: u32,
-    failed: bool,
+    pub(super) failed: bool,
 }
 
-/// Stands between the agent and its decoder, and carries its run. Turns that only say where something is are passed on
-/// and not noted: they are greedy, and not learnt from.
+/// Stands between the agent and its decoder, and carries its run.
 pub(super) struct Witness {
     decoder: Arc<dyn Decoder>,
     dialect: Box<dyn Dialect>,
     context: QueryContext,
+    boxes: Option<Sampling>,
     notes: Mutex<Notes>,
 }
 
 impl Witness {
-    pub(super) fn new(decoder: Arc<dyn Decoder>, dialect: Box<dyn Dialect>, context: QueryContext) -> Self {
-        Self { decoder, dialect, context, notes: Mutex::default() }
+    /// `boxes` says how turns are drawn that only say where something is. Without it they are left as the agent asks for
+    /// them, which is greedy, and not noted.
+    pub(super) fn new(
+        decoder: Arc<dyn Decoder>,
+        dialect: Box<dyn Dialect>,
+        context: QueryContext,
+        boxes: Option<Sampling>,
+    ) -> Self {
+        Self { decoder, dialect, context, boxes, notes: Mutex::default() }
+    }
+
+    /// How the turn that a request asks for is drawn; none where it is not one to learn from.
+    fn drawn(&self, request: &GenerateRequest, says_where: bool) -> Option<Sampling> {
+        if !says_where {
+            return Some(self.sampling(request.sampling));
+        }
+        // A second try is drawn in the agent's own way, which is not the policy's.
+        let sampling = self.boxes.filter(|_| request.sampling == Sampling::Greedy)?;
+        Some(self.sampling(sampling))
+    }
+
+    fn is_valid(&self, text: &str, says_where: bool) -> bool {
+        if says_where {
+            return self.context.view.is_some_and(|view| self.dialect.parse_box(text, view).is_ok());
+        }
+        ParsedTurn::parse(self.dialect.parser(&self.context), text).problems.is_empty()
     }
 
     /// The randomness of the next turn: with that of the turn before, its tokens would be as likely or unlikely as those
@@ -79,14 +103,14 @@ impl Decoder for Witness {
         request: GenerateRequest,
         deltas: UnboundedSender<String>,
     ) -> Result<Completion, EngineError> {
-        if carry::asks_for_box(self.dialect.as_ref(), &request.messages) {
+        let says_where = carry::asks_for_box(self.dialect.as_ref(), &request.messages);
+        let Some(sampling) = self.drawn(&request, says_where) else {
             return self.decoder.generate(request, deltas).await;
-        }
+        };
         let read = request.messages.clone();
-        let request = GenerateRequest { sampling: self.sampling(request.sampling), ..request };
+        let request = GenerateRequest { sampling, ..request };
         let completion = self.decoder.generate(request, deltas).await?;
-        let parser = self.dialect.parser(&self.context);
-        let valid = ParsedTurn::parse(parser, &completion.text).problems.is_empty();
+        let valid = self.is_valid(&completion.text, says_where);
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         let after_failure = notes.failed;
         let (wrote, tokens) = (completion.text.trim().to_owned(), completion.generated_tokens);

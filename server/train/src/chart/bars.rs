@@ -1,28 +1,13 @@
-//! Small bar charts as SVG, legible on light and on dark pages.
+//! Horizontal bars.
 
-use std::fmt::Write;
+use super::{WIDTH, frame, put, rect, text};
 
-const WIDTH: f64 = 760.0;
 const LABEL: f64 = 190.0;
 const RIGHT: f64 = 60.0;
 const BAR: f64 = 13.0;
 const GAP: f64 = 9.0;
 const TOP: f64 = 56.0;
 const BOTTOM: f64 = 26.0;
-
-/// Colours of series; the second of each is for dark pages.
-const COLOURS: [[&str; 2]; 10] = [
-    ["#0969da", "#58a6ff"],
-    ["#bc4c00", "#f0883e"],
-    ["#1a7f37", "#3fb950"],
-    ["#8250df", "#bc8cff"],
-    ["#bf3989", "#f778ba"],
-    ["#9a6700", "#d29922"],
-    ["#57606a", "#8b949e"],
-    ["#cf222e", "#ff7b72"],
-    ["#0550ae", "#79c0ff"],
-    ["#116329", "#7ee787"],
-];
 
 /// A bar from 0 to a share of 1, with an interval where there is one.
 #[derive(Debug, Clone, Copy)]
@@ -54,13 +39,7 @@ impl Chart<'_> {
             body.push_str(&text(LABEL - 8.0, middle, "end", "", label));
             body.push_str(&if self.stacked { stack(bars, y) } else { group(bars, y) });
         }
-        format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}\">\n\
-             <style>{}</style>\n{}{body}</svg>\n",
-            escaped(self.title),
-            style(),
-            text(0.0, 16.0, "start", "title", self.title)
-        )
+        frame(self.title, height, &body)
     }
 
     fn legend(&self) -> String {
@@ -128,44 +107,6 @@ fn whisker(low: f64, high: f64, y: f64) -> String {
     format!(
         "<path class=\"whisker\" d=\"M{from:.1} {y:.1}H{to:.1}M{from:.1} {top:.1}V{bottom:.1}M{to:.1} {top:.1}V{bottom:.1}\"/>\n"
     )
-}
-
-fn rect(x: f64, y: f64, width: f64, height: f64, series: usize) -> String {
-    let class = series % COLOURS.len();
-    format!(
-        "<rect class=\"s{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\"/>\n"
-    )
-}
-
-fn text(x: f64, y: f64, anchor: &str, class: &str, content: &str) -> String {
-    let content = escaped(content);
-    format!("<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{content}</text>\n")
-}
-
-fn style() -> String {
-    let side = |dark: usize, ink: &str, faint: &str, line: &str| {
-        let mut css =
-            format!("text{{fill:{ink}}}.faint{{fill:{faint}}}.grid{{stroke:{line}}}.whisker{{stroke:{ink}}}");
-        for (number, colours) in COLOURS.iter().enumerate() {
-            put(&mut css, format_args!(".s{number}{{fill:{}}}", colours[dark]));
-        }
-        css
-    };
-    format!(
-        "text{{font:12px system-ui,sans-serif}}.title{{font-weight:600;font-size:14px}}path{{fill:none}}{}\
-         @media(prefers-color-scheme:dark){{{}}}",
-        side(0, "#1f2328", "#59636e", "#d1d9e0"),
-        side(1, "#e6edf3", "#9198a1", "#3d444d")
-    )
-}
-
-/// Writing into a string cannot fail.
-fn put(svg: &mut String, arguments: std::fmt::Arguments<'_>) {
-    svg.write_fmt(arguments).unwrap_or_default();
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

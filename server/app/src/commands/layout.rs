@@ -1,0 +1,55 @@
+//! Flags that say how a file of questions is written.
+
+use std::path::{Path, PathBuf};
+
+use loupe_train::dataset::source::{Layout, Source};
+
+/// Largest area of a picture that is stored out of such a file, in pixels.
+pub(super) const STORED_PIXELS: u64 = 4_000_000;
+
+/// How a file of questions is written.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct LayoutArgs {
+    /// How the questions are written: jsonl, mmsearch-r1, livevqa, okvqa or infoseek; told from the file where that is
+    /// clear
+    #[arg(long, value_parser = named)]
+    layout: Option<Layout>,
+    /// The answers of OK-VQA's questions
+    #[arg(long, value_name = "FILE")]
+    annotations: Option<PathBuf>,
+    /// Where the questions' pictures are; the folder of their file where none is given
+    #[arg(long, value_name = "DIR")]
+    images: Option<PathBuf>,
+}
+
+fn named(name: &str) -> Result<Layout, String> {
+    Layout::named(name).ok_or_else(|| format!("write {}", Layout::ALL.map(Layout::as_str).join(", ")))
+}
+
+impl LayoutArgs {
+    /// Whether anything was said.
+    pub(super) fn is_given(&self) -> bool {
+        self.layout.is_some() || self.annotations.is_some() || self.images.is_some()
+    }
+
+    /// The layout that was named.
+    pub(super) fn layout(&self) -> Option<Layout> {
+        self.layout
+    }
+
+    /// The answers' file, where they are not with the questions.
+    pub(super) fn annotations(&self) -> Option<&Path> {
+        self.annotations.as_deref()
+    }
+
+    /// The questions of a file that is written so.
+    pub(super) fn source(&self, file: &Path, layout: Layout) -> Source {
+        let beside = || file.parent().unwrap_or(Path::new(".")).to_owned();
+        Source {
+            file: file.to_owned(),
+            layout,
+            annotations: self.annotations.clone(),
+            images: self.images.clone().unwrap_or_else(beside),
+        }
+    }
+}
