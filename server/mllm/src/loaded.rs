@@ -5,7 +5,7 @@ use loupe_shared::pixels::Rgb8;
 
 use crate::adapter::{AdapterSpec, Adapters, merged::Merged, spec};
 use crate::chat::{Chat, ChatTemplate};
-use crate::checkpoint::{self, About, Files, Store};
+use crate::checkpoint::{self, About, Files, Fingerprint, Store};
 use crate::config::ModelConfig;
 use crate::device::{Eye, Language, Processor};
 use crate::engine::ModelInfo;
@@ -85,8 +85,10 @@ impl Loaded<Served> {
             if on == Processor::Cpu {
                 memory::check(files, config, format)?;
             }
-            let to_merge = spec::to_merge(adapters, config)?;
-            let adapters = Adapters::open(adapters, config)?;
+            // Read only where it matters: it reads from every tensor.
+            let weights = if adapters.is_empty() { None } else { Fingerprint::of(files)? };
+            let to_merge = spec::to_merge(adapters, config, weights.as_ref())?;
+            let adapters = Adapters::open(adapters, config, weights.as_ref())?;
             let store = Store::open(files, &Device::Cpu)?;
             let weights = Merged { weights: &store, adapters: &to_merge };
             let vision = Eye::load(on, &config.vision, &weights)?;

@@ -3,6 +3,7 @@
 //! An adapter is merged into the weights when a model is opened, or kept beside them and applied to the turns that name
 //! it ([`crate::lm::Lora`]).
 //!
+//! - `base`: the weights that it was made for.
 //! - [`config`]: what `adapter_config.json` says.
 //! - [`spec`]: how adapters are named on the command line, and those of a served model.
 //! - `modules`: the linear maps that an adapter may change, and their keys in its file.
@@ -12,6 +13,7 @@
 //! - `bake`: a checkpoint with an adapter merged into it, written.
 
 mod bake;
+mod base;
 pub mod config;
 pub(crate) mod merged;
 mod modules;
@@ -25,7 +27,7 @@ pub use config::AdapterConfig;
 pub(crate) use modules::is_vision;
 pub use spec::{AdapterSpec, Adapters};
 
-use crate::checkpoint::Files;
+use crate::checkpoint::{Files, Fingerprint};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 
@@ -48,6 +50,8 @@ pub struct Adapter {
     config: AdapterConfig,
     /// By the name of the map's weight on the hub, without `.weight`: `model.layers.3.self_attn.q_proj`.
     pairs: BTreeMap<String, Pair>,
+    /// The weights that it was made for, where it says so.
+    base: Option<Fingerprint>,
 }
 
 impl Adapter {
@@ -59,7 +63,7 @@ impl Adapter {
     pub fn open(files: &Files, base: &ModelConfig) -> Result<Self> {
         let config = AdapterConfig::read(files)?;
         let pairs = weights::read(files, &config, base)?;
-        Ok(Self { config, pairs })
+        Ok(Self { config, pairs, base: base::read(files)? })
     }
 
     /// An adapter of new numbers: `(A, B)`, `[rank, inputs]` and `[outputs, rank]`, by the name of the map's weight
@@ -87,7 +91,7 @@ impl Adapter {
             let scale = config.scale(&module);
             pairs.insert(module, Pair { a, b, rank, scale });
         }
-        Ok(Self { config, pairs })
+        Ok(Self { config, pairs, base: None })
     }
 
     /// Its configuration.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::Adapter;
-use crate::checkpoint::Files;
+use crate::checkpoint::{Files, Fingerprint};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::lm::Lora;
@@ -43,11 +43,33 @@ impl AdapterSpec {
     fn open(&self, base: &ModelConfig) -> Result<Adapter> {
         Adapter::open(&Files::folder(&self.folder), base)
     }
+
+    /// An error of the adapter, with the name or folder that it was asked for by.
+    fn named(&self, error: Error) -> Error {
+        let folder = self.folder.display();
+        match (error, &self.name) {
+            (Error::Adapter(problem), Some(name)) => Error::Adapter(format!("{name} ({folder}): {problem}")),
+            (Error::Adapter(problem), None) => Error::Adapter(format!("{folder}: {problem}")),
+            (other, _) => other,
+        }
+    }
 }
 
-/// The adapters that are to be merged into a model, in order.
-pub(crate) fn to_merge(specs: &[AdapterSpec], base: &ModelConfig) -> Result<Vec<Adapter>> {
-    specs.iter().filter(|spec| spec.name.is_none()).map(|spec| spec.open(base)).collect()
+/// The adapters that are to be merged into a model, in order. The first has to be made for the model's weights, the others
+/// may be made for what comes of it.
+pub(crate) fn to_merge(
+    specs: &[AdapterSpec],
+    base: &ModelConfig,
+    weights: Option<&Fingerprint>,
+) -> Result<Vec<Adapter>> {
+    let mut adapters = Vec::new();
+    for spec in specs.iter().filter(|spec| spec.name.is_none()) {
+        let adapter = spec.open(base)?;
+        let made_for = weights.filter(|_| adapters.is_empty());
+        adapter.check_base(made_for).map_err(|error| spec.named(error))?;
+        adapters.push(adapter);
+    }
+    Ok(adapters)
 }
 
 /// Adapters that a model can be decoded with, by name.
@@ -55,21 +77,18 @@ pub(crate) fn to_merge(specs: &[AdapterSpec], base: &ModelConfig) -> Result<Vec<
 pub struct Adapters(RwLock<BTreeMap<String, Arc<Lora>>>);
 
 impl Adapters {
-    /// Opens those of `specs` that have a name.
+    /// Opens those of `specs` that have a name. Where others are merged, which weights these were made for is not known.
     ///
     /// # Errors
-    /// When one cannot be opened or changes the vision tower, or two have the same name.
-    pub fn open(specs: &[AdapterSpec], base: &ModelConfig) -> Result<Self> {
+    /// When one cannot be opened, was made for other weights or changes the vision tower, or two have the same name.
+    pub fn open(specs: &[AdapterSpec], base: &ModelConfig, weights: Option<&Fingerprint>) -> Result<Self> {
+        let weights = weights.filter(|_| specs.iter().all(|spec| spec.name.is_some()));
         let mut adapters = BTreeMap::new();
         for spec in specs {
             let Some(name) = &spec.name else { continue };
-            let of_folder = |error| match error {
-                Error::Adapter(problem) => {
-                    Error::Adapter(format!("{name} ({}): {problem}", spec.folder.display()))
-                }
-                other => other,
-            };
-            let lora = Lora::new(&spec.open(base)?, &base.text).map_err(of_folder)?;
+            let adapter = spec.open(base)?;
+            let lora = adapter.check_base(weights).and_then(|()| Lora::new(&adapter, &base.text));
+            let lora = lora.map_err(|error| spec.named(error))?;
             if adapters.insert(name.clone(), Arc::new(lora)).is_some() {
                 return Err(Error::Adapter(format!("two adapters are named {name}; give each its own name")));
             }

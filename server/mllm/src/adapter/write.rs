@@ -10,7 +10,7 @@ use safetensors::tensor::Dtype;
 use super::config::CONFIG;
 use super::modules::{Side, key};
 use super::weights::WEIGHTS;
-use super::{Adapter, Pair};
+use super::{Adapter, Pair, base};
 use crate::error::{Error, Result};
 
 /// A matrix of f32.
@@ -39,7 +39,7 @@ impl View for F32<'_> {
 
 impl Adapter {
     /// Writes the adapter into a folder, which is made where it is not there: f32 numbers, under the module paths of
-    /// transformers 4.52 and later.
+    /// transformers 4.52 and later, and beside them which weights it was made for, where that is known.
     ///
     /// # Errors
     /// [`Error::Write`].
@@ -52,7 +52,8 @@ impl Adapter {
             .map_err(|error| failed(&file, &error))?;
         let file = folder.join(CONFIG);
         let json = format!("{:#}\n", self.config.to_json(self.modules()));
-        std::fs::write(&file, json).map_err(|error| failed(&file, &error))
+        std::fs::write(&file, json).map_err(|error| failed(&file, &error))?;
+        self.base.as_ref().map_or(Ok(()), |weights| base::write(weights, folder))
     }
 }
 

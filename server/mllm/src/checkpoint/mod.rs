@@ -1,5 +1,6 @@
 //! A model in Hugging Face layout, its weights in safetensors or GGUF, opened and checked.
 //!
+//! - [`fingerprint`]: which weights it has, in few letters.
 //! - [`files`]: where its files lie: a folder, or the program itself.
 //! - [`store`]: its weights.
 //! - `shards`: weights in safetensors.
@@ -9,6 +10,7 @@
 
 pub mod about;
 pub mod files;
+pub mod fingerprint;
 mod gguf;
 pub(crate) mod shard;
 pub(crate) mod shards;
@@ -16,6 +18,7 @@ pub mod store;
 
 pub use about::About;
 pub use files::Files;
+pub use fingerprint::Fingerprint;
 pub use store::Store;
 
 use crate::config::{ModelConfig, ParseError};

@@ -130,9 +130,21 @@ impl Shard {
         }
     }
 
-    fn bytes(&self, info: &TensorInfo) -> Result<Vec<u8>> {
-        let unreadable = |source| Error::Read { file: self.path(), source };
+    /// The shape of a tensor and at most `most` of its first bytes; nothing when the file does not hold it.
+    pub(super) fn head(&self, name: &str, most: usize) -> Result<Option<(&[usize], Vec<u8>)>> {
+        let Some(info) = self.metadata.info(name) else { return Ok(None) };
         let (start, end) = info.data_offsets;
+        Ok(Some((&info.shape, self.part(start, end.min(start + most))?)))
+    }
+
+    fn bytes(&self, info: &TensorInfo) -> Result<Vec<u8>> {
+        let (start, end) = info.data_offsets;
+        self.part(start, end)
+    }
+
+    /// Bytes of the data from `start` to `end`.
+    fn part(&self, start: usize, end: usize) -> Result<Vec<u8>> {
+        let unreadable = |source| Error::Read { file: self.path(), source };
         let mut bytes = vec![0; end - start];
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         reader.seek(SeekFrom::Start(self.data_start + start as u64)).map_err(unreadable)?;

@@ -14,6 +14,8 @@ use crate::lm::Matrix;
 
 pub(super) const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
+/// Bytes of each tensor that tell weights apart.
+const HEAD: usize = 4096;
 
 /// All safetensors files of a checkpoint.
 pub(super) struct Shards {
@@ -126,6 +128,30 @@ impl Source for Shards {
     fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Option<Matrix>> {
         self.read(name, |shard, key| shard.matrix(key, shape))
     }
+}
+
+impl Shards {
+    /// Tells the hub's name, the shape and the first bytes of every tensor, in the order of the names.
+    pub(super) fn each_head(&self, mut each: impl FnMut(&str, &[usize], &[u8])) -> Result<()> {
+        let mut keys: Vec<(String, &str, usize)> =
+            self.places.iter().map(|(key, place)| (hub_name(key), key.as_str(), *place)).collect();
+        keys.sort_unstable();
+        for (name, key, place) in keys {
+            let head = self.shards.get(place).map(|shard| shard.head(key, HEAD)).transpose()?.flatten();
+            if let Some((shape, bytes)) = head {
+                each(&name, shape, &bytes);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The hub's name of a weight that is kept under a [`module_key`].
+fn hub_name(key: &str) -> String {
+    let of = |from: &str, to: &str| key.strip_prefix(from).map(|rest| format!("{to}{rest}"));
+    of("model.visual.", "visual.")
+        .or_else(|| of("model.language_model.", "model."))
+        .unwrap_or_else(|| key.to_owned())
 }
 
 /// The key of a weight where a checkpoint was saved with the module paths of transformers 4.52 and later, instead of

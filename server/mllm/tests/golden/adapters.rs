@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use loupe_mllm::adapter::Adapter;
-use loupe_mllm::checkpoint::Files;
+use loupe_mllm::checkpoint::{Files, Fingerprint};
 use loupe_mllm::engine::{Decoder, EngineError, GenerateRequest};
 use loupe_mllm::{AdapterSpec, Engine, Error, Limits, Loaded, Served, WeightFormat};
 use serde_json::{Value, json};
@@ -262,6 +262,46 @@ fn what_is_written_reads_back_the_same() {
         for module in original.modules() {
             assert_eq!(original.pair(module), again.pair(module), "{name}: {module}");
         }
+    }
+}
+
+/// A checkpoint of the same shape as `tied`, one of whose weights is another number.
+fn trained_otherwise() -> TempDir {
+    let other = tempfile::tempdir().expect("a temporary folder");
+    for entry in std::fs::read_dir(folder("tied")).expect("a checkpoint") {
+        let entry = entry.expect("a file");
+        if entry.path().is_file() {
+            std::fs::copy(entry.path(), other.path().join(entry.file_name())).expect("a copy");
+        }
+    }
+    let weights = other.path().join("model.safetensors");
+    let mut bytes = std::fs::read(&weights).expect("the weights");
+    *bytes.last_mut().expect("a last byte") ^= 1;
+    std::fs::write(&weights, bytes).expect("written");
+    other
+}
+
+#[test]
+fn an_adapter_says_which_weights_it_was_made_for_and_is_refused_on_others() {
+    let fingerprint = |path: &Path| Fingerprint::of(&Files::folder(path)).expect("weights");
+    let other = trained_otherwise();
+    let (own, others) = (fingerprint(&folder("tied")), fingerprint(other.path()));
+    assert!(own.is_some() && others.is_some() && own != others);
+    assert!(fingerprint(&folder("untied")).is_some(), "in shards");
+
+    let base = crate::common::open("tied").model.config().clone();
+    let adapter = Adapter::open(&Files::folder(&adapter("tied", "all")), &base).expect("an adapter");
+    assert!(adapter.check_base(others.as_ref()).is_ok(), "peft does not say what it was made for");
+    let written = tempfile::tempdir().expect("a temporary folder");
+    adapter.made_for(own).save(written.path()).expect("written");
+    for name in ["", "tuned="] {
+        let spec = [AdapterSpec::parse(&format!("{name}{}", written.path().display()))];
+        let open =
+            |path: &Path| Loaded::open_with_adapters(&Files::folder(path), WeightFormat::Stored, &spec);
+        assert!(open(&folder("tied")).is_ok());
+        let refused = open(other.path()).map(|_| ()).expect_err("a refusal").to_string();
+        let path = written.path().display().to_string();
+        assert!(refused.contains("other weights") && refused.contains(&path), "{refused}");
     }
 }
 

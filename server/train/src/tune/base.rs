@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use loupe_mllm::Loaded;
 use loupe_mllm::adapter::Adapter;
 use loupe_mllm::chat::Chat;
-use loupe_mllm::checkpoint::Files;
+use loupe_mllm::checkpoint::{Files, Fingerprint};
 use loupe_mllm::config::ModelConfig;
 use loupe_mllm::model::Qwen2_5Vl;
 use loupe_mllm::ops;
@@ -30,6 +30,8 @@ pub struct Base {
     pub config: ModelConfig,
     /// Its name.
     pub name: String,
+    /// Which weights it has.
+    pub weights: Option<Fingerprint>,
     /// The dialect that it writes.
     pub dialect: String,
     /// The seed of dropout in the forward pass to come; 0 while nothing is to be dropped.
@@ -55,6 +57,7 @@ impl Base {
             learner: Learner { params, model, dense: None, optimiser, checkpointing: false },
             chat: loaded.chat,
             name: loaded.about.name,
+            weights: Fingerprint::of(files)?,
             dialect: loaded.about.dialect,
             dropout,
         })
@@ -72,7 +75,8 @@ impl Base {
     /// nothing.
     ///
     /// # Errors
-    /// When a run is there and is not to be resumed, or a checkpoint or the adapter does not fit.
+    /// When a run is there and is not to be resumed, or a checkpoint or the adapter does not fit or was made for other
+    /// weights.
     pub(super) fn begin(
         &mut self,
         out: &Path,
@@ -88,7 +92,10 @@ impl Base {
                 (self.learner.optimiser, progress) = checkpoint::load(&saved, params, optimiser)?;
                 return Ok(progress);
             }
-            (None, Some(adapter)) => lora::take(adapter, params, lora)?,
+            (None, Some(adapter)) => {
+                adapter.check_base(self.weights.as_ref())?;
+                lora::take(adapter, params, lora)?;
+            }
             (None, None) => {}
         }
         Ok(Progress::default())

@@ -7,11 +7,11 @@ use std::sync::atomic::AtomicU64;
 
 use candle_core::Tensor;
 use loupe_mllm::adapter::{Adapter, AdapterConfig};
-use loupe_mllm::config::ModelConfig;
 use loupe_mllm::model::{Dropout, LowRank};
 use loupe_mllm::weights::Weights;
 use serde::{Deserialize, Serialize};
 
+use super::base::Base;
 use crate::atlas::rng::fnv1a;
 use crate::error::{Result, TrainError};
 use crate::learn::init::{LORA_A, LORA_B};
@@ -100,13 +100,13 @@ impl Weights for LoraWeights<'_> {
     }
 }
 
-/// The pairs as an adapter.
+/// The pairs beside a model as an adapter.
 ///
 /// # Errors
 /// When they do not fit `base`.
-pub fn to_adapter(params: &Params, config: &LoraConfig, base: &ModelConfig, name: &str) -> Result<Adapter> {
+pub fn to_adapter(base: &Base, config: &LoraConfig) -> Result<Adapter> {
     let mut halves: BTreeMap<String, [Vec<f32>; 2]> = BTreeMap::new();
-    for (name, var) in params.all() {
+    for (name, var) in base.learner.params.all() {
         for (half, end) in [LORA_A, LORA_B].into_iter().enumerate() {
             if let Some(module) = name.strip_suffix(end) {
                 halves.entry(module.to_owned()).or_default()[half] = var.flatten_all()?.to_vec1()?;
@@ -114,8 +114,8 @@ pub fn to_adapter(params: &Params, config: &LoraConfig, base: &ModelConfig, name
         }
     }
     let numbers = halves.into_iter().map(|(module, [a, b])| (module, (a, b))).collect();
-    let peft = AdapterConfig::new(config.rank, config.alpha, Some(name.to_owned()));
-    Ok(Adapter::new(peft, base, numbers)?)
+    let peft = AdapterConfig::new(config.rank, config.alpha, Some(base.name.clone()));
+    Ok(Adapter::new(peft, &base.config, numbers)?.made_for(base.weights.clone()))
 }
 
 /// Takes over an adapter's numbers; its scale is worked into B where it is another one.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use loupe_mllm::adapter::Adapter;
-use loupe_mllm::checkpoint::Files;
+use loupe_mllm::checkpoint::{Files, Fingerprint};
 
 use crate::error::{Result, TrainError};
 use crate::place::replace_folder;
@@ -19,5 +19,6 @@ pub fn merge(base: &Files, adapter: &Adapter, out: &Path) -> Result<()> {
         let refused = std::io::Error::other("it is there already; name a new folder for the merged model");
         return Err(TrainError::file(out)(refused));
     }
+    adapter.check_base(Fingerprint::of(base)?.as_ref())?;
     replace_folder(out, |part| Ok(adapter.bake(base, part)?))
 }

@@ -215,8 +215,7 @@ impl<'a> Sft<'a> {
     }
 
     fn export(&self, name: &str) -> Result<()> {
-        let Base { learner, config, name: base, .. } = &self.base;
-        let adapter = lora::to_adapter(&learner.params, &self.recipe.lora, config, base)?;
+        let adapter = lora::to_adapter(&self.base, &self.recipe.lora)?;
         lora::save(&adapter, &self.out.join(name))
     }
 }

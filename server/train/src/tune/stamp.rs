@@ -47,9 +47,10 @@ fn settings(base: &Base, data: &Records, recipe: &impl Serialize) -> Result<Sett
     let recipe = serde_json::to_value(recipe)
         .map_err(|error| TrainError::Adapter { reason: format!("the recipe cannot be noted: {error}") })?;
     let shape = blake3::hash(base.config.to_json().to_string().as_bytes()).to_hex();
+    let weights = base.weights.as_ref().map_or_else(String::new, |weights| format!(", weights {weights}"));
     let mut settings = BTreeMap::from([
         ("data".to_owned(), data.hash().to_owned()),
-        ("model".to_owned(), format!("{} {}", base.name, &shape[..16])),
+        ("model".to_owned(), format!("{} {}{weights}", base.name, &shape[..16])),
     ]);
     if let Value::Object(fields) = recipe {
         let kept = fields.into_iter().filter(|(name, _)| !FREE.contains(&name.as_str()));

@@ -113,7 +113,7 @@ async fn fine_tuning_learns_and_resumes_on_the_same_curve() {
         let base = Base::open(&pocket(), &recipe.lora, recipe.optimiser, 9).unwrap();
         let saved = Adapter::open(&Files::folder(&out.join(name)), &base.config).unwrap();
         lora::take(&saved, &base.learner.params, &recipe.lora).unwrap();
-        let back = lora::to_adapter(&base.learner.params, &recipe.lora, &base.config, &base.name).unwrap();
+        let back = lora::to_adapter(&base, &recipe.lora).unwrap();
         for module in saved.modules() {
             assert_eq!(saved.pair(module), back.pair(module), "{module}");
         }
@@ -165,7 +165,7 @@ fn grpo_recipe(guard_kl: f64) -> GrpoRecipe {
 fn parts(recipe: &GrpoRecipe, folder: &Path) -> Parts {
     let base = Base::open(&pocket(), &recipe.lora, recipe.optimiser, recipe.seed).unwrap();
     let serving = folder.join("serving");
-    let first = lora::to_adapter(&base.learner.params, &recipe.lora, &base.config, &base.name).unwrap();
+    let first = lora::to_adapter(&base, &recipe.lora).unwrap();
     lora::save(&first, &serving).unwrap();
     let policy = AdapterSpec { name: Some(POLICY.to_owned()), folder: serving };
     let loaded = Loaded::open_with_adapters(&pocket(), WeightFormat::Stored, &[policy]).unwrap();

@@ -51,7 +51,7 @@ pub(super) async fn run(args: &GrpoArgs) -> anyhow::Result<()> {
 
     // The engine is opened with some adapter under the policy's name; the run puts its own there before anything is decoded.
     let serving = args.tune.out.join("serving");
-    let first = lora::to_adapter(&base.learner.params, &recipe.lora, &base.config, &base.name)?;
+    let first = lora::to_adapter(&base, &recipe.lora)?;
     lora::save(&first, &serving)?;
     let policy = AdapterSpec { name: Some(POLICY.to_owned()), folder: serving };
     let loaded = Loaded::open_with_adapters(&files, WeightFormat::Stored, &[policy])?;

@@ -334,8 +334,7 @@ impl<'a> Grpo<'a> {
     }
 
     fn adapter(&self) -> Result<Adapter> {
-        let Base { learner, config, name, .. } = &self.parts.base;
-        lora::to_adapter(&learner.params, &self.recipe.lora, config, name)
+        lora::to_adapter(&self.parts.base, &self.recipe.lora)
     }
 
     /// Lets the agent answer with the weights as they are now.
