@@ -11,7 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// The program with arguments, which are separated by spaces; what follows `@` is a path in `folder`.
 pub(crate) fn program(folder: &Path, arguments: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loupe"));
-    command.current_dir(folder).env_clear().stdout(Stdio::null());
+    command.current_dir(folder).env_clear().env("HOME", folder).stdout(Stdio::null());
     for argument in arguments.split_whitespace() {
         match argument.strip_prefix('@') {
             Some(name) => command.arg(folder.join(name)),

@@ -13,7 +13,7 @@ use loupe_agent::dialect::Dialect;
 use loupe_search::local::{Index, LocalImage, LocalText};
 use loupe_shared::pixels::PixelLimits;
 use loupe_train::atlas::{Split, World};
-use loupe_train::dataset::build::{Plan, Report, Tools, build};
+use loupe_train::dataset::build::{Plan, Tools, build};
 use loupe_train::dataset::file;
 use loupe_train::dataset::formats::verl::Prompts;
 use loupe_train::dataset::formats::{llama_factory, verl};
@@ -152,20 +152,9 @@ async fn of_atlas(
         out: args.out.clone(),
     };
     let report = build(&world, &tools, &plan).await?;
-    tell(&report, &mut io::stdout().lock())?;
+    write!(io::stdout().lock(), "{}", report.markdown())?;
     if args.write.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }
     Ok((file::read(&args.out.join("questions.jsonl"))?, file::read(&args.out.join("trajectories.jsonl"))?))
-}
-
-fn tell(report: &Report, out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "{} questions, {} of them answered by the oracle", report.questions, report.trajectories)?;
-    for (reason, count) in &report.dropped {
-        writeln!(out, "dropped: {count} ({reason})")?;
-    }
-    for (category, count) in &report.categories {
-        writeln!(out, "{category}: {count}")?;
-    }
-    Ok(())
 }

@@ -1,26 +1,24 @@
 //! `loupe dataset build`: questions about Atlas scenes, and the trajectories that answer them with the real tools.
 //!
 //! A data set is a folder: `questions.jsonl` (every question, for evaluation), `trajectories.jsonl` (the rows that the
-//! oracle could answer, for training), `images/` and `report.json`.
+//! oracle could answer, for training), `images/`, and a report with plots.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use loupe_agent::dialect::Dialect;
 use loupe_search::{ImageSearch, TextSearch};
 use loupe_shared::pixels::PixelLimits;
-use serde::Serialize;
 
 use super::DatasetError;
 use super::file::Writer;
 use super::oracle::{Oracle, Outcome, hidden};
 use super::picture::keep;
 use super::record::{Record, RecordMessage};
+use super::report::{Report, Searches};
 use crate::atlas::asked::{Asked, Asker, Need};
 use crate::atlas::pages::flag_title;
 use crate::atlas::rng::Rng;
 use crate::atlas::{Split, World};
-use crate::place::write_json;
 
 /// What to build.
 #[derive(Debug, Clone)]
@@ -49,19 +47,6 @@ pub struct Tools<'a> {
     pub limits: PixelLimits,
 }
 
-/// What was built.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Report {
-    /// Questions.
-    pub questions: u64,
-    /// Of these, answered by the oracle.
-    pub trajectories: u64,
-    /// The others by reason.
-    pub dropped: BTreeMap<&'static str, u64>,
-    /// Questions by category.
-    pub categories: BTreeMap<&'static str, u64>,
-}
-
 /// Builds a data set into `plan.out`; what is there under the same names is written anew.
 ///
 /// # Errors
@@ -78,7 +63,8 @@ pub async fn build(world: &World, tools: &Tools<'_>, plan: &Plan) -> Result<Repo
     };
     let mut questions = Writer::create(&plan.out.join("questions.jsonl"))?;
     let mut trajectories = Writer::create(&plan.out.join("trajectories.jsonl"))?;
-    let mut report = Report::default();
+    let (layout, teacher) = ("atlas".to_owned(), Some("the oracle".to_owned()));
+    let mut report = Report { layout, teacher, ..Report::default() };
     for index in 0..plan.count {
         let mut rng = Rng::of(plan.seed, plan.split.as_str(), index);
         let asked =
@@ -86,21 +72,34 @@ pub async fn build(world: &World, tools: &Tools<'_>, plan: &Plan) -> Result<Repo
         let image = keep(&plan.out, &asked.scene.picture)?;
         let record = record(plan, index, image, &asked);
         questions.write(&record)?;
-        report.questions += 1;
-        *report.categories.entry(asked.category.as_str()).or_default() += 1;
+        report.read += 1;
+        report.before.add(&record);
         match oracle.answer(&asked, &mut rng).await? {
             Outcome::Answered(messages) => {
                 let messages = messages.iter().map(RecordMessage::from).collect();
-                trajectories.write(&Record { messages, ..record })?;
-                report.trajectories += 1;
+                let record = Record { messages, ..record };
+                trajectories.write(&record)?;
+                report.after.add(&record);
+                report.add(&record, searches(&asked));
             }
-            Outcome::Dropped(reason) => *report.dropped.entry(reason.as_str()).or_default() += 1,
+            Outcome::Dropped(reason) => report.drop_rows(reason.as_str(), 1),
         }
     }
     questions.finish()?;
     trajectories.finish()?;
-    write_json(&plan.out.join("report.json"), &report)?;
+    (report.questions, report.trajectories) = (report.before.rows, report.after.rows);
+    report.write(&plan.out)?;
     Ok(report)
+}
+
+/// What the oracle searches for a question's answer.
+fn searches(asked: &Asked) -> Searches {
+    match &asked.need {
+        Need::Picture => Searches::default(),
+        Need::Search { chain, .. } => {
+            Searches { by_words: chain.lookups.len(), by_picture: 1, of_a_part: true }
+        }
+    }
 }
 
 fn record(plan: &Plan, index: u64, image: String, asked: &Asked) -> Record {

@@ -16,7 +16,7 @@ use super::duplicates::distinct;
 use super::file::Writer;
 use super::intake::Intake;
 use super::record::Record;
-use super::report::{Mix, SourceReport};
+use super::report::{Mix, Report};
 use super::select::Balance;
 use super::source::Source;
 use super::teacher::{Call, FAILED, TIMEOUT, TOOL_FAILED, Teacher};
@@ -50,7 +50,7 @@ pub struct SourcePlan {
 #[derive(Debug)]
 pub struct Collected {
     /// The report.
-    pub report: SourceReport,
+    pub report: Report,
     /// The rows of `questions.jsonl`.
     pub questions: Vec<Record>,
     /// The rows of `trajectories.jsonl`.
@@ -65,12 +65,12 @@ pub async fn collect(plan: &SourcePlan, teacher: Option<&Arc<Teacher>>) -> Resul
     let out = &plan.intake.out;
     plan.check_apart()?;
     let taken = plan.intake.take(&plan.source)?;
-    let mut report = SourceReport {
+    let mut report = Report {
         layout: plan.source.layout.as_str().to_owned(),
         teacher: teacher.map(|teacher| teacher.name().to_owned()),
         read: taken.read,
         bad: taken.bad,
-        ..SourceReport::default()
+        ..Report::default()
     };
     let (records, dropped) = distinct(taken.records, plan.near);
     report.dropped = dropped;
@@ -83,7 +83,7 @@ pub async fn collect(plan: &SourcePlan, teacher: Option<&Arc<Teacher>>) -> Resul
             let kept = kept(&questions, &decisions, &mut report);
             let (records, calls): (Vec<Record>, Vec<Vec<Call>>) = kept.into_iter().unzip();
             for at in chosen(plan, &records, &mut report) {
-                report.add(&records[at], &calls[at]);
+                report.add(&records[at], calls[at].as_slice().into());
                 trajectories.push(records[at].clone());
             }
         }
@@ -129,7 +129,7 @@ fn write(path: &Path, records: &[Record]) -> Result<(), DatasetError> {
 }
 
 /// The places of the rows that make the data set.
-fn chosen(plan: &SourcePlan, records: &[Record], report: &mut SourceReport) -> Vec<usize> {
+fn chosen(plan: &SourcePlan, records: &[Record], report: &mut Report) -> Vec<usize> {
     let all = || (0..records.len()).collect();
     let chosen = plan.balance.map_or_else(all, |balance: Balance| balance.choose(records));
     report.before = Mix::of(records);
@@ -139,7 +139,7 @@ fn chosen(plan: &SourcePlan, records: &[Record], report: &mut SourceReport) -> V
 }
 
 /// The rows that the teacher answered as they should be, with its searches; the others are counted.
-fn kept(questions: &[Record], decisions: &Decisions, report: &mut SourceReport) -> Vec<(Record, Vec<Call>)> {
+fn kept(questions: &[Record], decisions: &Decisions, report: &mut Report) -> Vec<(Record, Vec<Call>)> {
     let mut kept = Vec::new();
     for record in questions {
         match decisions.get(record) {

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::report::SourceReport;
+use super::report::Report;
 use crate::chart::{Bar, Chart};
 
 /// Rows by name.
 type Counts = BTreeMap<String, u64>;
 
 /// Every plot by its file's name.
-pub(super) fn plots(report: &SourceReport) -> [(&'static str, String); 4] {
+pub(super) fn plots(report: &Report) -> [(&'static str, String); 4] {
     let (before, after) = (&report.before, &report.after);
     let left_out = report.left_out();
     let kinds =
@@ -51,7 +51,7 @@ mod tests {
             ..Mix::default()
         };
         let (before, after) = (mix(20, &[("<art>", 15), ("food", 5)]), mix(5, &[("food", 5)]));
-        let report = SourceReport { before, after, ..SourceReport::default() };
+        let report = Report { before, after, ..Report::default() };
         let [(name, svg), ..] = plots(&report);
         assert_eq!(name, "categories.svg");
         for part in ["&lt;art&gt; (15, 0)", "food (5, 5)", "75.0 %", "25.0 %", "100.0 %"] {

@@ -1,4 +1,4 @@
-//! What came of a source: report.json for programs, report.md and bar charts for people.
+//! What came of a build: report.json for programs, report.md and bar charts for people.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -28,21 +28,55 @@ impl Mix {
     /// Of some rows.
     pub fn of<'a>(records: impl IntoIterator<Item = &'a Record>) -> Self {
         let mut mix = Self::default();
-        for record in records {
-            mix.rows += 1;
-            mix.search_free += u64::from(!record.search);
-            *mix.categories.entry(record.category.clone()).or_default() += 1;
-        }
+        records.into_iter().for_each(|record| mix.add(record));
         mix
+    }
+
+    /// Counts a row.
+    pub(super) fn add(&mut self, record: &Record) {
+        self.rows += 1;
+        self.search_free += u64::from(!record.search);
+        *self.categories.entry(record.category.clone()).or_default() += 1;
     }
 }
 
-/// What a build from a source found and wrote.
+/// What a trajectory searched.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Searches {
+    pub(super) by_words: usize,
+    pub(super) by_picture: usize,
+    /// Whether one by picture was for a part of it.
+    pub(super) of_a_part: bool,
+}
+
+impl Searches {
+    fn kind(self) -> &'static str {
+        match (self.by_picture, self.by_words) {
+            (0, 0) => "none",
+            (0, 1) => "one text search",
+            (0, _) => "several text searches",
+            (_, 0) if self.of_a_part => "a part of the picture",
+            (_, 0) => "the whole picture",
+            _ if self.of_a_part => "a part and text",
+            _ => "the whole and text",
+        }
+    }
+}
+
+impl From<&[Call]> for Searches {
+    fn from(calls: &[Call]) -> Self {
+        let by_words = calls.iter().filter(|call| call.tool == Tool::TextSearch).count();
+        let of_a_part = calls.iter().any(Call::is_crop);
+        Self { by_words, by_picture: calls.len() - by_words, of_a_part }
+    }
+}
+
+/// What a build found and wrote.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct SourceReport {
-    /// The source's layout.
+pub struct Report {
+    /// The source's layout, or `atlas`.
     pub layout: String,
-    /// The teacher, where there was one.
+    /// The teacher or the oracle, where there was one.
     pub teacher: Option<String>,
     /// Rows in the source.
     pub read: u64,
@@ -64,12 +98,12 @@ pub struct SourceReport {
     pub tools: BTreeMap<String, u64>,
 }
 
-impl SourceReport {
+impl Report {
     /// Counts a chosen trajectory.
-    pub(super) fn add(&mut self, record: &Record, calls: &[Call]) {
+    pub(super) fn add(&mut self, record: &Record, searches: Searches) {
         let turns = record.messages.iter().filter(|message| message.role == RecordRole::Assistant).count();
         *self.turns.entry(format!("{turns:02}")).or_default() += 1;
-        *self.tools.entry(tools(calls).to_owned()).or_default() += 1;
+        *self.tools.entry(searches.kind().to_owned()).or_default() += 1;
     }
 
     /// Everything that was left out, by reason.
@@ -145,20 +179,5 @@ fn table(text: &mut String, title: &str, chart: &str, rows: impl Iterator<Item =
     if !lines.is_empty() {
         // Writing into a String cannot fail.
         write!(text, "\n## {title}\n\n![]({chart})\n\n| | rows |\n|---|---|\n{lines}").ok();
-    }
-}
-
-/// The kind of a trajectory by its searches.
-fn tools(calls: &[Call]) -> &'static str {
-    let by_words = calls.iter().filter(|call| call.tool == Tool::TextSearch).count();
-    let by_crop = calls.iter().any(Call::is_crop);
-    match (calls.len() - by_words, by_words) {
-        (0, 0) => "none",
-        (0, 1) => "one text search",
-        (0, _) => "several text searches",
-        (_, 0) if by_crop => "a part of the picture",
-        (_, 0) => "the whole picture",
-        _ if by_crop => "a part and text",
-        _ => "the whole and text",
     }
 }

@@ -7,8 +7,9 @@ use loupe_search::local::{LocalImage, LocalText};
 use loupe_shared::pixels::PixelLimits;
 use loupe_train::atlas::Split;
 use loupe_train::atlas::mixture::real::RealCountries;
-use loupe_train::dataset::build::{Plan, Report, Tools, build};
+use loupe_train::dataset::build::{Plan, Tools, build};
 use loupe_train::dataset::record::{Record, RecordRole};
+use loupe_train::dataset::report::Report;
 use loupe_train::dataset::{DatasetError, file};
 
 use super::{index, world};
@@ -29,6 +30,11 @@ async fn the_oracle_answers_nearly_everything_about_held_out_countries() {
     let report = made(Split::Test, 80, 0.0, folder.path()).await;
     assert_eq!(report.questions, 80);
     assert_eq!(report.trajectories + report.dropped.values().sum::<u64>(), 80);
+    assert_eq!(report.tools.values().sum::<u64>(), report.trajectories);
+    assert!(report.tools.keys().all(|kind| kind.contains("a part")), "{report:?}");
+    for file in ["report.md", "report.json", "categories.svg", "dropped.svg", "turns.svg", "tools.svg"] {
+        assert!(folder.path().join(file).exists(), "{file}");
+    }
     assert!(report.trajectories >= 70, "{report:?}");
     let questions = file::read(&folder.path().join("questions.jsonl")).unwrap();
     assert!(questions.iter().all(|record| record.messages.is_empty() && record.search));
