@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::config::vision::{MERGE, PATCH_VALUES};
-use crate::config::{TextConfig, VisionConfig};
+use crate::config::{ModelConfig, TextConfig, VisionConfig, VisionTokens};
 use crate::decode::ALONE;
 use crate::device::{Eye, Language, Processor};
 use crate::engine::EngineError;
@@ -23,6 +23,8 @@ use crate::weights::{Formatted, WeightFormat, Weights};
 const READ_BYTES: usize = 1 << 30;
 /// How often; the fastest counts.
 const READS: usize = 5;
+/// Blocks of Qwen2.5-VL's vision tower.
+const TOWER_BLOCKS: usize = 32;
 
 /// Steps of a batch of sequences that each write a token.
 #[derive(Debug, Clone, Serialize)]
@@ -343,7 +345,12 @@ pub fn shape(size: &str) -> Option<(TextConfig, bool)> {
 /// # Errors
 /// When memory does not suffice or the processor cannot be used.
 pub fn random_eye(hidden: usize, blocks: usize, on: Processor) -> Result<Eye> {
-    let config = VisionConfig {
+    Eye::load(on, &tower(hidden, blocks), &RandomWeights)
+}
+
+/// The shape of Qwen2.5-VL's vision tower with so many blocks, for a language model of some width.
+fn tower(hidden: usize, blocks: usize) -> VisionConfig {
+    VisionConfig {
         depth: blocks,
         hidden_size: 1280,
         intermediate_size: 3420,
@@ -352,8 +359,17 @@ pub fn random_eye(hidden: usize, blocks: usize, on: Processor) -> Result<Eye> {
         full_attention_blocks: vec![7, 15, 23, 31],
         out_hidden_size: hidden,
         rope_theta: 1e4,
-    };
-    Eye::load(on, &config, &RandomWeights)
+    }
+}
+
+/// The shape of a whole Qwen2.5-VL of that size, `3b` or `7b`, with so many layers of its language model, or all.
+#[must_use]
+pub fn config(size: &str, layers: Option<usize>) -> Option<ModelConfig> {
+    let (mut text, tied) = shape(size)?;
+    text.layers = layers.unwrap_or(text.layers);
+    let vision = tower(text.hidden_size, TOWER_BLOCKS);
+    let tokens = VisionTokens { image: 151_655, video: 151_656, start: 151_652, end: 151_653 };
+    Some(ModelConfig { text, vision, tied, tokens })
 }
 
 /// A language model of that shape with random weights in `format`; stored are bf16.

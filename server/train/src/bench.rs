@@ -1,9 +1,12 @@
 //! How fast training is on this machine.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use candle_core::{Device, Tensor};
+use loupe_mllm::bench::RandomWeights;
 use loupe_mllm::checkpoint::{Files, read_config};
+use loupe_mllm::config::ModelConfig;
 use loupe_mllm::model::{Positions, Qwen2_5Vl};
 use loupe_mllm::ops;
 use serde::Serialize;
@@ -16,7 +19,8 @@ use crate::learn::optim::{AdamW, AdamWConfig};
 use crate::learn::params::Params;
 use crate::learn::step::Learner;
 use crate::tune::base::Base;
-use crate::tune::lora::LoraConfig;
+use crate::tune::lora::{LoraConfig, LoraWeights};
+use crate::tune::memory::{Memory, parameters};
 
 /// What was measured.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -77,6 +81,81 @@ fn learner(files: &Files, what: Trained) -> Result<Learner> {
     let model = Qwen2_5Vl::load(&config, &params)?;
     let optimiser = AdamW::new(AdamWConfig::default());
     Ok(Learner { params, model, dense: None, optimiser, checkpointing: false })
+}
+
+/// How an adapter of a large model is tuned.
+#[derive(Debug, Clone, Copy)]
+pub struct Tuning {
+    /// Numbers between the adapter's matrices.
+    pub rank: usize,
+    /// Tokens of a step, in one sequence.
+    pub length: usize,
+    /// Steps.
+    pub steps: usize,
+    /// Whether layers are computed again for their gradients.
+    pub checkpointing: bool,
+}
+
+/// What tuning took.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct TuneFigure {
+    /// Layers of the language model.
+    pub layers: usize,
+    /// Tokens of a step.
+    pub length: usize,
+    /// Whether layers were computed again.
+    pub checkpointing: bool,
+    /// Numbers of the model itself.
+    pub frozen: u64,
+    /// Numbers under training.
+    pub trained: u64,
+    /// The median step, in seconds.
+    pub step_seconds: f64,
+    /// The most memory that this process ever had, where the system tells.
+    pub peak_bytes: Option<u64>,
+    /// What was to be expected by the shape.
+    pub expected: Memory,
+}
+
+/// Steps of a LoRA adapter on all of the decoder's maps, on a model of that shape with random weights in f32.
+///
+/// # Errors
+/// When memory does not suffice.
+pub fn tune(config: &ModelConfig, how: Tuning) -> Result<TuneFigure> {
+    ops::prepare_to_train();
+    let lora = LoraConfig { rank: how.rank, ..LoraConfig::default() };
+    let (params, dropout) =
+        (Params::new(Init { seed: 1, deviation: 0.0, layers: 0, vision_layers: 0 }), Arc::default());
+    let pairs = LoraWeights { base: &RandomWeights, params: &params, config: &lora, dropout: &dropout };
+    let model = Qwen2_5Vl::load(config, &pairs)?;
+    let optimiser = AdamW::new(AdamWConfig::default());
+    let mut learner = Learner { params, model, dense: None, optimiser, checkpointing: how.checkpointing };
+    let batch = batch(1, how.length, config.text.vocab_size)?;
+    let mut times = Vec::with_capacity(how.steps);
+    for step in 0..how.steps as u64 {
+        let began = Instant::now();
+        learner.step(std::slice::from_ref(&batch), 1e-4, step)?;
+        times.push(began.elapsed().as_secs_f64());
+    }
+    times.sort_by(f64::total_cmp);
+    let trained = learner.params.count() as u64;
+    Ok(TuneFigure {
+        layers: config.text.layers,
+        length: how.length,
+        checkpointing: how.checkpointing,
+        frozen: parameters(config),
+        trained,
+        step_seconds: times.get(times.len() / 2).copied().unwrap_or_default(),
+        peak_bytes: peak(),
+        expected: Memory::of(config, trained, how.length as u64, how.checkpointing),
+    })
+}
+
+/// The most memory that this process ever had, as Linux tells it.
+fn peak() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
 fn batch(rows: usize, length: usize, vocab: usize) -> Result<Batch> {

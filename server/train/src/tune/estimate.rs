@@ -6,6 +6,7 @@ use loupe_mllm::ops::Term;
 use serde::Serialize;
 
 use super::base::Base;
+use super::memory::{Memory, parameters};
 use super::recipe::SftRecipe;
 use super::records::Records;
 use crate::error::{Result, TrainError};
@@ -27,10 +28,8 @@ pub struct Estimate {
     pub tokens: u64,
     /// Steps of the run, likewise.
     pub steps: u64,
-    /// Bytes of weights, gradients and optimiser state.
-    pub weight_bytes: u64,
-    /// Bytes of what a batch keeps for its gradients, by the model's shape.
-    pub activation_bytes: u64,
+    /// Bytes that it needs, by the model's shape.
+    pub memory: Memory,
     /// Seconds of the run on this machine, from a few batches that were timed.
     pub seconds: f64,
 }
@@ -61,41 +60,14 @@ pub fn estimate(base: &Base, records: &Records, recipe: &SftRecipe) -> Result<Es
     let run_tokens = run_rows * tokens as f64 / rows.max(1) as f64;
     let run_batches = run_rows * batches.len() as f64 / rows.max(1) as f64;
     let trained = base.learner.params.count() as u64;
-    let frozen = parameters(base);
+    let memory = Memory::of(&base.config, trained, largest, recipe.checkpointing);
     Ok(Estimate {
         rows: records.len(),
         trained,
-        frozen,
+        frozen: parameters(&base.config),
         tokens: run_tokens as u64,
         steps: (run_batches / recipe.accumulate as f64).ceil() as u64,
-        // The weights, and for what is trained a gradient and two moments.
-        weight_bytes: 4 * (frozen + 4 * trained),
-        activation_bytes: activations(base, largest, recipe.checkpointing),
+        memory,
         seconds: run_tokens * per_token,
     })
-}
-
-fn parameters(base: &Base) -> u64 {
-    let (text, vision) = (&base.config.text, &base.config.vision);
-    let attention = 2 * text.hidden_size * (text.hidden_size + text.kv_size());
-    let layer = attention + 3 * text.hidden_size * text.intermediate_size;
-    let tables = text.vocab_size * text.hidden_size * if base.config.tied { 1 } else { 2 };
-    let block =
-        4 * vision.hidden_size * vision.hidden_size + 3 * vision.hidden_size * vision.intermediate_size;
-    let merged = 4 * vision.hidden_size;
-    let merger = merged * merged + merged * vision.out_hidden_size;
-    (text.layers * layer + tables + vision.depth * block + merger) as u64
-}
-
-/// What one decoder layer keeps of a token: its input, the norms, queries, keys, values and what attention mixed of them,
-/// and of the feed-forward layer its two halves and their product; with the halves of the pairs beside them.
-fn activations(base: &Base, tokens: u64, checkpointing: bool) -> u64 {
-    let text = &base.config.text;
-    let kept = 7 * text.hidden_size + 2 * text.kv_size() + 4 * text.intermediate_size;
-    let layers = text.layers as u64;
-    let whole = match checkpointing {
-        false => layers * kept as u64,
-        true => layers * text.hidden_size as u64 + kept as u64,
-    };
-    4 * tokens * whole
 }

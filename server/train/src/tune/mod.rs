@@ -6,6 +6,7 @@
 //! - [`recipe`]: how to tune.
 //! - [`sft`]: supervised fine-tuning.
 //! - [`estimate`]: what a run will need, before it is begun.
+//! - [`memory`]: what it keeps in memory, by the model's shape.
 //! - [`grpo`]: online reinforcement with real tools.
 //! - `stamp`: what a run was begun with.
 //! - [`merge`]: what was tuned as part of its model.
@@ -14,6 +15,7 @@ pub mod base;
 pub mod estimate;
 pub mod grpo;
 pub mod lora;
+pub mod memory;
 pub mod merge;
 pub mod recipe;
 pub mod records;

@@ -19,7 +19,7 @@ use loupe_mllm::device::Language;
 use loupe_mllm::model::Grid;
 use loupe_mllm::{Loaded, Processor, WeightFormat};
 use loupe_train as train;
-use loupe_train::bench::{TrainFigure, Trained};
+use loupe_train::bench::{TrainFigure, Trained, TuneFigure, Tuning};
 use serde::Serialize;
 
 use crate::logging;
@@ -29,6 +29,8 @@ use crate::model::{ModelOptions, ModelSpec, processor, weight_format};
 const RANDOM: &str = "random:";
 /// Width of the language model of Qwen2.5-VL 3B.
 const WIDTH_3B: usize = 2048;
+/// Rank of the adapter that is tuned: the paper's.
+const RANK: usize = 8;
 /// Blocks of its vision tower.
 const BLOCKS: usize = 32;
 
@@ -149,6 +151,24 @@ enum What {
         #[arg(long, default_value_t = 5)]
         steps: usize,
     },
+    /// Memory and time of tuning an adapter of rank 8 in f32, with the shape of Qwen2.5-VL and random weights
+    Tune {
+        /// `random:3b` or `random:7b`
+        #[arg(long, default_value = "random:7b")]
+        model: String,
+        /// Layers of its language model, to measure in little memory [default: all]
+        #[arg(long)]
+        layers: Option<usize>,
+        /// Tokens of a step
+        #[arg(long, default_value_t = 1024)]
+        length: usize,
+        /// Keep everything that layers compute for their gradients, instead of computing it again
+        #[arg(long)]
+        no_checkpointing: bool,
+        /// Steps; the median counts
+        #[arg(long, default_value_t = 1)]
+        steps: usize,
+    },
     /// Time to the first token and throughput with several people at once
     Serve {
         /// Checkpoint folder or `pocket`
@@ -224,6 +244,14 @@ async fn measure(what: &What, format: WeightFormat, on: Processor, out: &Out) ->
                 out.line(&train_line(&figure), &figure)?;
             }
         }
+        What::Tune { model, layers, length, no_checkpointing, steps } => {
+            let size = model.strip_prefix(RANDOM).and_then(|size| bench::config(size, *layers));
+            let config = size.with_context(|| no_shape(model))?;
+            let (length, steps, checkpointing) = (*length, *steps, !no_checkpointing);
+            let how = Tuning { rank: RANK, length, steps, checkpointing };
+            let figure = train::bench::tune(&config, how)?;
+            out.line(&tune_line(&figure), &figure)?;
+        }
         What::Serve { model, people, questions, tokens } => {
             for people in people {
                 let options = ModelOptions { weights: format, device: on, ..ModelOptions::default() };
@@ -255,10 +283,13 @@ fn random(
     layers: Option<usize>,
 ) -> anyhow::Result<Language> {
     let shape = model.strip_prefix(RANDOM).and_then(bench::shape);
-    let (mut shape, tied) =
-        shape.with_context(|| format!("there is no shape {model}; write {RANDOM}3b or {RANDOM}7b"))?;
+    let (mut shape, tied) = shape.with_context(|| no_shape(model))?;
     shape.layers = layers.unwrap_or(shape.layers);
     Ok(bench::random(&shape, tied, format, on)?)
+}
+
+fn no_shape(model: &str) -> String {
+    format!("there is no shape {model}; write {RANDOM}3b or {RANDOM}7b")
 }
 
 /// Rows and columns.
@@ -299,6 +330,16 @@ fn picture_line(figure: &PictureFigure) -> String {
     let PictureFigure { picture_tokens, question_tokens, picture_ms, first_token_ms } = figure;
     format!(
         "a picture of {picture_tokens} tokens and {question_tokens} of text: first token after {first_token_ms:.1} ms, {picture_ms:.1} of them for the picture"
+    )
+}
+
+fn tune_line(figure: &TuneFigure) -> String {
+    let TuneFigure { layers, length, trained, step_seconds, peak_bytes, expected, .. } = figure;
+    let gib = |bytes: u64| format!("{:.2} GiB", bytes as f64 / f64::from(1 << 30));
+    let peak = peak_bytes.map_or_else(|| "unknown".to_owned(), gib);
+    let (weights, activations) = (gib(expected.weights), gib(expected.activations));
+    format!(
+        "{layers} layers, {trained} numbers under training, {length} tokens: {step_seconds:.1} s a step, {peak} at most (expected: {weights} of weights, {activations} of a batch)"
     )
 }
 

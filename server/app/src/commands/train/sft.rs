@@ -69,8 +69,8 @@ fn tell(estimate: &Estimate, out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
         "memory: {:.2} GiB of weights and optimiser, about {:.2} GiB of a batch's intermediate values",
-        gib(estimate.weight_bytes),
-        gib(estimate.activation_bytes)
+        gib(estimate.memory.weights),
+        gib(estimate.memory.activations)
     )?;
     writeln!(out, "time on this machine: about {:.0} min", estimate.seconds / 60.0)
 }
