@@ -74,17 +74,16 @@ def several(values, unit=""):
 
 def findings(out):
     base = {name: load(out / "base/report.json", name) for name in ("direct", "rag", "agent")}
-    seeds = sorted(path.parent.name.split("-")[2] for path in out.glob("eval-rl-*-once/report.json"))
-    runs = {
-        kind: [load(out / name.format(seed) / "report.json") for seed in seeds]
-        for kind, name in {
-            "sft": "eval-sft-{}",
-            "rl": "eval-rl-{}",
-            "whole": "eval-rl-{}-whole",
-            "once": "eval-rl-{}-once",
-        }.items()
+    seeds = [name for name in map(str, range(1, 100)) if (out / f"eval-rl-{name}/report.json").exists()]
+    # An ablation stands beside the runs of its own seeds; there may be fewer of them.
+    ablated = {
+        kind: [seed for seed in seeds if (out / f"eval-rl-{seed}-{kind}/report.json").exists()]
+        for kind in ("whole", "once")
     }
-    rl, sft = runs["rl"], runs["sft"]
+    reports = lambda name, seeds: [load(out / name.format(seed) / "report.json") for seed in seeds]
+    rl, sft = reports("eval-rl-{}", seeds), reports("eval-sft-{}", seeds)
+    runs = {kind: reports("eval-rl-{}-" + kind, some) for kind, some in ablated.items()}
+    beside = lambda kind: [rl[seeds.index(seed)] for seed in ablated[kind]]
     points = lambda pair: f"{pair[0]:+.1f} ± {pair[1]:.1f}"
     spread = max(map(share, rl)) - min(map(share, rl))
     right = [
@@ -102,9 +101,9 @@ def findings(out):
         ("RL over the RAG workflow", "+21.13", points(difference(rl, [base["rag"]])), "+21.13"),
         ("RL over the untuned agent", "+8.89", points(difference(rl, [base["agent"]])), "+8.89"),
         ("parts searched over the whole picture only, scenes of three and four flags", "+1.75",
-         points(difference(rl, runs["whole"], crowded)), "+5"),
+         points(difference(beside("whole"), runs["whole"], crowded)), "+5"),
         ("several text searches over one, two and three hops", "improves",
-         points(difference(rl, runs["once"], far)), "+5"),
+         points(difference(beside("once"), runs["once"], far)), "+5"),
         ("RL over SFT", "+0.90", f"{points(difference(rl, sft))}; seeds of RL lie {spread:.1f} apart", "above the spread"),
         ("searched where needed", "87.7 %", use(rl, needs), "95 %"),
         ("searched where not needed", "43.5 %", f"{use(rl, free)}; SFT {use(sft, free)}", "at most 10 %, below SFT"),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::common::{conversations, open, picture, start, start_within};
+use crate::common::{conversations, folder, open, picture, serving, start, start_within};
 use loupe_mllm::engine::{
     Completion, Decoder, EngineError, Finish, GenerateRequest, Message, Part, Role, Sampling,
 };
@@ -105,6 +105,46 @@ async fn another_picture_in_the_same_words_is_decoded_anew() {
     let (fresh, _) = decode(&start("tied"), request(messages, 8)).await;
     assert!(other.reused_tokens < window.prompt_tokens - 16, "{}", other.reused_tokens);
     assert_eq!(other.text, fresh.text);
+}
+
+#[tokio::test]
+async fn drafts_change_nothing_that_is_written() {
+    let start = |drafts| start_within("tied", Limits { drafts, ..Limits::default() });
+    // What repeats is what drafts are made of.
+    let ask = |words: &str| vec![Message::text(Role::User, words.repeat(12))];
+    let asked = ["Oslo, Lima, Rome. ", "The flag is red and white. ", "1 2 3 4 "].map(ask);
+    let (plain, drafted) = (start(false), start(true));
+    for messages in &asked {
+        let (without, _) = decode(&plain, request(messages.clone(), 60)).await;
+        let (with, _) = decode(&drafted, request(messages.clone(), 60)).await;
+        assert_eq!((with.text, with.generated_tokens), (without.text, without.generated_tokens));
+    }
+    let many = || asked.iter().cycle().take(8).map(|messages| request(messages.clone(), 60)).collect();
+    let said = |turns: Vec<Completion>| turns.into_iter().map(|turn| turn.text).collect::<Vec<_>>();
+    assert_eq!(said(together(&start(true), many()).await), said(together(&start(false), many()).await));
+}
+
+#[tokio::test]
+async fn a_model_whose_files_are_replaced_while_it_serves_goes_on_as_it_was_read() {
+    let copy = tempfile::tempdir().expect("a temporary folder");
+    for entry in std::fs::read_dir(folder("tied")).expect("a checkpoint") {
+        let entry = entry.expect("a file");
+        if entry.path().is_file() {
+            std::fs::copy(entry.path(), copy.path().join(entry.file_name())).expect("a copy");
+        }
+    }
+    let engine =
+        Engine::start(serving(copy.path()).expect("a checkpoint"), Limits::default()).expect("a thread");
+    let messages = conversations("tied")["several"].clone();
+    let (before, _) = decode(&engine, request(messages.clone(), 4)).await;
+    for entry in std::fs::read_dir(copy.path()).expect("the copy") {
+        std::fs::write(entry.expect("a file").path(), "replaced").expect("written");
+    }
+    drop(copy);
+    let (after, _) = decode(&engine, request(messages.clone(), 20)).await;
+    let (untouched, _) = decode(&start("tied"), request(messages, 20)).await;
+    assert!(after.text.starts_with(&before.text));
+    assert_eq!(after.text, untouched.text);
 }
 
 #[tokio::test]

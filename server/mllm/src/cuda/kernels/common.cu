@@ -1,5 +1,5 @@
 // What the kernels share. Plain CUDA C++ without headers, so that NVRTC needs no toolkit and the tests can compile the
-// same text for the CPU (tests/cuda/shim.h).
+// same text for the CPU (tests/golden/cuda/shim.h).
 //
 // Given at compile time: HEAD_DIM (width of a head), GROUP (query heads of a key head), KV_HEADS (key heads).
 
