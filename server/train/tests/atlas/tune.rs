@@ -34,14 +34,14 @@ fn pocket() -> Files {
     Files::folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../mllm/pocket"))
 }
 
-/// Questions and trajectories of the training split.
-async fn data(out: &Path, count: u64) {
+/// Questions and trajectories of a split.
+async fn data(split: Split, out: &Path, count: u64) {
     let index = crate::index();
     let (text, image) = (LocalText::new(index.clone()), LocalImage::new(index));
     let dialect = loupe_agent::dialect::by_name("deepmm").unwrap();
     let limits = PixelLimits { max_pixels: 50_176, ..PixelLimits::default() };
     let tools = Tools { text: &text, image: &image, dialect: dialect.as_ref(), limits };
-    let plan = Plan { split: Split::Train, count, seed: 3, search_free: 0.5, out: out.to_owned() };
+    let plan = Plan { split, count, seed: 3, search_free: 0.5, out: out.to_owned() };
     build(&crate::world(), &tools, &plan).await.unwrap();
 }
 
@@ -80,7 +80,7 @@ fn sft_refused(recipe: &SftRecipe, data: &Path) -> String {
 #[tokio::test]
 async fn fine_tuning_learns_and_resumes_on_the_same_curve() {
     let folder = tempfile::tempdir().unwrap();
-    data(folder.path(), 10).await;
+    data(Split::Train, folder.path(), 10).await;
     let recipe = sft_recipe();
     let run = |out: &str, resume: bool, stop: Stop| {
         let mut run = sft(&recipe, folder.path(), &folder.path().join(out), resume);
@@ -128,7 +128,7 @@ async fn fine_tuning_learns_and_resumes_on_the_same_curve() {
 #[tokio::test]
 async fn rows_that_cannot_be_learnt_are_named() {
     let folder = tempfile::tempdir().unwrap();
-    data(folder.path(), 4).await;
+    data(Split::Train, folder.path(), 4).await;
     let questions = folder.path().join("questions.jsonl");
     let refused = Records::open(&questions, 1).map(|_| ()).unwrap_err().to_string();
     assert!(refused.contains("line 1") && refused.contains("no turn to learn"), "{refused}");
@@ -144,6 +144,8 @@ async fn rows_that_cannot_be_learnt_are_named() {
     assert!(refused.contains("line 1") && refused.contains("quest"), "{refused}");
 }
 
+/// A recipe for questions of the test split, about which the pocket is not always right, and drawn boxes are less often:
+/// rollouts that all do equally well teach nothing.
 fn grpo_recipe(guard_kl: f64) -> GrpoRecipe {
     serde_json::from_value(serde_json::json!({
         "seed": 1,
@@ -154,6 +156,7 @@ fn grpo_recipe(guard_kl: f64) -> GrpoRecipe {
         "questions": 6,
         "group": 4,
         "updates": 2,
+        "boxes": true,
         "turn_tokens": 96,
         "batch": { "tokens": 2048, "pictures": 8, "max_length": 1536, "pool": 8 },
         "guard": { "window": 1, "kl": guard_kl, "reward": 0.0 },
@@ -190,7 +193,7 @@ fn parts(recipe: &GrpoRecipe, folder: &Path) -> Parts {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reinforcement_runs_with_real_tools_and_resumes() {
     let folder = tempfile::tempdir().unwrap();
-    data(folder.path(), 8).await;
+    data(Split::Test, folder.path(), 8).await;
     let recipe = grpo_recipe(10.0);
     let out = folder.path().join("grpo");
     let mut lines: Vec<StepLine> = Vec::new();
@@ -208,7 +211,7 @@ async fn reinforcement_runs_with_real_tools_and_resumes() {
         lines.iter().map(|line| [line.reward, line.length, line.mixed, line.kl, line.grad_norm]).collect()
     };
     assert_eq!(shape(&lines), shape(&curve), "a run that goes on draws and learns as a whole one");
-    // The pocket is right about some of its training questions and wrong about others.
+    // The pocket is right about some of the questions and wrong about others.
     let mean = lines.iter().map(|line| line.reward).sum::<f64>() / 3.0;
     assert!((0.3..1.0).contains(&mean), "{mean}");
     assert!(lines.iter().any(|line| line.mixed > 0.0 && line.grad_norm > 0.0 && line.tokens > 0));
@@ -222,7 +225,7 @@ async fn reinforcement_runs_with_real_tools_and_resumes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn questions_are_drawn_until_enough_groups_teach_something() {
     let folder = tempfile::tempdir().unwrap();
-    data(folder.path(), 8).await;
+    data(Split::Test, folder.path(), 8).await;
     let recipe = GrpoRecipe { draws: 4, ..grpo_recipe(10.0) };
     let parts = Parts { dev: None, ..parts(&recipe, folder.path()) };
     let mut run = Grpo::new(&recipe, parts, None, &folder.path().join("grpo"), false).unwrap();
@@ -254,12 +257,14 @@ impl Decoder for Generous {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rollouts_search_on_record_and_are_judged_by_a_model() {
     let folder = tempfile::tempdir().unwrap();
-    data(folder.path(), 8).await;
+    data(Split::Test, folder.path(), 8).await;
     let recipe = grpo_recipe(10.0);
     let Parts { player, train, .. } = parts(&recipe, folder.path());
     let play = async |player: &Player| {
         let rows = (0..train.len()).filter_map(|index| train.row(index));
-        let task = |row: &Record| Task { row: Arc::new(row.clone()), sampling: Sampling::Greedy };
+        // By the rule nobody is right about these.
+        let wrong = |row: &Record| Record { answer: "nobody".into(), aliases: vec![], ..row.clone() };
+        let task = |row: &Record| Task { row: Arc::new(wrong(row)), sampling: Sampling::Greedy };
         player.play(rows.map(task).collect(), train.folder()).await.unwrap()
     };
     let said = |rollouts: &[Rollout]| rollouts.iter().map(Rollout::transcript).collect::<Vec<_>>();
@@ -276,7 +281,7 @@ async fn rollouts_search_on_record_and_are_judged_by_a_model() {
     assert_eq!(said(&again), said(&first));
     assert!(again.iter().all(|rollout| rollout.missed == 0));
     assert!(again.iter().all(|rollout| rollout.outcome.right == rollout.answer.is_some()));
-    assert!(first.iter().any(|rollout| !rollout.outcome.right), "the rule is not as generous");
+    assert!(first.iter().all(|rollout| !rollout.outcome.right), "the rule is not as generous");
 
     std::fs::write(&tape, "").unwrap();
     let missed = play(&Player { tools: replay(&tape), ..player }).await;
@@ -287,8 +292,9 @@ async fn rollouts_search_on_record_and_are_judged_by_a_model() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn boxes_are_drawn_and_noted_where_they_are_to_be_learnt() {
     let folder = tempfile::tempdir().unwrap();
-    data(folder.path(), 8).await;
-    let Parts { player, train, .. } = parts(&grpo_recipe(10.0), folder.path());
+    data(Split::Test, folder.path(), 8).await;
+    let greedy = GrpoRecipe { boxes: false, ..grpo_recipe(10.0) };
+    let Parts { player, train, .. } = parts(&greedy, folder.path());
     let boxes = async |player: &Player| {
         let sampling = |seed| Sampling::Random { temperature: 1.0, top_p: 1.0, seed };
         let rows = (0..train.len()).filter_map(|index| train.row(index)).cloned().map(Arc::new);
@@ -306,7 +312,7 @@ async fn boxes_are_drawn_and_noted_where_they_are_to_be_learnt() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_policy_that_leaves_its_reference_too_far_is_stopped_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
-    data(folder.path(), 8).await;
+    data(Split::Test, folder.path(), 8).await;
     // No distance is below this one.
     let recipe = grpo_recipe(-1.0);
     let out = folder.path().join("grpo");
