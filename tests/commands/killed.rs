@@ -87,7 +87,7 @@ fn pretraining() {
         "tokenizer": { "vocab": 1300, "examples": 200, "whole": ["<answer>"] },
         "max_pixels": 50176, "init_deviation": 0.05,
         "schedule": { "peak": 0.003, "warmup_steps": 4, "decay": "cosine" },
-        "length": { "steps": 8 },
+        "length": { "steps": 24 },
         "batch": { "tokens": 2048, "pictures": 8, "max_length": 1024, "pool": 16 },
         "dense_weight": 1.0, "save_minutes": 0, "log_steps": 1, "drill": 0.2,
     });
