@@ -24,7 +24,7 @@ const READ_BYTES: usize = 1 << 30;
 /// How often; the fastest counts.
 const READS: usize = 5;
 /// Blocks of Qwen2.5-VL's vision tower.
-const TOWER_BLOCKS: usize = 32;
+pub const TOWER_BLOCKS: usize = 32;
 
 /// Steps of a batch of sequences that each write a token.
 #[derive(Debug, Clone, Serialize)]
@@ -312,8 +312,7 @@ pub fn vision(eye: &Eye, blocks: usize, [rows, columns]: [usize; 2], runs: usize
 }
 
 /// The shape of Qwen2.5-VL's language model in that size, `3b` or `7b`, and whether its output is the embedding table.
-#[must_use]
-pub fn shape(size: &str) -> Option<(TextConfig, bool)> {
+fn shape(size: &str) -> Option<(TextConfig, bool)> {
     let small = TextConfig {
         vocab_size: 151_936,
         hidden_size: 2048,

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::mpsc::unbounded_channel;
 
-use crate::broken::{edit, edit_header};
+use crate::broken::{self, edit, edit_header};
 use crate::common::{conversations, folder, relative_difference};
 use crate::decoding::{Prompt, greatest, run};
 use crate::engine::{decode, request, together};
@@ -267,13 +267,7 @@ fn what_is_written_reads_back_the_same() {
 
 /// A checkpoint of the same shape as `tied`, one of whose weights is another number.
 fn trained_otherwise() -> TempDir {
-    let other = tempfile::tempdir().expect("a temporary folder");
-    for entry in std::fs::read_dir(folder("tied")).expect("a checkpoint") {
-        let entry = entry.expect("a file");
-        if entry.path().is_file() {
-            std::fs::copy(entry.path(), other.path().join(entry.file_name())).expect("a copy");
-        }
-    }
+    let other = broken::copy("tied");
     let weights = other.path().join("model.safetensors");
     let mut bytes = std::fs::read(&weights).expect("the weights");
     let header = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes"));

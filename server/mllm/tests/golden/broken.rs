@@ -14,7 +14,7 @@ const WEIGHTS: &str = "model.safetensors";
 const SECOND_SHARD: &str = "model-00002-of-00003.safetensors";
 
 /// A copy of a golden checkpoint to damage.
-fn copy(name: &str) -> TempDir {
+pub(crate) fn copy(name: &str) -> TempDir {
     let copy = tempfile::tempdir().expect("a temporary folder");
     for entry in std::fs::read_dir(folder(name)).expect("the checkpoint").flatten() {
         if entry.path().is_file() && entry.file_name() != "expected.safetensors" {

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::common::{conversations, folder, open, picture, serving, start, start_within};
+use crate::broken;
+use crate::common::{conversations, open, picture, serving, start, start_within};
 use loupe_mllm::engine::{
     Completion, Decoder, EngineError, Finish, GenerateRequest, Message, Part, Role, Sampling,
 };
@@ -126,13 +127,7 @@ async fn drafts_change_nothing_that_is_written() {
 
 #[tokio::test]
 async fn a_model_whose_files_are_replaced_while_it_serves_goes_on_as_it_was_read() {
-    let copy = tempfile::tempdir().expect("a temporary folder");
-    for entry in std::fs::read_dir(folder("tied")).expect("a checkpoint") {
-        let entry = entry.expect("a file");
-        if entry.path().is_file() {
-            std::fs::copy(entry.path(), copy.path().join(entry.file_name())).expect("a copy");
-        }
-    }
+    let copy = broken::copy("tied");
     let engine =
         Engine::start(serving(copy.path()).expect("a checkpoint"), Limits::default()).expect("a thread");
     let messages = conversations("tied")["several"].clone();

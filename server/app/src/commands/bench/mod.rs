@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Subcommand;
 use loupe_mllm::bench::{self, DecodeFigure, PictureFigure, PrefillFigure, VisionFigure};
+use loupe_mllm::config::ModelConfig;
 use loupe_mllm::config::vision::MERGE;
 use loupe_mllm::device::Language;
 use loupe_mllm::model::Grid;
@@ -31,8 +32,6 @@ const RANDOM: &str = "random:";
 const WIDTH_3B: usize = 2048;
 /// Rank of the adapter that is tuned: the paper's.
 const RANK: usize = 8;
-/// Blocks of its vision tower.
-const BLOCKS: usize = 32;
 
 /// Arguments of `loupe bench`.
 #[derive(Debug, clap::Args)]
@@ -85,7 +84,7 @@ enum What {
     /// Time to see a picture, with the vision tower of Qwen2.5-VL 3B and random weights
     Vision {
         /// Blocks of the tower
-        #[arg(long, default_value_t = BLOCKS)]
+        #[arg(long, default_value_t = bench::TOWER_BLOCKS)]
         blocks: usize,
         /// Rows and columns of the tokens that the picture becomes
         #[arg(long, value_delimiter = ',', num_args = 1, default_values_t = [32, 40])]
@@ -225,7 +224,7 @@ async fn measure(what: &What, format: WeightFormat, on: Processor, out: &Out) ->
         What::Picture { model, grid, question, runs } => {
             let [rows, columns] = sides(grid)?.map(|side| side * MERGE);
             let model = random(model, format, on, None)?;
-            let eye = bench::random_eye(model.config().hidden_size, BLOCKS, on)?;
+            let eye = bench::random_eye(model.config().hidden_size, bench::TOWER_BLOCKS, on)?;
             let figure = bench::picture(&model, &eye, Grid { rows, columns }, *question, *runs)?;
             out.line(&picture_line(&figure), &figure)?;
         }
@@ -245,8 +244,7 @@ async fn measure(what: &What, format: WeightFormat, on: Processor, out: &Out) ->
             }
         }
         What::Tune { model, layers, length, no_checkpointing, steps } => {
-            let size = model.strip_prefix(RANDOM).and_then(|size| bench::config(size, *layers));
-            let config = size.with_context(|| no_shape(model))?;
+            let config = random_config(model, *layers)?;
             let (length, steps, checkpointing) = (*length, *steps, !no_checkpointing);
             let how = Tuning { rank: RANK, length, steps, checkpointing };
             let figure = train::bench::tune(&config, how)?;
@@ -282,14 +280,14 @@ fn random(
     on: Processor,
     layers: Option<usize>,
 ) -> anyhow::Result<Language> {
-    let shape = model.strip_prefix(RANDOM).and_then(bench::shape);
-    let (mut shape, tied) = shape.with_context(|| no_shape(model))?;
-    shape.layers = layers.unwrap_or(shape.layers);
-    Ok(bench::random(&shape, tied, format, on)?)
+    let ModelConfig { text, tied, .. } = random_config(model, layers)?;
+    Ok(bench::random(&text, tied, format, on)?)
 }
 
-fn no_shape(model: &str) -> String {
-    format!("there is no shape {model}; write {RANDOM}3b or {RANDOM}7b")
+/// The shape of a model with random weights.
+fn random_config(model: &str, layers: Option<usize>) -> anyhow::Result<ModelConfig> {
+    let config = model.strip_prefix(RANDOM).and_then(|size| bench::config(size, layers));
+    config.with_context(|| format!("there is no shape {model}; write {RANDOM}3b or {RANDOM}7b"))
 }
 
 /// Rows and columns.
