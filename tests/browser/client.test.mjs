@@ -62,6 +62,33 @@ test("a framed part is asked about, searched, answered and sourced", () =>
     assert.match(await source.locator(".passage").textContent(), /^France is a country in Europe\. The capital/);
   }));
 
+test("a number that is being typed stays while the page is drawn again", () =>
+  onPage("/", async (page) => {
+    await drop(page, scene);
+    await page.getByRole("button", { name: "Frame a part" }).click();
+    const width = page.getByLabel("Width in pixels");
+    await width.fill("131");
+    // What draws the page again without taking the focus: an input of another field, a change of another number.
+    await page.locator("#question").evaluate((field) => {
+      field.value = "Which";
+      field.dispatchEvent(new InputEvent("input", { bubbles: true }));
+    });
+    await page.getByLabel("Left edge in pixels").evaluate((field) => {
+      field.value = "48";
+      field.dispatchEvent(new Event("change", { bubbles: true }));
+    });
+    await page.waitForFunction(() => document.querySelector("#question").value === "Which");
+    assert.equal(await width.inputValue(), "131");
+    await width.press("Tab");
+    assert.equal(await width.inputValue(), "131");
+    // What is out of bounds is shown as what it became, twice in a row as well.
+    for (const _ of [1, 2]) {
+      await width.fill("9999");
+      await width.press("Tab");
+      await page.waitForFunction((field) => field.value === "400", await width.elementHandle());
+    }
+  }));
+
 test("what is uploaded are the pixels of the picture, whole and framed", () =>
   onPage("/", async (page) => {
     await drop(page, scene);

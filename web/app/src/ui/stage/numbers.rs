@@ -1,7 +1,7 @@
 //! The frame as numbers that can be typed: the way to frame without dragging.
 
 use web_sys::HtmlInputElement;
-use yew::{Callback, Event, Html, TargetCast, html};
+use yew::{Callback, Event, Html, InputEvent, Properties, TargetCast, component, html, use_state};
 
 use crate::model::frame::{Edit, Field, Frame, Size};
 use crate::ui::icons;
@@ -30,7 +30,9 @@ pub(super) fn numbers(size: Size, frame: Option<Frame>, on_frame: &Callback<Edit
     html! {
         <>
             <div class="numbers" role="group" aria-label="Frame">
-                { for FIELDS.iter().map(|(field, label, title)| number(*field, label, title, frame, size, on_frame)) }
+                { for FIELDS.iter().map(|&(field, label, title)| html! {
+                    <Number {field} {label} {title} value={frame.field(field) as u32} on_frame={on_frame.clone()} />
+                }) }
             </div>
             <span class="numeric quiet">{ format!("of {whole}") }</span>
             <button type="button" class="plain" onclick={on_frame.reform(|_| Edit::To(None))}>{ "Whole picture" }</button>
@@ -41,27 +43,43 @@ pub(super) fn numbers(size: Size, frame: Option<Frame>, on_frame: &Callback<Edit
     }
 }
 
-fn number(
+#[derive(PartialEq, Properties)]
+struct NumberProps {
     field: Field,
     label: &'static str,
     title: &'static str,
-    frame: Frame,
-    size: Size,
-    on_frame: &Callback<Edit>,
-) -> Html {
-    let on_change = on_frame.reform(move |event: Event| {
-        let input: HtmlInputElement = event.target_unchecked_into();
-        let typed = input.value_as_number();
-        // What was typed may be out of bounds: show what it became, also where the frame stays as it is.
-        input.set_value(&(frame.with(field, typed, size).field(field) as u32).to_string());
-        Edit::Typed(field, typed)
-    });
+    /// What the frame has.
+    value: u32,
+    on_frame: Callback<Edit>,
+}
+
+/// One number. While it is typed it shows what is typed, whatever else draws the page again; once that is done it
+/// shows what the frame made of it.
+#[component]
+fn Number(props: &NumberProps) -> Html {
+    let draft = use_state(|| None::<String>);
+    let on_input = {
+        let draft = draft.clone();
+        Callback::from(move |event: InputEvent| {
+            let input: HtmlInputElement = event.target_unchecked_into();
+            draft.set(Some(input.value()));
+        })
+    };
+    let on_change = {
+        let (draft, on_frame, field) = (draft.clone(), props.on_frame.clone(), props.field);
+        Callback::from(move |event: Event| {
+            let input: HtmlInputElement = event.target_unchecked_into();
+            draft.set(None);
+            on_frame.emit(Edit::Typed(field, input.value_as_number()));
+        })
+    };
+    let value = (*draft).clone().unwrap_or_else(|| props.value.to_string());
     html! {
         <label>
-            <span aria-hidden="true">{ label }</span>
+            <span aria-hidden="true">{ props.label }</span>
             <input
-                type="number" min="0" step="1" inputmode="numeric" aria-label={title}
-                value={(frame.field(field) as u32).to_string()} onchange={on_change}
+                type="number" min="0" step="1" inputmode="numeric" aria-label={props.title}
+                {value} oninput={on_input} onchange={on_change}
             />
         </label>
     }
