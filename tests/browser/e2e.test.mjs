@@ -78,6 +78,8 @@ for (const gpu of [false, true]) {
       const id = page.url().split("/").at(-1);
       const log = await (await page.request.get(`${server.url}/api/v1/queries/${id}`)).json();
       const hits = log.state.steps.flatMap((step) => step.result?.hits ?? []).map((hit) => hit.url);
+      const { prompt_tokens: read, reused_tokens: reused } = log.state.usage;
+      assert.ok(reused > 0.3 * read, `every turn goes on from the one before: ${reused} of ${read} tokens were not read again`);
       const linked = await page.locator(".sources a").evaluateAll((links) => links.map((link) => new URL(link.href).pathname));
       for (const url of linked) assert.ok(hits.includes(url), `${url} was returned by a tool`);
       const source = await page.request.get(server.url + linked[0]);

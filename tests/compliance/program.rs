@@ -1,7 +1,7 @@
 //! The real program: killed in the middle of a run, and started where it cannot work. Its model is a tiny random
 //! checkpoint, whose turns make no sense; what is asked of the program is that it keeps what it told.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -39,8 +39,12 @@ fn command(folder: &Path) -> Command {
 }
 
 fn start(folder: &Path) -> Program {
+    start_with(folder, &[])
+}
+
+fn start_with(folder: &Path, flags: &[&str]) -> Program {
     let mut command = command(folder);
-    let mut child = command.args(["--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = command.args(["--listen", "127.0.0.1:0"]).args(flags).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let url =
@@ -95,6 +99,52 @@ fn killing_it_loses_nothing_that_was_told() {
     assert_whole(&log);
     assert_eq!(told.len(), 2);
     assert_eq!(log[..told.len()], told);
+}
+
+#[test]
+fn a_turn_is_in_the_figures() {
+    let folder = tempfile::tempdir().unwrap();
+    world::write(folder.path());
+    let program = start(folder.path());
+    let id = ask(&program);
+    events(&program, &id, usize::MAX);
+    let mut figures = String::new();
+    call(&program, "GET", "/metrics", "").read_to_string(&mut figures).unwrap();
+    for name in [
+        "loupe_engine_first_token_seconds_count",
+        "loupe_engine_token_interval_seconds_count",
+        "loupe_engine_step_seconds_count",
+        "loupe_engine_prompt_tokens_total",
+        "loupe_engine_generated_tokens_total",
+        "loupe_engine_turns_total{end=",
+        "loupe_runs_ended_total{end=",
+    ] {
+        let line = figures.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {figures}"));
+        let value: f64 = line.rsplit_once(' ').unwrap().1.parse().unwrap();
+        assert!(value > 0.0, "{line}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn threads_compute_on_the_cores_that_were_given() {
+    let folder = tempfile::tempdir().unwrap();
+    world::write(folder.path());
+    let program = start_with(folder.path(), &["--cores", "0"]);
+    let id = ask(&program);
+    events(&program, &id, usize::MAX);
+    let mut pinned = 0;
+    for task in std::fs::read_dir(format!("/proc/{}/task", program.child.id())).unwrap() {
+        let file = |name: &str| std::fs::read_to_string(task.as_ref().unwrap().path().join(name)).unwrap_or_default();
+        if !file("comm").starts_with("loupe-compute") {
+            continue;
+        }
+        let status = file("status");
+        let cores = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap().trim();
+        assert_eq!(cores, "0");
+        pinned += 1;
+    }
+    assert_eq!(pinned, 1, "one thread for the one core");
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub enum ModelSpec {
 }
 
 /// How a model is opened.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ModelOptions {
     /// In which numbers its weights are kept.
     pub weights: WeightFormat,
@@ -42,6 +42,24 @@ pub struct ModelOptions {
     pub adapters: Vec<AdapterSpec>,
     /// What its engine may use.
     pub limits: Limits,
+    /// Most pixels that it sees of a picture, where the checkpoint allows more.
+    pub max_pixels: u32,
+}
+
+/// Most pixels that a model sees of a picture unless more are asked for: 1,280 tokens of 28 x 28. The checkpoints of the
+/// hub allow 16,384 tokens, minutes of reading without a GPU.
+pub const MODEL_PIXELS: u32 = 1280 * 28 * 28;
+
+impl Default for ModelOptions {
+    fn default() -> Self {
+        Self {
+            weights: WeightFormat::default(),
+            device: Processor::default(),
+            adapters: Vec::new(),
+            limits: Limits::default(),
+            max_pixels: MODEL_PIXELS,
+        }
+    }
 }
 
 /// Why a model cannot be opened.
@@ -168,7 +186,7 @@ impl ModelSpec {
     pub async fn open(&self, options: ModelOptions) -> Result<Arc<dyn Decoder>, ModelError> {
         if let Self::Remote(spec) = self {
             let key = std::env::var(KEY).ok().filter(|key| !key.is_empty());
-            return Ok(Arc::new(Remote::connect(spec, key).await?));
+            return Ok(Arc::new(Remote::connect(spec, key, options.max_pixels).await?));
         }
         let spec = self.clone();
         let opened = tokio::task::spawn_blocking(move || spec.open_here(&options)).await;
@@ -176,8 +194,9 @@ impl ModelSpec {
     }
 
     fn open_here(&self, options: &ModelOptions) -> Result<Arc<dyn Decoder>, ModelError> {
-        let ModelOptions { weights, device, adapters, limits } = options;
-        let loaded = Loaded::open_on(*device, &self.files()?, *weights, adapters)?;
+        let ModelOptions { weights, device, adapters, limits, max_pixels } = options;
+        let mut loaded = Loaded::open_on(*device, &self.files()?, *weights, adapters)?;
+        loaded.chat.preprocessor = loaded.chat.preprocessor.at_most((*max_pixels).into());
         Ok(Arc::new(Engine::start(loaded, *limits).map_err(ModelError::Thread)?))
     }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::config::vision::{MERGE, PATCH_VALUES};
 use crate::config::{ModelConfig, TextConfig, VisionConfig, VisionTokens};
-use crate::decode::ALONE;
+use crate::decode::MOST;
 use crate::device::{Eye, Language, Processor};
 use crate::engine::EngineError;
 use crate::error::Result;
@@ -37,7 +37,9 @@ pub struct DecodeFigure {
     pub step_ms: f64,
     /// Tokens of all sequences per second.
     pub tokens_per_second: f64,
-    /// Bytes of weights that a step reads over its time, as a part of what memory allows.
+    /// What memory allows right before and right after, in bytes per second: neighbours of a virtual machine change it.
+    pub read_limits: [f64; 2],
+    /// Bytes of weights that a step reads over its time, as a part of the mean of both.
     pub of_read_limit: f64,
 }
 
@@ -69,7 +71,7 @@ pub struct PictureFigure {
 ///
 /// # Errors
 /// When the processor cannot be used.
-pub fn read_limit(on: Processor) -> Result<f64> {
+fn read_limit(on: Processor) -> Result<f64> {
     match on {
         Processor::Cpu => Ok(cpu_read_limit()),
         #[cfg(feature = "cuda")]
@@ -91,17 +93,19 @@ fn cpu_read_limit() -> f64 {
     READ_BYTES as f64 / seconds.fold(f64::INFINITY, f64::min)
 }
 
-/// Measures `steps` steps of `batch` sequences of `context` tokens; `limit` is what [`read_limit`] gave.
+/// Measures `steps` steps of `batch` sequences of `context` tokens, and what the memory of the processor that has the
+/// model allows.
 ///
 /// # Errors
-/// When the model refuses the batch.
+/// When the model refuses the batch, or the processor cannot be used.
 pub fn decode(
     model: &Language,
+    on: Processor,
     batch: usize,
     context: usize,
     steps: usize,
-    limit: f64,
 ) -> Result<DecodeFigure> {
+    let before = read_limit(on)?;
     let blocks = (context + steps).div_ceil(BLOCK);
     let mut executor = model.executor(blocks * batch);
     let mut times = Vec::with_capacity(steps);
@@ -116,12 +120,15 @@ pub fn decode(
         times.push(timed(&mut *executor, &batch)?);
     }
     let step = median(times);
+    let read_limits = [before, read_limit(on)?];
+    let allowed = read_limits.iter().sum::<f64>() / 2.0;
     Ok(DecodeFigure {
         batch,
         context,
         step_ms: step.as_secs_f64() * 1e3,
         tokens_per_second: batch as f64 / step.as_secs_f64(),
-        of_read_limit: model.step_bytes() as f64 / step.as_secs_f64() / limit,
+        read_limits,
+        of_read_limit: model.step_bytes() as f64 / step.as_secs_f64() / allowed,
     })
 }
 
@@ -211,8 +218,8 @@ pub fn picture(
         let started = Instant::now();
         let seen = eye.see(&pixels, &[grid])?;
         seeing.push(started.elapsed());
-        for before in (0..tokens).step_by(ALONE) {
-            let tokens = ALONE.min(tokens - before);
+        for before in (0..tokens).step_by(MOST) {
+            let tokens = MOST.min(tokens - before);
             let segment = Segment { tokens, before, blocks: blocks.clone(), adapter: None };
             let mut batch = random_batch(config, vec![segment]);
             let given = before.min(grid.tokens())..(before + tokens).min(grid.tokens());

@@ -112,6 +112,14 @@ impl Preprocessor {
         Self { limits, table: table(CLIP_MEAN, CLIP_STD, 1.0 / 255.0) }
     }
 
+    /// The same, with pictures made smaller than the checkpoint allows: at most `most` pixels, but never below its least.
+    #[must_use]
+    pub fn at_most(self, most: u64) -> Self {
+        let PixelLimits { min_pixels, max_pixels, .. } = self.limits;
+        let max_pixels = max_pixels.min(most).max(min_pixels);
+        Self { limits: PixelLimits { max_pixels, ..self.limits }, ..self }
+    }
+
     /// Which sizes the model sees.
     #[must_use]
     pub fn limits(&self) -> PixelLimits {
@@ -181,4 +189,20 @@ fn table(mean: [f64; 3], std: [f64; 3], rescale: f64) -> Box<[[f32; 256]; 3]> {
         }
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_s_limit_can_only_be_lowered_and_not_below_its_least() {
+        let hub = PixelLimits { max_pixels: 16_384 * 784, ..PixelLimits::default() };
+        let most = |most| Preprocessor::with_limits(hub).at_most(most);
+        let tokens = |grid: Grid| grid.patches() / (MERGE * MERGE);
+        assert_eq!(tokens(most(u64::MAX).grid(4000, 3000).unwrap()), 15_301);
+        assert!(tokens(most(1280 * 784).grid(4000, 3000).unwrap()) <= 1280);
+        assert_eq!(most(1).limits().max_pixels, hub.min_pixels);
+        assert_eq!(most(u64::MAX).limits().max_pixels, hub.max_pixels);
+    }
 }

@@ -1,20 +1,16 @@
-//! Which of several servers is asked next: the one with the fewest turns among those that have not failed lately.
+//! Which of several servers is asked next: the one with the fewest turns among those that are well.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use url::Url;
-
-/// How long a server that failed is asked only where there is no other.
-const AVOIDED: Duration = Duration::from_secs(20);
 
 /// One server.
 #[derive(Debug)]
 pub(super) struct Server {
     base: Url,
     turns: AtomicUsize,
-    failed_at: Mutex<Option<Instant>>,
+    well: AtomicBool,
 }
 
 impl Server {
@@ -23,7 +19,7 @@ impl Server {
             let path = format!("{}/", base.path());
             base.set_path(&path);
         }
-        Self { base, turns: AtomicUsize::new(0), failed_at: Mutex::new(None) }
+        Self { base, turns: AtomicUsize::new(0), well: AtomicBool::new(true) }
     }
 
     pub(super) fn base(&self) -> &Url {
@@ -35,29 +31,34 @@ impl Server {
         format!("{}{call}", self.base)
     }
 
-    /// Notes that it did not do what it should.
-    pub(super) fn failed(&self) {
-        *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    /// Notes that it did not do what it should; says whether it was well until now.
+    pub(super) fn failed(&self) -> bool {
+        self.well.swap(false, Ordering::Relaxed)
     }
 
-    fn avoided(&self) -> bool {
-        let failed_at = *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
-        failed_at.is_some_and(|at| at.elapsed() < AVOIDED)
+    /// Notes that it does what it should.
+    pub(super) fn recovered(&self) {
+        self.well.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it did what it should when it was last asked. One that did not is asked only where no other is well.
+    pub(super) fn is_well(&self) -> bool {
+        self.well.load(Ordering::Relaxed)
     }
 }
 
 /// A server while it does a turn.
-pub(super) struct Use<'a>(&'a Server);
+pub(super) struct Use(Arc<Server>);
 
-impl std::ops::Deref for Use<'_> {
-    type Target = Server;
+impl std::ops::Deref for Use {
+    type Target = Arc<Server>;
 
-    fn deref(&self) -> &Server {
-        self.0
+    fn deref(&self) -> &Arc<Server> {
+        &self.0
     }
 }
 
-impl Drop for Use<'_> {
+impl Drop for Use {
     fn drop(&mut self) {
         self.0.turns.fetch_sub(1, Ordering::Relaxed);
     }
@@ -65,23 +66,23 @@ impl Drop for Use<'_> {
 
 /// All servers; at least one.
 #[derive(Debug)]
-pub(super) struct Servers(Vec<Server>);
+pub(super) struct Servers(Vec<Arc<Server>>);
 
 impl Servers {
     pub(super) fn new(urls: Vec<Url>) -> Self {
-        Self(urls.into_iter().map(Server::new).collect())
+        Self(urls.into_iter().map(Server::new).map(Arc::new).collect())
     }
 
-    pub(super) fn all(&self) -> &[Server] {
+    pub(super) fn all(&self) -> &[Arc<Server>] {
         &self.0
     }
 
     /// The server to ask next.
-    pub(super) fn next(&self) -> Use<'_> {
-        let burden = |server: &&Server| (server.avoided(), server.turns.load(Ordering::Relaxed));
+    pub(super) fn next(&self) -> Use {
+        let burden = |server: &&Arc<Server>| (!server.is_well(), server.turns.load(Ordering::Relaxed));
         let server = self.0.iter().min_by_key(burden).unwrap_or(&self.0[0]);
         server.turns.fetch_add(1, Ordering::Relaxed);
-        Use(server)
+        Use(server.clone())
     }
 }
 
@@ -109,5 +110,8 @@ mod tests {
             Some("a"),
             "where all fail, the least busy one is asked"
         );
+        servers.all()[1].recovered();
+        let _busy = servers.next();
+        assert_eq!(servers.next().base().host_str(), Some("b"), "being well counts more than being idle");
     }
 }

@@ -4,7 +4,7 @@ use loupe_mllm::engine::ModelInfo;
 use url::Url;
 
 use super::wire::Models;
-use super::{CONTEXT, PIXELS};
+use super::{CONTEXT, MIN_PIXELS};
 
 /// The dialect of a model that was not trained for another.
 const DIALECT: &str = "tool-call";
@@ -68,8 +68,13 @@ impl RemoteSpec {
         Ok(Self { urls, model, dialect: dialect.unwrap_or(DIALECT).to_owned() })
     }
 
-    /// What is known of the model that is meant.
-    pub(super) fn choose(&self, models: &Models, server: &Url) -> Result<ModelInfo, SpecError> {
+    /// What is known of the model that is meant; no server says what pictures it may be shown, so `max_pixels` does.
+    pub(super) fn choose(
+        &self,
+        models: &Models,
+        server: &Url,
+        max_pixels: u32,
+    ) -> Result<ModelInfo, SpecError> {
         let named =
             models.data.iter().find(|model| self.model.as_ref().is_some_and(|name| *name == model.id));
         let only = || {
@@ -84,8 +89,8 @@ impl RemoteSpec {
             name: model.id.clone(),
             dialect: self.dialect.clone(),
             about: format!("A model served by {}.", server.host_str().unwrap_or("another server")),
-            min_pixels: PIXELS[0],
-            max_pixels: PIXELS[1],
+            min_pixels: MIN_PIXELS,
+            max_pixels,
             context: model.max_model_len.unwrap_or(CONTEXT),
             adapters: models.adapters_of(&model.id),
         })

@@ -10,8 +10,6 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::wire::{Chunk, ErrorBody, Usage};
 
-/// How long a server may be silent in the middle of an answer.
-const SILENCE: Duration = Duration::from_secs(60);
 /// The longest line that is taken for an event.
 const LONGEST_LINE: usize = 1 << 20;
 
@@ -55,7 +53,8 @@ enum Next {
     Over,
 }
 
-/// Reads an answer to its end, a stop text or its cancellation.
+/// Reads an answer to its end, a stop text or its cancellation. Between two pieces the server may be silent for
+/// `silence`.
 ///
 /// # Errors
 /// [`EngineError::Unreachable`] when the server breaks off, falls silent or sends something else.
@@ -64,6 +63,7 @@ pub(super) async fn read(
     request: &GenerateRequest,
     deltas: &UnboundedSender<String>,
     started: Instant,
+    silence: Duration,
 ) -> Result<Completion, EngineError> {
     let mut answer = Answer {
         stop: StopTexts::new(request.stop.clone()),
@@ -78,7 +78,7 @@ pub(super) async fn read(
         response.bytes_stream().map(|chunk| chunk.map_err(|error| http::causes(&error.without_url())));
     let cancelled = request.cancel.cancelled();
     tokio::select! {
-        read = answer.read(chunks) => read?,
+        read = answer.read(chunks, silence) => read?,
         () = cancelled => answer.finish = Some(Finish::Cancelled),
     }
     answer.completion()
@@ -88,12 +88,13 @@ impl Answer<'_> {
     async fn read(
         &mut self,
         chunks: impl Stream<Item = Result<impl AsRef<[u8]>, String>>,
+        silence: Duration,
     ) -> Result<(), EngineError> {
         let mut chunks = std::pin::pin!(chunks);
         let mut lines = Lines::default();
         loop {
-            let chunk = tokio::time::timeout(SILENCE, chunks.next()).await;
-            let chunk = chunk.map_err(|_elapsed| broken("it fell silent"))?;
+            let chunk = tokio::time::timeout(silence, chunks.next()).await;
+            let chunk = chunk.map_err(|_elapsed| broken(&format!("it said nothing for {} s", silence.as_secs_f32())))?;
             let Some(chunk) = chunk else { return Ok(()) };
             for line in lines.push(chunk.map_err(|reason| broken(&reason))?.as_ref())? {
                 // Comments, names and numbers of events say nothing here.

@@ -7,6 +7,8 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use loupe_shared::protocol::Workflow;
 use serde::{Deserialize, Serialize};
 
+use crate::model::MODEL_PIXELS;
+
 /// The file that is read when none is named.
 const DEFAULT_FILE: &str = "loupe.toml";
 
@@ -33,6 +35,10 @@ pub struct Flags {
     #[arg(long, value_name = "SIZE", conflicts_with = "engine")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kv_cache: Option<String>,
+    /// Most pixels that the model is shown of a picture; a token stands for 784 [default: 1003520, and never more than the checkpoint allows]
+    #[arg(long, value_name = "PIXELS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_pixels: Option<u32>,
     /// Cores to compute on, with commas between; one thread is pinned to each [default: all, not pinned]
     #[arg(long, value_name = "CORES", value_delimiter = ',')]
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -88,6 +94,7 @@ pub(super) struct Raw {
     pub(super) weights: String,
     pub(super) device: String,
     pub(super) kv_cache: String,
+    pub(super) max_pixels: u32,
     pub(super) cores: Vec<usize>,
     pub(super) constrain: Vec<Workflow>,
     pub(super) runs: usize,
@@ -110,12 +117,13 @@ pub(super) struct Raw {
 }
 
 /// The names that the environment may set, each as `LOUPE_NAME`. Other variables of that form belong to the build.
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 18] = [
     "model",
     "weights",
     "device",
     "adapters",
     "kv_cache",
+    "max_pixels",
     "cores",
     "constrain",
     "runs",
@@ -137,6 +145,7 @@ impl Default for Raw {
             weights: "stored".to_owned(),
             device: "cpu".to_owned(),
             kv_cache: "1GiB".to_owned(),
+            max_pixels: MODEL_PIXELS,
             cores: Vec::new(),
             constrain: Vec::new(),
             runs: 8,

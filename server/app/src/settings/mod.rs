@@ -7,6 +7,7 @@ pub mod layers;
 mod size;
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -27,6 +28,10 @@ pub type ProviderText = String;
 /// Most questions that may be answered at the same time.
 const MAX_RUNS: usize = 256;
 
+/// What may be set as the most pixels that a model is shown: from 4 tokens, the least of Qwen2.5-VL's own processor, to
+/// its most, 16,384.
+const PIXELS: RangeInclusive<u32> = 4 * 28 * 28..=16_384 * 28 * 28;
+
 /// Settings in force.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -38,6 +43,8 @@ pub struct Settings {
     pub device: Processor,
     /// What its engine may use.
     pub limits: Limits,
+    /// Most pixels that it is shown of a picture.
+    pub max_pixels: u32,
     /// Cores to compute on; all where there are none.
     pub cores: Vec<usize>,
     /// Workflows whose turns are held to the dialect's grammar.
@@ -88,6 +95,7 @@ impl Settings {
                 .map_err(|advice| invalid("weights", &raw.weights, advice))?,
             device: processor(&raw.device).map_err(|advice| invalid("device", &raw.device, advice))?,
             limits: limits(&raw)?,
+            max_pixels: max_pixels(raw.max_pixels)?,
             cores: raw.cores.clone(),
             constrain: raw.constrain.clone(),
             runs: raw.runs,
@@ -112,8 +120,8 @@ impl Settings {
     /// # Errors
     /// [`ModelError`].
     pub async fn open_model(&self) -> Result<Arc<dyn Decoder>, ModelError> {
-        let Self { weights, adapters, limits, .. } = self.clone();
-        self.model.open(ModelOptions { weights, device: self.device, adapters, limits }).await
+        let Self { weights, device, adapters, limits, max_pixels, .. } = self.clone();
+        self.model.open(ModelOptions { weights, device, adapters, limits, max_pixels }).await
     }
 
     /// What is searched, by words and by picture, secrets left out.
@@ -184,6 +192,14 @@ fn limits(raw: &Raw) -> Result<Limits, SettingsError> {
     }
     let kv_bytes = size::bytes(&raw.kv_cache).map_err(|advice| invalid("kv_cache", &raw.kv_cache, advice))?;
     Ok(Limits { kv_bytes, ..Limits::default() })
+}
+
+fn max_pixels(pixels: u32) -> Result<u32, SettingsError> {
+    if PIXELS.contains(&pixels) {
+        return Ok(pixels);
+    }
+    let [least, most] = [PIXELS.start(), PIXELS.end()];
+    Err(invalid("max_pixels", &pixels.to_string(), format!("write a number from {least} to {most}")))
 }
 
 fn adapters(raw: &Raw) -> Result<Vec<AdapterSpec>, SettingsError> {

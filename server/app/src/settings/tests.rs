@@ -173,6 +173,11 @@ fn what_the_engine_may_use_is_checked() {
         let error = Settings::check(Raw { runs, ..raw() }).unwrap_err().to_string();
         assert!(error.contains("from 1 to 256"), "{error}");
     }
+    assert_eq!(settings.max_pixels, 1280 * 784);
+    for max_pixels in [0, 100, u32::MAX] {
+        let error = Settings::check(Raw { max_pixels, ..raw() }).unwrap_err().to_string();
+        assert!(error.contains("max_pixels") && error.contains("from 3136 to 12845056"), "{error}");
+    }
 }
 
 #[test]

@@ -121,7 +121,7 @@ impl Blocks {
             None => {
                 let (_, block) = self.idle.pop_first()?;
                 self.left_at.remove(&block);
-                self.forget(block);
+                self.unlearn(block);
                 block
             }
         };
@@ -155,7 +155,12 @@ impl Blocks {
         }
     }
 
-    fn forget(&mut self, block: BlockId) {
+    /// Makes the content of blocks unknown, so that nobody else takes them over; whoever uses them goes on.
+    pub(super) fn forget(&mut self, blocks: &[BlockId]) {
+        blocks.iter().for_each(|block| self.unlearn(*block));
+    }
+
+    fn unlearn(&mut self, block: BlockId) {
         if let Some(key) = self.keys[block.index()].take() {
             self.known.remove(&key);
         }

@@ -1,5 +1,6 @@
 //! One model for many callers.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, OnceLock};
@@ -125,15 +126,17 @@ impl Drop for Engine {
 }
 
 /// Decodes until the engine is dropped. A panic ends the turns that were being decoded, and nothing else: what was
-/// computed is forgotten, and decoding starts anew.
+/// computed is forgotten, and decoding starts anew with those that waited.
 pub(super) fn decode(loaded: &Loaded<Served>, eyes: &Eyes, limits: Limits, messages: &Receiver<Message>) {
+    let mut waiting = VecDeque::new();
     loop {
-        let mut worker = Worker::new(loaded, eyes, limits);
+        let mut worker = Worker::new(loaded, eyes, limits, waiting);
         if catch_unwind(AssertUnwindSafe(|| worker.run(messages))).is_ok() {
             return;
         }
         stats::panicked();
         tracing::error!("decoding broke off and starts anew");
+        waiting = worker.into_waiting();
     }
 }
 

@@ -48,7 +48,9 @@ fn look(
     while let Ok((hash, picture)) = orders.recv() {
         let seen = catch_unwind(AssertUnwindSafe(|| threads.install(|| loaded.see(&picture))));
         let seen: Result<Embedding, String> = match seen {
-            Ok(seen) => seen.map(Arc::new).map_err(|error| error.to_string()),
+            Ok(Ok(seen)) if seen.iter().all(|number| number.is_finite()) => Ok(Arc::new(seen)),
+            Ok(Ok(_)) => Err("the model makes numbers of the picture that are not finite".to_owned()),
+            Ok(Err(error)) => Err(error.to_string()),
             Err(_panic) => Err("looking at a picture broke off".to_owned()),
         };
         if reports.send(Message::Seen(hash, seen)).is_err() {

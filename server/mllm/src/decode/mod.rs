@@ -6,6 +6,7 @@
 //! - `eyes`: the thread that looks at pictures.
 //! - [`stats`]: what the engine tells of itself.
 //! - `plan`: how a step's tokens are shared out.
+//! - `pace`: how many tokens of prompts a step takes.
 //! - `sequence`: one turn while it is decoded.
 //! - `draft`: what may come next, guessed from what was read.
 //! - `blocks`: which blocks of keys and values are whose, and what they hold.
@@ -18,6 +19,7 @@ mod draft;
 pub mod engine;
 mod eyes;
 pub mod greedy;
+mod pace;
 mod pictures;
 mod plan;
 mod sampler;
@@ -27,4 +29,4 @@ mod stream;
 mod worker;
 
 pub use engine::{Engine, Limits};
-pub(crate) use plan::ALONE;
+pub(crate) use pace::MOST;

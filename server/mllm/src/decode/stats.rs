@@ -50,7 +50,8 @@ pub(super) fn stepped(sequences: usize, tokens: usize, time: Duration) {
     histogram!(TOKENS).record(tokens as f64);
 }
 
-pub(super) fn first_token(after: Duration) {
+/// Notes how long a turn's first token took.
+pub fn first_token(after: Duration) {
     histogram!(FIRST_TOKEN).record(after.as_secs_f64());
 }
 
@@ -67,7 +68,8 @@ pub(super) fn picture(known: bool) {
     counter!(PICTURES, "cache" => if known { "hit" } else { "miss" }).increment(1);
 }
 
-pub(super) fn turn(ended: &Result<Completion, EngineError>) {
+/// Notes how a turn ended, here or on a server that decodes.
+pub fn turn(ended: &Result<Completion, EngineError>) {
     let how = match ended {
         Ok(completion) => {
             counter!(PROMPT).increment(completion.prompt_tokens.into());

@@ -8,6 +8,7 @@ use super::blocks::{BlockKey, Blocks};
 use super::draft::{Gain, STEP};
 use super::engine::Limits;
 use super::eyes::Eyes;
+use super::pace::Pace;
 use super::pictures::{Embedding, PictureHash, Pictures};
 use super::plan;
 use super::sequence::{Job, Sequence};
@@ -39,6 +40,7 @@ pub(super) struct Worker<'a> {
     blocks: Blocks,
     pictures: Pictures,
     gain: Gain,
+    pace: Pace,
     /// In the order in which they were asked for.
     waiting: VecDeque<Sequence<'a>>,
     /// In the order in which they were admitted.
@@ -49,7 +51,13 @@ pub(super) struct Worker<'a> {
 type Plan = Vec<(usize, usize)>;
 
 impl<'a> Worker<'a> {
-    pub(super) fn new(loaded: &'a Loaded<Served>, eyes: &'a Eyes, limits: Limits) -> Self {
+    /// Nothing is decoded yet; `waiting` are the turns that another worker left.
+    pub(super) fn new(
+        loaded: &'a Loaded<Served>,
+        eyes: &'a Eyes,
+        limits: Limits,
+        waiting: VecDeque<Sequence<'a>>,
+    ) -> Self {
         let language = &loaded.model.language;
         let count = limits.kv_blocks(language);
         Self {
@@ -60,7 +68,8 @@ impl<'a> Worker<'a> {
             blocks: Blocks::new(count),
             pictures: Pictures::new(limits.picture_bytes),
             gain: Gain::default(),
-            waiting: VecDeque::new(),
+            pace: Pace::default(),
+            waiting,
             running: Vec::new(),
         }
     }
@@ -81,6 +90,11 @@ impl<'a> Worker<'a> {
             moved = self.step();
             stats::load(self.waiting.len(), self.running.len(), &self.blocks);
         }
+    }
+
+    /// The turns that had not begun. Those that are admitted end with the worker.
+    pub(super) fn into_waiting(self) -> VecDeque<Sequence<'a>> {
+        self.waiting
     }
 
     fn is_idle(&self) -> bool {
@@ -160,9 +174,10 @@ impl<'a> Worker<'a> {
 
     /// Lets those who wait start, in their order, while there is room.
     fn admit(&mut self) {
-        while self.running.len() < self.limits.sequences && !self.waiting.is_empty() {
+        while self.running.len() < self.limits.sequences {
+            // Taken out while it is looked at: if that breaks off, the turn does not come back to break off again.
+            let Some(mut next) = self.waiting.pop_front() else { return };
             let coming = self.coming();
-            let Some(next) = self.waiting.front_mut() else { return };
             // The last token has to be run to give scores.
             let reusable = &next.keys[..(next.ids.len() - 1) / BLOCK];
             let shared = self.blocks.share(reusable);
@@ -171,12 +186,13 @@ impl<'a> Worker<'a> {
             let soon = reusable.get(shared.len()).is_some_and(|key| coming.contains(key));
             if soon || (lacking > self.blocks.available() && !self.running.is_empty()) {
                 self.blocks.release(&shared);
+                self.waiting.push_front(next);
                 return;
             }
             next.cached = shared.len() * BLOCK;
             next.reused.get_or_insert(next.cached);
             next.blocks = shared;
-            self.running.extend(self.waiting.pop_front());
+            self.running.push(next);
             self.look(self.running.len() - 1);
         }
     }
@@ -231,7 +247,7 @@ impl<'a> Worker<'a> {
     fn plan(&mut self) -> Option<Plan> {
         loop {
             let ready: Vec<usize> = self.running.iter().map(Sequence::ready).collect();
-            let shares = plan::share(&ready).into_iter().enumerate().filter(|(_, tokens)| *tokens > 0);
+            let shares = plan::share(&ready, &self.pace).into_iter().enumerate().filter(|(_, tokens)| *tokens > 0);
             let plan: Plan = shares.map(|(at, tokens)| (at, tokens + self.running[at].draft.len())).collect();
             let wanted = |(at, tokens): &(usize, usize)| {
                 let sequence = &self.running[*at];
@@ -302,6 +318,7 @@ impl<'a> Worker<'a> {
         let scores = self.executor.step(batch);
         let time = started.elapsed();
         stats::stepped(ran.len(), batch.len(), time);
+        self.pace.note(batch.len(), time.as_secs_f32());
         let scores = match scores {
             Ok(scores) => scores,
             Err(error) => {
@@ -321,7 +338,12 @@ impl<'a> Worker<'a> {
                 match sequence.take(own.into_iter(), &self.loaded.end_ids) {
                     Ok(None) => {}
                     Ok(Some(finish)) => ended.push((*at, Ok(finish))),
-                    Err(error) => ended.push((*at, Err(error))),
+                    Err(error) => {
+                        // What it computed may be as broken as what it scored: nobody goes on from there.
+                        self.blocks.forget(&sequence.blocks);
+                        ended.push((*at, Err(error)));
+                        continue;
+                    }
                 }
             }
             for number in known..sequence.cached / BLOCK {

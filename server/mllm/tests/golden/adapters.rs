@@ -37,7 +37,7 @@ fn merged(checkpoint: &str, name: &str) -> Loaded<Served> {
         .expect("an adapter that fits")
 }
 
-fn beside(checkpoint: &str, names: &[&str]) -> Loaded<Served> {
+pub(crate) fn beside(checkpoint: &str, names: &[&str]) -> Loaded<Served> {
     let specs: Vec<String> =
         names.iter().map(|name| format!("{name}={}", adapter(checkpoint, name).display())).collect();
     with_adapters(checkpoint, &specs).expect("adapters that fit")

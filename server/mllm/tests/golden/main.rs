@@ -8,6 +8,7 @@
 //! - `broken`: broken checkpoints are refused.
 //! - `decoding`: the language model as it decodes against transformers.
 //! - `engine`: turns as callers see them.
+//! - `soak`: a thousand mixed turns.
 //! - `gguf`: weights as llama.cpp stores them.
 //! - `cuda`: the kernels of the GPU, compiled for the CPU, and the model on them.
 
@@ -24,3 +25,4 @@ mod gguf;
 mod gradients;
 mod ops;
 mod parity;
+mod soak;

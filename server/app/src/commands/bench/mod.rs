@@ -1,12 +1,16 @@
 //! `loupe bench`: what the engine does on this machine.
 //!
 //! - `serve`: several people at once.
+//! - `stall`: how long a long prompt keeps others waiting.
+//! - `served`: the engine over a model that is to be measured.
 //! - `grammar`: turns held to a grammar.
 //! - `drafts`: drafts from the prompt.
 
 mod drafts;
 mod grammar;
 mod serve;
+mod served;
+mod stall;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -24,7 +28,7 @@ use loupe_train::bench::{TrainFigure, Trained, TuneFigure, Tuning};
 use serde::Serialize;
 
 use crate::logging;
-use crate::model::{ModelOptions, ModelSpec, processor, weight_format};
+use crate::model::{ModelSpec, processor, weight_format};
 
 /// How models with random weights are written, that can be measured instead of a checkpoint.
 const RANDOM: &str = "random:";
@@ -168,11 +172,26 @@ enum What {
         #[arg(long, default_value_t = 1)]
         steps: usize,
     },
-    /// Time to the first token and throughput with several people at once
-    Serve {
-        /// Checkpoint folder or `pocket`
+    /// How long a long prompt keeps those waiting who write, or ask a short question
+    Stall {
+        /// As for `serve`
         #[arg(long, default_value = "pocket")]
         model: String,
+        /// Layers of the random model, to measure in little memory [default: all]
+        #[arg(long)]
+        layers: Option<usize>,
+        /// Tokens of the long prompt, about
+        #[arg(long, default_value_t = 1500)]
+        prompt: usize,
+    },
+    /// Time to the first token and throughput with several people at once
+    Serve {
+        /// Checkpoint folder, `pocket`, or `random:3b` or `random:7b` with random weights and the pocket's words
+        #[arg(long, default_value = "pocket")]
+        model: String,
+        /// Layers of the random model, to measure in little memory [default: all]
+        #[arg(long)]
+        layers: Option<usize>,
         /// People who ask at the same time
         #[arg(long, value_delimiter = ',', default_value = "1,4,16")]
         people: Vec<usize>,
@@ -202,10 +221,8 @@ async fn measure(what: &What, format: WeightFormat, on: Processor, out: &Out) ->
     match what {
         What::Decode { model, batch, context, steps } => {
             let model = language(model, format, on, None)?;
-            let limit = bench::read_limit(on)?;
-            out.line(&limit_line(on, limit), &serde_json::json!({ "read_limit_bytes_per_second": limit }))?;
             for batch in batch {
-                let figure = bench::decode(&model, *batch, *context, *steps, limit)?;
+                let figure = bench::decode(&model, on, *batch, *context, *steps)?;
                 out.line(&decode_line(&figure), &figure)?;
             }
         }
@@ -250,10 +267,14 @@ async fn measure(what: &What, format: WeightFormat, on: Processor, out: &Out) ->
             let figure = train::bench::tune(&config, how)?;
             out.line(&tune_line(&figure), &figure)?;
         }
-        What::Serve { model, people, questions, tokens } => {
+        What::Stall { model, layers, prompt } => {
+            let decoder = served::decoder(model, format, on, *layers).await?;
+            let figure = stall::stall(decoder, *prompt).await?;
+            out.line(&stall::line(&figure), &figure)?;
+        }
+        What::Serve { model, layers, people, questions, tokens } => {
             for people in people {
-                let options = ModelOptions { weights: format, device: on, ..ModelOptions::default() };
-                let decoder = ModelSpec::parse(model).open(options).await?;
+                let decoder = served::decoder(model, format, on, *layers).await?;
                 let figure = serve::serve(decoder, *people, *questions, *tokens).await?;
                 out.line(&serve::line(&figure), &figure)?;
             }
@@ -307,15 +328,12 @@ impl Out {
     }
 }
 
-fn limit_line(on: Processor, limit: f64) -> String {
-    format!("{on} reads its memory at {:.1} GB/s", limit / 1e9)
-}
-
 fn decode_line(figure: &DecodeFigure) -> String {
-    let DecodeFigure { batch, context, step_ms, tokens_per_second, of_read_limit } = figure;
-    let share = of_read_limit * 100.0;
+    let DecodeFigure { batch, context, step_ms, tokens_per_second, read_limits, of_read_limit } = figure;
+    let (share, limits) = (of_read_limit * 100.0, read_limits.map(|limit| limit / 1e9));
     format!(
-        "{batch} at once after {context} tokens: {tokens_per_second:.1} tokens/s, {step_ms:.2} ms a step, {share:.0} % of what memory allows"
+        "{batch} at once after {context} tokens: {tokens_per_second:.1} tokens/s, {step_ms:.2} ms a step, {share:.0} % of what memory allows ({:.1} GB/s before, {:.1} after)",
+        limits[0], limits[1]
     )
 }
 

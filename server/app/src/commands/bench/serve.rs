@@ -94,7 +94,7 @@ async fn conversation(
     turns.try_into().ok().context("a conversation has three turns and a cold one")
 }
 
-fn request(messages: &[Message], max_tokens: u32) -> GenerateRequest {
+pub(super) fn request(messages: &[Message], max_tokens: u32) -> GenerateRequest {
     GenerateRequest {
         messages: messages.to_vec(),
         sampling: Sampling::Greedy,

@@ -47,6 +47,9 @@ pub struct EvalArgs {
     /// Memory for keys and values of conversations, as in 512MiB or 4GiB [default: 1GiB]
     #[arg(long, value_name = "SIZE", conflicts_with = "engine")]
     kv_cache: Option<String>,
+    /// Most pixels that the model is shown of a picture [default: 1003520, and never more than the checkpoint allows]
+    #[arg(long, value_name = "PIXELS")]
+    max_pixels: Option<u32>,
     /// Cores to compute on, with commas between [default: all, not pinned]
     #[arg(long, value_name = "CORES", value_delimiter = ',')]
     cores: Vec<usize>,
@@ -132,6 +135,7 @@ impl EvalArgs {
             weights: self.weights,
             device: self.device,
             kv_cache: self.kv_cache,
+            max_pixels: self.max_pixels,
             cores: self.cores,
             adapters: self.adapter,
             engine: self.engine,
@@ -182,6 +186,7 @@ impl Measured {
             ("workflows", workflows.join(",")),
             ("model", stamp::model(&settings.model)?),
             ("weights", format!("{:?}", settings.weights)),
+            ("max_pixels", text(&settings.max_pixels)),
             ("adapters", adapters?.join(", ")),
             ("adapter", self.use_adapter.clone().unwrap_or_default()),
             ("constrain", text(&self.constrain)),

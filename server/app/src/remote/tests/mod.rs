@@ -12,10 +12,13 @@ use futures::StreamExt;
 use loupe_mllm::engine::{Decoder, EngineError, Finish, GenerateRequest, Message, Part, Role, Sampling};
 use loupe_shared::pixels::Rgb8;
 use serde_json::{Value, json};
+use std::time::Duration;
+
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::sync::CancellationToken;
 
-use super::{Remote, RemoteSpec, SpecError};
+use super::{Patience, Remote, RemoteSpec, SpecError};
+use crate::model::MODEL_PIXELS;
 
 mod real;
 
@@ -81,7 +84,7 @@ fn whole() -> Vec<String> {
 
 async fn connect(urls: &[&str]) -> Remote {
     let spec = RemoteSpec::parse(&format!("openai:{}", urls.join(",")), None).unwrap();
-    Remote::connect(&spec, Some("secret".into())).await.unwrap()
+    Remote::connect(&spec, Some("secret".into()), MODEL_PIXELS).await.unwrap()
 }
 
 fn request() -> GenerateRequest {
@@ -160,6 +163,54 @@ async fn a_server_that_is_overloaded_is_asked_again_and_another_takes_over() {
 }
 
 #[tokio::test]
+async fn a_model_that_one_server_lacks_may_be_on_another() {
+    let (without, _) = start(vec![(404, vec!["{\"error\":{\"message\":\"no such model\"}}".into()])], false).await;
+    let (with, _) = start(vec![(200, whole())], false).await;
+    let completion = connect(&[&without, &with]).await.generate(request(), unbounded_channel().0).await;
+    assert_eq!(completion.unwrap().finish, Finish::EndOfTurn);
+    let error = connect(&[&without]).await.generate(request(), unbounded_channel().0).await.unwrap_err();
+    assert!(matches!(&error, EngineError::Internal(reason) if reason.contains("no such model")), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_is_not_waited_for_without_end() {
+    let patience = Patience { first_byte: Duration::from_millis(50), ..Patience::default() };
+    // Connections are taken, and never answered.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = format!("http://{}/v1", silent.local_addr().unwrap());
+    let (good, double) = start(vec![(200, whole())], false).await;
+    let both = Remote { patience, ..connect(&[&good, &silent]).await };
+    let answers = (0..2).map(|_| both.generate(request(), unbounded_channel().0));
+    for answer in futures::future::join_all(answers).await {
+        assert_eq!(answer.unwrap().finish, Finish::EndOfTurn);
+    }
+    assert_eq!(double.asked.load(Ordering::SeqCst), 2);
+
+    let (url, double) = start(vec![(200, vec![event("<answer>Os", None)])], true).await;
+    let patience = Patience { silence: Duration::from_millis(50), ..Patience::default() };
+    let remote = Remote { patience, ..connect(&[&url]).await };
+    let error = remote.generate(request(), unbounded_channel().0).await.unwrap_err();
+    assert_eq!(error.code(), "engine_unreachable");
+    assert!(error.to_string().contains("said nothing for 0.05 s"), "{error}");
+    assert_eq!(double.asked.load(Ordering::SeqCst), 1, "what was streamed is not streamed again");
+}
+
+#[tokio::test]
+async fn a_server_that_failed_is_asked_again_once_it_answers() {
+    let (first, double) = start(vec![(503, Vec::new()), (200, whole())], false).await;
+    let (second, other) = start(vec![(200, whole())], false).await;
+    let patience = Patience { recovery: Duration::from_millis(20), ..Patience::default() };
+    let remote = Remote { patience, ..connect(&[&first, &second]).await };
+    remote.generate(request(), unbounded_channel().0).await.unwrap();
+    assert_eq!([&double, &other].map(|double| double.asked.load(Ordering::SeqCst)), [1, 1]);
+    while !remote.servers.all()[0].is_well() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    remote.generate(request(), unbounded_channel().0).await.unwrap();
+    assert_eq!([&double, &other].map(|double| double.asked.load(Ordering::SeqCst)), [2, 1]);
+}
+
+#[tokio::test]
 async fn what_cannot_be_mended_is_told_at_once() {
     let said = vec!["{\"error\":{\"message\":\"the prompt is too long\"}}".to_owned()];
     let (url, double) = start(vec![(400, said)], false).await;
@@ -206,10 +257,10 @@ async fn servers_that_are_not_there_or_have_other_models_are_told_apart() {
         assert!(matches!(RemoteSpec::parse(wrong, None), Err(SpecError::Form(_))), "{wrong}");
     }
     let nobody = RemoteSpec::parse("openai:http://127.0.0.1:9/v1", None).unwrap();
-    assert!(matches!(Remote::connect(&nobody, None).await, Err(SpecError::Unreachable(_))));
+    assert!(matches!(Remote::connect(&nobody, None, MODEL_PIXELS).await, Err(SpecError::Unreachable(_))));
     let (url, _) = start(vec![(200, whole())], false).await;
     let other = RemoteSpec::parse(&format!("openai:{url}#llama"), Some("deepmm")).unwrap();
-    let error = Remote::connect(&other, None).await.unwrap_err();
+    let error = Remote::connect(&other, None, MODEL_PIXELS).await.unwrap_err();
     assert!(error.to_string().contains("qwen"), "{error}");
 }
 

@@ -19,6 +19,10 @@ fn loaded() -> Arc<Loaded<Served>> {
     Arc::new(Loaded::open_for_serving(&Files::folder(&folder), WeightFormat::Stored).unwrap())
 }
 
+fn fresh<'a>(loaded: &'a Loaded<Served>, eyes: &'a Eyes, limits: Limits) -> Worker<'a> {
+    Worker::new(loaded, eyes, limits, VecDeque::new())
+}
+
 /// Words, with a picture of one colour before them where there is a shade.
 fn said(shade: Option<u8>, words: &str) -> Vec<Said> {
     let picture = |shade| Part::Image(Arc::new(Rgb8::new(84, 56, vec![shade; 84 * 56 * 3]).unwrap()));
@@ -77,7 +81,7 @@ fn until_answered(worker: &mut Worker, asked: &mut Asked) -> Result<Completion, 
 fn a_picture_that_is_not_seen_yet_keeps_nobody_else_waiting() {
     let loaded = loaded();
     let (eyes, orders) = blind();
-    let mut worker = Worker::new(&loaded, &eyes, Limits::default());
+    let mut worker = fresh(&loaded, &eyes, Limits::default());
     let (job, mut first) = ask(&loaded, &said(Some(80), "What is this?"), 6);
     worker.take(Message::Turn(job));
     let (job, mut same) = ask(&loaded, &said(Some(80), "Which colour?"), 6);
@@ -104,7 +108,7 @@ fn a_picture_that_is_not_seen_yet_keeps_nobody_else_waiting() {
 fn a_picture_that_cannot_be_seen_or_is_not_wanted_any_more_ends_only_its_turn() {
     let loaded = loaded();
     let (eyes, orders) = blind();
-    let mut worker = Worker::new(&loaded, &eyes, Limits::default());
+    let mut worker = fresh(&loaded, &eyes, Limits::default());
     let mut turns = [(Some(1), 4), (Some(2), 4), (None, 40)].map(|(shade, room)| {
         let (job, asked) = ask(&loaded, &said(shade, "What is this?"), room);
         worker.take(Message::Turn(job));
@@ -122,20 +126,50 @@ fn a_picture_that_cannot_be_seen_or_is_not_wanted_any_more_ends_only_its_turn() 
     assert_eq!(worker.blocks.available(), worker.blocks.count());
 }
 
+#[test]
+fn numbers_that_are_not_finite_end_only_their_turn_and_nobody_goes_on_from_them() {
+    let loaded = loaded();
+    let (eyes, orders) = blind();
+    let alone = {
+        let mut worker = fresh(&loaded, &eyes, Limits::default());
+        let (job, mut asked) = ask(&loaded, &said(None, "Hello"), 40);
+        worker.take(Message::Turn(job));
+        until_answered(&mut worker, &mut asked).unwrap().text
+    };
+    let mut worker = fresh(&loaded, &eyes, Limits::default());
+    let (job, mut words) = ask(&loaded, &said(None, "Hello"), 40);
+    worker.take(Message::Turn(job));
+    let (job, mut picture) = ask(&loaded, &said(Some(80), "What is this?"), 40);
+    worker.take(Message::Turn(job));
+    worker.admit();
+    worker.step();
+    let (hash, seen) = orders.try_recv().unwrap();
+    let broken = vec![f32::NAN; loaded.see(&seen).unwrap().len()];
+    worker.take(Message::Seen(hash, Ok(Arc::new(broken))));
+    let error = until_answered(&mut worker, &mut picture).unwrap_err();
+    assert!(matches!(error, EngineError::NotFinite), "{error}");
+    assert_eq!(worker.blocks.idle(), 0, "what it computed is not kept for others");
+    assert_eq!(until_answered(&mut worker, &mut words).unwrap().text, alone);
+    assert_eq!(worker.blocks.available(), worker.blocks.count());
+}
+
 #[tokio::test]
-async fn a_panic_ends_what_was_decoded_and_nothing_after_it() {
+async fn a_panic_ends_what_was_decoded_and_neither_who_waits_nor_who_comes_after_it() {
     let loaded = loaded();
     let (messages, received) = channel();
     let eyes = Eyes::open(loaded.clone(), messages.clone()).unwrap();
     let served = loaded.clone();
-    let thread = std::thread::spawn(move || {
-        super::super::engine::decode(&served, &eyes, Limits::default(), &received);
-    });
     let (mut broken, asked) = ask(&loaded, &said(None, "Hello"), 4);
     // An empty conversation, which `Engine::generate` lets nobody ask for.
     broken.encoded.ids.clear();
     messages.send(Message::Turn(broken)).unwrap();
+    let (job, behind) = ask(&loaded, &said(None, "Hello"), 4);
+    messages.send(Message::Turn(job)).unwrap();
+    let thread = std::thread::spawn(move || {
+        super::super::engine::decode(&served, &eyes, Limits::default(), &received);
+    });
     assert!(asked.answer.await.is_err());
+    assert_eq!(behind.answer.await.unwrap().unwrap().generated_tokens, 4);
     let (job, asked) = ask(&loaded, &said(Some(9), "Hello"), 4);
     messages.send(Message::Turn(job)).unwrap();
     assert_eq!(asked.answer.await.unwrap().unwrap().generated_tokens, 4);
@@ -165,7 +199,7 @@ fn scripts(
         [said(Some(40), "What is this?"), said(None, "And that?")].concat(),
     ];
     let alone = |messages: Vec<Said>| {
-        let mut worker = Worker::new(loaded, eyes, Limits::default());
+        let mut worker = fresh(loaded, eyes, Limits::default());
         let (job, mut asked) = ask(loaded, &messages, 48);
         worker.take(Message::Turn(job));
         worker.admit();
@@ -225,7 +259,7 @@ fn soak() {
     let eyes = Eyes::open(loaded.clone(), messages.clone()).unwrap();
     let scripts = scripts(&loaded, &eyes, &received);
     let kv_bytes = 120 * loaded.model.language.block_bytes();
-    let mut worker = Worker::new(&loaded, &eyes, Limits { kv_bytes, sequences: 12, ..Limits::default() });
+    let mut worker = fresh(&loaded, &eyes, Limits { kv_bytes, sequences: 12, ..Limits::default() });
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

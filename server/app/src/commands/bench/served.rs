@@ -1,0 +1,48 @@
+//! The engine over a model that is to be measured: a checkpoint, or random weights with the pocket's words.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use loupe_mllm::bench;
+use loupe_mllm::device::{Eye, Language};
+use loupe_mllm::engine::Decoder;
+use loupe_mllm::{Adapters, Engine, Loaded, Processor, Served, WeightFormat};
+
+use super::{RANDOM, random_config};
+use crate::model::{ModelOptions, ModelSpec};
+
+/// Blocks of the vision tower of a random model: no picture is shown to it.
+const NO_EYE: usize = 1;
+
+/// Opens a model for callers.
+pub(super) async fn decoder(
+    model: &str,
+    format: WeightFormat,
+    on: Processor,
+    layers: Option<usize>,
+) -> anyhow::Result<Arc<dyn Decoder>> {
+    let options = ModelOptions { weights: format, device: on, ..ModelOptions::default() };
+    if !model.starts_with(RANDOM) {
+        return Ok(ModelSpec::parse(model).open(options).await?);
+    }
+    let loaded = random(model, format, on, layers)?;
+    Ok(Arc::new(Engine::start(loaded, options.limits).context("the model cannot be started")?))
+}
+
+/// Random weights of that shape, but for as many words as the pocket model knows, whose tokenizer and template it takes.
+fn random(
+    model: &str,
+    format: WeightFormat,
+    on: Processor,
+    layers: Option<usize>,
+) -> anyhow::Result<Loaded<Served>> {
+    let pocket = Loaded::open_for_serving(&ModelSpec::Pocket.files()?, WeightFormat::Stored)?;
+    let mut config = random_config(model, layers)?;
+    config.text.vocab_size = pocket.model.language.config().vocab_size;
+    let language: Language = bench::random(&config.text, config.tied, format, on)?;
+    let vision: Eye = bench::random_eye(config.text.hidden_size, NO_EYE, on)?;
+    let Loaded { chat, about, end_ids, .. } = pocket;
+    let context = config.text.max_positions;
+    let model = Served { language, vision, adapters: Adapters::default() };
+    Ok(Loaded { model, chat, about, end_ids, context })
+}
