@@ -2,11 +2,12 @@
 
 /// Longest that a step should take which others write in, in seconds: a long prompt must not stall them.
 const SHARED: f32 = 0.1;
-/// Longest that a step should take where nobody waits for the next word, in seconds: bounds the wait for a cancellation,
-/// and that of a short question behind a long one.
-const ALONE: f32 = 1.0;
-/// Fewest tokens. Half as many would not take half the time: the weights are read for them all the same.
-pub(super) const LEAST: usize = 16;
+/// Longest that a step should take where nobody waits for the next word, in seconds: bounds the wait of a short question
+/// behind a long one.
+const ALONE: f32 = 2.0;
+/// Fewest tokens, of which all are multiples: the rows that matrix products take at a time. Half as many would not take
+/// half the time.
+pub(super) const LEAST: usize = 32;
 /// Most tokens: more at once would not take less time for each, and bounds the memory of a step.
 pub(crate) const MOST: usize = 512;
 /// How much a step counts in the time of a token.
@@ -23,7 +24,8 @@ impl Pace {
     pub(super) fn tokens(&self, shared: bool) -> usize {
         let wanted = if shared { SHARED } else { ALONE };
         // The first step measures; as short as can be, because the machine may be slow.
-        self.seconds.map_or(LEAST, |seconds| ((wanted / seconds) as usize).clamp(LEAST, MOST))
+        let tokens = self.seconds.map_or(LEAST, |seconds| ((wanted / seconds) as usize).clamp(LEAST, MOST));
+        tokens - tokens % LEAST
     }
 
     /// Notes a step. A small one says little of what a prompt takes.
@@ -53,9 +55,8 @@ mod tests {
     #[test]
     fn a_fast_machine_takes_much_at_once_and_a_slow_one_little() {
         assert_eq!(settled(0.005, 0.000_02, true), MOST);
-        assert_eq!([true, false].map(|shared| settled(0.2, 0.04, shared)), [LEAST, 20]);
-        let tokens = settled(0.01, 0.001, true);
-        assert!((85..=92).contains(&tokens), "{tokens} tokens take a tenth of a second");
+        assert_eq!([true, false].map(|shared| settled(0.2, 0.02, shared)), [LEAST, 64]);
+        assert_eq!(settled(0.01, 0.000_9, true), 96, "what a tenth of a second suffices for");
     }
 
     #[test]

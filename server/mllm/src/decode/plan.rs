@@ -31,10 +31,10 @@ mod tests {
     use super::super::pace::MOST;
     use super::*;
 
-    /// A pace of `MOST` tokens a step where nobody writes, and a tenth of that where somebody does.
+    /// A pace of `MOST` tokens a step where nobody writes, and of 64 where somebody does.
     fn pace() -> Pace {
         let mut pace = Pace::default();
-        pace.note(MOST, 1.0);
+        pace.note(640, 1.0);
         pace
     }
 
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn those_who_write_never_wait_for_a_prompt_nor_it_for_them() {
-        assert_eq!(share(&[2000, 1, 1], &pace()), [49, 1, 1]);
+        assert_eq!(share(&[2000, 1, 1], &pace()), [62, 1, 1]);
         let mut many = vec![1; 200];
         many.insert(0, 2000);
         let parts = share(&many, &pace());

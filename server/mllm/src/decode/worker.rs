@@ -303,6 +303,7 @@ impl<'a> Worker<'a> {
         batch.inputs.extend(inputs);
         batch.embeds.extend(embeds);
         let (blocks, adapter) = (sequence.blocks.clone(), sequence.job.adapter.clone());
+        batch.cancels.push(sequence.job.request.cancel.clone());
         batch.segments.push(Segment { tokens, before: range.start, blocks, adapter });
         if range.end >= sequence.ids.len() {
             let scored = range.end - sequence.ids.len() + 1;
@@ -318,15 +319,18 @@ impl<'a> Worker<'a> {
         let scores = self.executor.step(batch);
         let time = started.elapsed();
         stats::stepped(ran.len(), batch.len(), time);
-        self.pace.note(batch.len(), time.as_secs_f32());
         let scores = match scores {
             Ok(scores) => scores,
             Err(error) => {
-                let error = error.to_string();
-                ended.extend(ran.iter().map(|(at, _)| (*at, Err(EngineError::Internal(error.clone())))));
+                // Those who are cancelled end as such, before the next step.
+                if !batch.is_abandoned() {
+                    let error = error.to_string();
+                    ended.extend(ran.iter().map(|(at, _)| (*at, Err(EngineError::Internal(error.clone())))));
+                }
                 return;
             }
         };
+        self.pace.note(batch.len(), time.as_secs_f32());
         let before = self.written();
         let mut scores = scores.iter();
         for (at, tokens) in ran {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::{Result, bail};
+use tokio_util::sync::CancellationToken;
 
 use super::kv::{BLOCK, BlockId};
 use super::lora::Lora;
@@ -21,6 +22,8 @@ pub struct Batch {
     pub segments: Vec<Segment>,
     /// Tokens after which scores are wanted.
     pub wanted: Vec<Wanted>,
+    /// What each sequence is cancelled by. Once all are, nobody wants what comes of the step; without any it is wanted.
+    pub cancels: Vec<CancellationToken>,
 }
 
 /// What a token of a batch is.
@@ -73,6 +76,12 @@ impl Batch {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.positions.is_empty()
+    }
+
+    /// Whether nobody wants what comes of the step any more.
+    #[must_use]
+    pub fn is_abandoned(&self) -> bool {
+        !self.cancels.is_empty() && self.cancels.iter().all(CancellationToken::is_cancelled)
     }
 
     /// Whether everything has its place.

@@ -116,7 +116,7 @@ impl LanguageModel {
     /// `[wanted, vocab]` of the tokens after those that the batch wants scored, in order.
     ///
     /// # Errors
-    /// When the batch does not fit the model or the pool.
+    /// When the batch does not fit the model or the pool, or is abandoned in the middle of it.
     pub fn step(&self, batch: &Batch, pool: &mut KvPool) -> Result<Vec<f32>> {
         batch.check(&self.config, pool.blocks())?;
         let hidden = self.config.hidden_size;
@@ -124,6 +124,9 @@ impl LanguageModel {
         let adapted = Adapted::of(batch);
         let mut x = self.embeddings(batch);
         for (index, layer) in self.layers.iter().enumerate() {
+            if batch.is_abandoned() {
+                candle_core::bail!("nobody wants the step any more");
+            }
             let mixed = layer.attention(&x, &turns, batch, &adapted, pool, index)?;
             add(&mut x, &mixed);
             let moved = layer.feed_forward(&x, &adapted, index)?;
