@@ -14,7 +14,7 @@ use crate::device::{Eye, Language, Processor};
 use crate::engine::EngineError;
 use crate::error::Result;
 use crate::grammar::{Grammar, Grammars};
-use crate::lm::{BLOCK, Batch, BlockId, Executor, Input, Matrix, Segment, Wanted};
+use crate::lm::{BLOCK, Batch, BlockId, Choice, Executor, Input, Matrix, Segment, Wanted, What};
 use crate::model::Grid;
 use crate::tokenizer::Tokenizer;
 use crate::weights::{Formatted, WeightFormat, Weights};
@@ -253,7 +253,7 @@ fn random_batch(config: &TextConfig, segments: Vec<Segment>) -> Batch {
     let mut batch = Batch::default();
     for segment in segments {
         batch.positions.extend((segment.before..segment.total()).map(|place| [place as u32; 3]));
-        batch.wanted.push(Wanted { token: batch.positions.len() - 1, best: true });
+        batch.wanted.push(Wanted { token: batch.positions.len() - 1, what: What::Token(Choice::default()) });
         batch.segments.push(segment);
     }
     let id = |at: usize| (at as u32).wrapping_mul(2_654_435_761) % config.vocab_size as u32;

@@ -161,7 +161,7 @@ struct OnCuda<'a> {
 
 #[cfg(feature = "cuda")]
 impl Executor for OnCuda<'_> {
-    fn step(&mut self, batch: &crate::lm::Batch) -> Result<crate::lm::Scores> {
+    fn step(&mut self, batch: &crate::lm::Batch) -> Result<Vec<crate::lm::Next>> {
         let mut language = self.language.lock().unwrap_or_else(PoisonError::into_inner);
         language.make_room(self.blocks)?;
         language.step(batch)

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::kernels::{Heads, Split, TILE};
-use crate::lm::{BLOCK, Batch, Input};
+use super::kernels::{CHOICE, Heads, Split, TILE, choice_words};
+use crate::lm::{BLOCK, Batch, Input, What};
 
 /// Rows up to which each token attends for itself, whoever's it is. Such a step is padded to one of these counts, and
 /// recorded for each of them.
@@ -38,7 +38,7 @@ pub struct Inputs {
     pub bucket: Bucket,
     /// How the tokens attend.
     pub attention: Attention,
-    /// Rows that are scored, padding included.
+    /// Rows after which something is wanted, padding included.
     pub wanted: usize,
     /// Whether nothing but the bucket and the data matters, so that the step can be recorded.
     pub repeats: bool,
@@ -47,6 +47,7 @@ pub struct Inputs {
     slots: usize,
     lengths: usize,
     order: usize,
+    choices: usize,
     tables: usize,
     tiles: usize,
 }
@@ -88,6 +89,7 @@ impl Inputs {
             &mut batch.wanted.iter().map(|wanted| wanted.token as i32)
         };
         let order = part(wanted, order, 0);
+        let choices = part(CHOICE * wanted, &mut choices(batch), 0);
         let tables = match few {
             Some(_) => part(rows * stride, &mut tables(batch, stride, true), 0),
             None => part(batch.segments.len() * stride, &mut tables(batch, stride, false), 0),
@@ -107,6 +109,7 @@ impl Inputs {
             slots,
             lengths,
             order,
+            choices,
             tables,
             tiles,
         }
@@ -128,6 +131,7 @@ impl Inputs {
             slots: byte(self.slots),
             lengths: byte(self.lengths),
             order: byte(self.order),
+            choices: byte(self.choices),
             tables: byte(self.tables),
             tiles: byte(self.tiles),
         }
@@ -145,8 +149,10 @@ pub(super) struct Parts {
     pub(super) slots: usize,
     /// `[rows]`: tokens that are seen; 0 for padding.
     pub(super) lengths: usize,
-    /// `[wanted]`: rows that are scored.
+    /// `[wanted]`: rows after which something is wanted.
     pub(super) order: usize,
+    /// `[wanted, CHOICE]`: how the token is chosen, for whole scores as well.
+    pub(super) choices: usize,
     /// `[rows or segments, stride]`: blocks.
     pub(super) tables: usize,
     /// `[tiles, 4]`: first row, queries, tokens before them, row of tables.
@@ -180,6 +186,13 @@ fn tables(batch: &Batch, stride: usize, by_token: bool) -> impl Iterator<Item = 
     })
 }
 
+fn choices(batch: &Batch) -> impl Iterator<Item = i32> {
+    batch.wanted.iter().flat_map(|wanted| match &wanted.what {
+        What::Scores => [0; CHOICE],
+        What::Token(choice) => choice_words(choice),
+    })
+}
+
 fn tiles(batch: &Batch) -> Vec<[i32; 4]> {
     let mut tiles = Vec::new();
     let mut first = 0;
@@ -196,7 +209,7 @@ fn tiles(batch: &Batch) -> Vec<[i32; 4]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lm::{BlockId, Segment, Wanted};
+    use crate::lm::{BlockId, Choice, Segment, Wanted};
 
     fn batch(segments: &[(usize, usize)], every: bool) -> Batch {
         let mut batch = Batch::default();
@@ -208,7 +221,7 @@ mod tests {
         }
         let all = 0..batch.positions.len();
         let wanted = all.filter(|token| every || token + 1 == batch.positions.len());
-        batch.wanted = wanted.map(|token| Wanted { token, best: true }).collect();
+        batch.wanted = wanted.map(|token| Wanted { token, what: What::Token(Choice::default()) }).collect();
         batch
     }
 
@@ -223,7 +236,7 @@ mod tests {
         assert_eq!(at(parts.lengths, 10), [41, 4, 5, 6, 7, 8, 9, 10, 11, 0]);
         assert_eq!(at(parts.tables, 4), [0, 1, 2, 0]);
         assert_eq!(at(parts.tables + 4 * 16, 2), [100, 0]);
-        assert_eq!(inputs.data.len(), 16 * (1 + 3 + 1 + 1 + 1 + 16));
+        assert_eq!(inputs.data.len(), 16 * (1 + 3 + 1 + 1 + 1 + CHOICE + 16));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::gpu::{Address, Arg, Gpu, Into, Launch, Product};
 use crate::error::Result;
-use crate::lm::BLOCK;
+use crate::lm::{BLOCK, Choice};
 
 /// Source of all kernels.
 pub const SOURCE: &str = concat!(
@@ -11,7 +11,7 @@ pub const SOURCE: &str = concat!(
     include_str!("kernels/gemv.cu"),
     include_str!("kernels/attend_few.cu"),
     include_str!("kernels/attend_many.cu"),
-    include_str!("kernels/best.cu"),
+    include_str!("kernels/choose.cu"),
     include_str!("kernels/vision.cu"),
 );
 
@@ -19,8 +19,12 @@ pub const SOURCE: &str = concat!(
 pub const FEW: usize = 8;
 /// Queries of a tile of `attend_causal` and `attend_window`.
 pub const TILE: usize = 64;
+/// Integers of a choice; see `kernels/choose.cu`.
+pub const CHOICE: usize = 4;
 /// Parts into which the search for the best score is cut.
-pub const BEST_PARTS: usize = 32;
+const BEST_PARTS: usize = 32;
+/// Threads of `choose`.
+const CHOOSE_THREADS: usize = 1024;
 /// Threads of a kernel that goes over a row.
 const ROW_THREADS: usize = 256;
 /// Most and fewest keys of a block of `attend_few`.
@@ -130,6 +134,36 @@ pub struct Attend {
     pub values: Address,
     /// `[rows, heads, width]`
     pub out: Address,
+}
+
+/// What tokens are chosen from; see `kernels/choose.cu`.
+#[derive(Debug, Clone, Copy)]
+pub struct Choosing {
+    /// `[rows, vocab]`
+    pub scores: Address,
+    /// `[rows, CHOICE]`
+    pub choices: Address,
+    /// `[rows, mask_words(vocab)]`
+    pub masks: Address,
+    /// [`Kernels::choose_space`] bytes.
+    pub space: Address,
+    /// `[rows]`: the tokens, -1 where there is none.
+    pub ids: Address,
+}
+
+/// Integers that hold a bit for each token.
+#[must_use]
+pub fn mask_words(vocab: usize) -> usize {
+    vocab.div_ceil(32)
+}
+
+/// A choice as `choose` reads it; its mask lies elsewhere.
+#[must_use]
+pub fn choice_words(choice: &Choice) -> [i32; CHOICE] {
+    let flags = i32::from(choice.among.is_some()) + 2 * i32::from(choice.draw.is_some());
+    let numbers = choice.draw.map_or([0.0; 3], |draw| [draw.scale(), draw.top_p, draw.uniform]);
+    let [scale, top_p, uniform] = numbers.map(|number| number.to_bits().cast_signed());
+    [flags, scale, top_p, uniform]
 }
 
 /// Kernels of a program on a GPU.
@@ -289,23 +323,26 @@ impl<G: Gpu> Kernels<'_, G> {
         self.launch("attend_window", [tiles.1, self.heads.all(), 1], 128, &args)
     }
 
-    /// The likeliest token of each row of scores `[rows, vocab]`, -1 where one is not finite: ids `[rows]`. `space`
-    /// holds `2 * BEST_PARTS` numbers a row.
+    /// Chooses a token for each row of scores.
     ///
     /// # Errors
     /// When the GPU fails.
-    pub fn best(
-        &self,
-        scores: Address,
-        space: Address,
-        ids: Address,
-        [rows, vocab]: [usize; 2],
-    ) -> Result<()> {
+    pub fn choose(&self, choosing: &Choosing, [rows, vocab]: [usize; 2]) -> Result<()> {
+        let Choosing { scores, choices, masks, space, ids } = *choosing;
         let places = space.after(rows * BEST_PARTS * size_of::<f32>());
-        let args = [Arg::At(scores), Arg::At(space), Arg::At(places), int(vocab)];
+        let heavy = places.after(rows * BEST_PARTS * size_of::<i32>());
+        let args = [scores, choices, masks, space, places].map(Arg::At);
+        let args: Vec<Arg> = args.into_iter().chain([int(vocab)]).collect();
         self.launch("best_of_parts", [BEST_PARTS, rows, 1], ROW_THREADS, &args)?;
-        let args = [Arg::At(space), Arg::At(places), Arg::At(ids), int(BEST_PARTS)];
-        self.launch("best_of_rows", [rows, 1, 1], 32, &args)
+        let args = [scores, choices, masks, space, places, heavy, ids].map(Arg::At);
+        let args: Vec<Arg> = args.into_iter().chain([int(BEST_PARTS), int(vocab)]).collect();
+        self.launch("choose", [rows, 1, 1], CHOOSE_THREADS, &args)
+    }
+
+    /// Bytes that `choose` needs.
+    #[must_use]
+    pub fn choose_space([rows, vocab]: [usize; 2]) -> usize {
+        rows * (2 * BEST_PARTS + vocab) * size_of::<f32>()
     }
 
     /// Parts the tower's qkv `[rows, 3, heads, width]` into turned queries and keys, and values.

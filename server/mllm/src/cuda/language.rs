@@ -7,11 +7,11 @@ use half::slice::HalfFloatSliceExt;
 
 use super::gpu::{Address, Gpu, Into, Memory, Product, filled};
 use super::inputs::{Attention, Bucket, Inputs};
-use super::kernels::{Attend, FEW, Heads, Kernels, Norm, SOURCE, Turn};
+use super::kernels::{Attend, Choosing, FEW, Heads, Kernels, Norm, SOURCE, Turn, mask_words};
 use super::layout::Layout;
 use crate::config::TextConfig;
 use crate::error::{Error, Result};
-use crate::lm::{BLOCK, Batch, Matrix, Scores};
+use crate::lm::{BLOCK, Batch, Choice, Matrix, Next, What};
 use crate::model::rotary::{frequencies, sections};
 use crate::weights::{Scope, Weights};
 
@@ -133,12 +133,13 @@ impl<G: Gpu> Language<G> {
     ///
     /// # Errors
     /// When the batch does not fit the model or its blocks, or the GPU fails.
-    pub fn step(&mut self, batch: &Batch) -> Result<Scores> {
+    pub fn step(&mut self, batch: &Batch) -> Result<Vec<Next>> {
         batch.check(&self.config, self.pool.as_ref().map_or(0, |pool| pool.blocks))?;
         let inputs = Inputs::new(batch);
         let layout = self.lay_out(&inputs, batch.embeds.len())?;
         self.gpu.upload(layout.inputs, bytemuck::cast_slice(&inputs.data))?;
         self.gpu.upload(layout.given, bytemuck::cast_slice(&batch.embeds))?;
+        self.upload_masks(batch, &layout)?;
         match self.graphs.get(&inputs.bucket).filter(|_| inputs.repeats) {
             Some(graph) => self.gpu.replay(graph)?,
             None => self.run(&inputs, &layout)?,
@@ -148,7 +149,7 @@ impl<G: Gpu> Language<G> {
             let graph = self.gpu.record(&mut || self.run(&inputs, &layout))?;
             self.graphs.insert(inputs.bucket, graph);
         }
-        self.scores(batch, &layout)
+        self.next(batch, &layout)
     }
 
     /// Room for a step. Where it has to grow, what was recorded for the old place is void.
@@ -190,7 +191,14 @@ impl<G: Gpu> Language<G> {
             out: layout.logits,
             into: Into::Set,
         })?;
-        kernels.best(layout.logits, layout.best, layout.ids, [inputs.wanted, vocab])
+        let choosing = Choosing {
+            scores: layout.logits,
+            choices: layout.inputs.after(parts.choices),
+            masks: layout.masks,
+            space: layout.choosing,
+            ids: layout.ids,
+        };
+        kernels.choose(&choosing, [inputs.wanted, vocab])
     }
 
     fn norm(
@@ -310,23 +318,34 @@ impl<G: Gpu> Language<G> {
         [pool.keys.address().after(at), pool.values.address().after(at)]
     }
 
+    /// Brings the masks of those rows where not all tokens may be taken.
+    fn upload_masks(&self, batch: &Batch, layout: &Layout) -> Result<()> {
+        let words = mask_words(self.config.vocab_size);
+        for (row, wanted) in batch.wanted.iter().enumerate() {
+            let What::Token(Choice { among: Some(among), .. }) = &wanted.what else { continue };
+            let mut mask = among.words().to_vec();
+            mask.resize(words, 0);
+            let to = layout.masks.after(row * words * size_of::<u32>());
+            self.gpu.upload(to, bytemuck::cast_slice(&mask))?;
+        }
+        Ok(())
+    }
+
     /// Brings back what is wanted.
-    fn scores(&self, batch: &Batch, layout: &Layout) -> Result<Scores> {
+    fn next(&self, batch: &Batch, layout: &Layout) -> Result<Vec<Next>> {
         let vocab = self.config.vocab_size;
-        let mut scores = Scores::new(vocab);
-        let mut best = vec![0i32; batch.wanted.len()];
-        if batch.wanted.iter().any(|wanted| wanted.best) {
-            self.gpu.download(layout.ids, bytemuck::cast_slice_mut(&mut best))?;
-        }
-        for (row, (wanted, best)) in batch.wanted.iter().zip(best).enumerate() {
-            if wanted.best {
-                scores.push_best(u32::try_from(best).ok());
-                continue;
+        let mut ids = vec![0i32; batch.wanted.len()];
+        self.gpu.download(layout.ids, bytemuck::cast_slice_mut(&mut ids))?;
+        let next = batch.wanted.iter().zip(ids).enumerate().map(|(row, (wanted, id))| {
+            if let What::Token(_) = wanted.what {
+                return Ok(Next::Token(u32::try_from(id).ok()));
             }
+            let mut scores = vec![0f32; vocab];
             let from = layout.logits.after(row * vocab * size_of::<f32>());
-            self.gpu.download(from, bytemuck::cast_slice_mut(scores.push_whole()))?;
-        }
-        Ok(scores)
+            self.gpu.download(from, bytemuck::cast_slice_mut(&mut scores))?;
+            Ok(Next::Scores(scores))
+        });
+        next.collect()
     }
 }
 

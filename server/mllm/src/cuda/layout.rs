@@ -4,7 +4,7 @@ use half::bf16;
 
 use super::gpu::Address;
 use super::inputs::Inputs;
-use super::kernels::{BEST_PARTS, Heads, Kernels};
+use super::kernels::{Heads, Kernels, mask_words};
 use crate::config::TextConfig;
 
 /// Alignment of every part: what the widest loads and tensor cores want.
@@ -35,9 +35,11 @@ pub(super) struct Layout {
     pub(super) few: Address,
     /// `[wanted, vocab]`, f32.
     pub(super) logits: Address,
-    /// What the search for the best score needs.
-    pub(super) best: Address,
-    /// `[wanted]`: the likeliest tokens.
+    /// `[wanted, mask_words(vocab)]`: tokens that may be taken, of the rows where not all may.
+    pub(super) masks: Address,
+    /// What choosing needs.
+    pub(super) choosing: Address,
+    /// `[wanted]`: the tokens that are chosen.
     pub(super) ids: Address,
     /// Bytes of all.
     pub(super) bytes: usize,
@@ -73,7 +75,8 @@ impl Layout {
             inner: part(rows * config.intermediate_size * narrow),
             few: part(few),
             logits: part(wanted * config.vocab_size * wide),
-            best: part(wanted * 2 * BEST_PARTS * wide),
+            masks: part(wanted * mask_words(config.vocab_size) * size_of::<u32>()),
+            choosing: part(Kernels::<G>::choose_space([wanted, config.vocab_size])),
             ids: part(wanted * size_of::<i32>()),
             given: part(given * wide),
             bytes,

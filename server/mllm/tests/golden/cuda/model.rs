@@ -1,4 +1,4 @@
-//! The whole language model and vision tower on the kernels, against the CPU's; on a real GPU too, where there is one.
+//! The whole language model and vision tower on the kernels, against the CPU's.
 
 use candle_core::{DType, Tensor};
 use loupe_mllm::checkpoint::{Files, Store, read_config};
@@ -7,14 +7,16 @@ use loupe_mllm::cuda::gpu::Gpu;
 use loupe_mllm::cuda::language::Language as OnGpu;
 use loupe_mllm::cuda::vision::Vision as EyeOnGpu;
 use loupe_mllm::device::{Eye, Language};
-use loupe_mllm::lm::{Batch, Executor, LanguageModel, Next, Scores};
+use loupe_mllm::lm::{Batch, Choice, Executor, LanguageModel, Next, What};
 use loupe_mllm::model::Vision;
 use loupe_mllm::weights::Weights;
 use loupe_mllm::{Device, Loaded, Result, Served};
 
-use super::emulator::Emulator;
+use super::bench::on_each_gpu;
 use crate::common::{conversations, folder, serving};
 use crate::decoding::{Prompt, Run, greatest};
+
+on_each_gpu!(the_language_model_scores_like_the_cpus, the_vision_tower_sees_like_the_cpus);
 
 /// The checkpoint whose shape the kernels take.
 const CHECKPOINT: &str = "tied";
@@ -62,7 +64,7 @@ fn rounded() -> Loaded<Served> {
 struct Steps<G: Gpu>(OnGpu<G>);
 
 impl<G: Gpu> Executor for Steps<G> {
-    fn step(&mut self, batch: &Batch) -> Result<Scores> {
+    fn step(&mut self, batch: &Batch) -> Result<Vec<Next>> {
         self.0.step(batch)
     }
 }
@@ -75,14 +77,13 @@ fn apart(got: &[f32], expected: &[f32]) -> f32 {
 }
 
 /// Runs every conversation on both, then a few words, the same ones.
-fn scores_are_the_cpus<G: Gpu + 'static>(open: impl Fn() -> Option<G>) {
+fn the_language_model_scores_like_the_cpus<G: Gpu + 'static>(open: impl Fn() -> G) {
     let (loaded, config, weights) = (rounded(), config(), Rounded::open());
     let vocab = config.text.vocab_size;
     // Pictures between words, and words alone.
     for case in ["several", "words"] {
         let messages = &conversations(CHECKPOINT)[case];
-        let Some(gpu) = open() else { return };
-        let mut gpu = OnGpu::load(gpu, &config.text, config.tied, &weights).expect("a model");
+        let mut gpu = OnGpu::load(open(), &config.text, config.tied, &weights).expect("a model");
         let prompt = Prompt::new(&loaded, messages);
         let tokens = prompt.positions.len();
         let blocks = Run::blocks_for(tokens);
@@ -101,7 +102,8 @@ fn scores_are_the_cpus<G: Gpu + 'static>(open: impl Fn() -> Option<G>) {
                 continue;
             }
             // It may be another where two are nearly as likely.
-            let Some(Next::Best(Some(id))) = gpu.step(&word, true).iter().next() else { panic!("no token") };
+            let next = gpu.step(&word, &What::Token(Choice::default()));
+            let [Next::Token(Some(id))] = next[..] else { panic!("no token") };
             let most = expected.iter().fold(0.0f32, |most, score| most.max(score.abs()));
             let short = expected[greatest(&expected) as usize] - expected[id as usize];
             assert!(short <= BF16 * most, "{case}, word {nth}: {short} below the likeliest");
@@ -109,9 +111,9 @@ fn scores_are_the_cpus<G: Gpu + 'static>(open: impl Fn() -> Option<G>) {
     }
 }
 
-fn pictures_are_seen_as_on_the_cpu<G: Gpu>(gpu: G) {
+fn the_vision_tower_sees_like_the_cpus<G: Gpu>(open: impl Fn() -> G) {
     let (loaded, config) = (rounded(), config());
-    let vision = EyeOnGpu::load(gpu, &config.vision, &Rounded::open()).expect("a tower");
+    let vision = EyeOnGpu::load(open(), &config.vision, &Rounded::open()).expect("a tower");
     for messages in conversations(CHECKPOINT).into_values() {
         let encoded = loaded.chat.encode(&messages, true).expect("a conversation");
         for picture in encoded.pictures {
@@ -121,42 +123,6 @@ fn pictures_are_seen_as_on_the_cpu<G: Gpu>(gpu: G) {
             let got = vision.see(&patches, &grids).expect("an embedding");
             let difference = apart(&got, &loaded.see(&picture.pixels).expect("an embedding"));
             assert!(difference < BF16, "{difference}");
-        }
-    }
-}
-
-#[test]
-fn the_language_model_on_the_kernels_scores_like_the_cpus() {
-    scores_are_the_cpus(Emulator::new);
-}
-
-#[test]
-fn the_vision_tower_on_the_kernels_sees_like_the_cpus() {
-    if let Some(gpu) = Emulator::new() {
-        pictures_are_seen_as_on_the_cpu(gpu);
-    }
-}
-
-#[cfg(feature = "cuda")]
-mod on_a_gpu {
-    use loupe_mllm::cuda::driver::Driver;
-
-    use super::*;
-
-    /// The first GPU, if there is one; says so if there is none.
-    fn driver() -> Option<Driver> {
-        Driver::open(0).inspect_err(|error| eprintln!("SKIPPED: {error}")).ok()
-    }
-
-    #[test]
-    fn the_language_model_scores_like_the_cpus() {
-        scores_are_the_cpus(driver);
-    }
-
-    #[test]
-    fn the_vision_tower_sees_like_the_cpus() {
-        if let Some(gpu) = driver() {
-            pictures_are_seen_as_on_the_cpu(gpu);
         }
     }
 }
