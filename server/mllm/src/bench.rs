@@ -383,6 +383,6 @@ pub fn config(size: &str, layers: Option<usize>) -> Option<ModelConfig> {
 /// # Errors
 /// When memory does not suffice or the processor cannot be used.
 pub fn random(shape: &TextConfig, tied: bool, format: WeightFormat, on: Processor) -> Result<Language> {
-    on.check(format, &[])?;
+    on.check(format)?;
     Language::load(on, shape, tied, &Formatted { weights: &RandomWeights, format })
 }

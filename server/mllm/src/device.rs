@@ -6,7 +6,6 @@ use std::sync::{Mutex, PoisonError};
 
 use candle_core::Tensor;
 
-use crate::adapter::AdapterSpec;
 use crate::config::{TextConfig, VisionConfig};
 #[cfg(feature = "cuda")]
 use crate::cuda::{self, driver::Driver};
@@ -42,19 +41,12 @@ impl Processor {
         }
     }
 
-    /// Whether weights can be kept in a format there, and adapters beside them.
-    pub(crate) fn check(self, format: WeightFormat, adapters: &[AdapterSpec]) -> Result<()> {
-        let problem = match self {
-            Self::Cpu => return Ok(()),
-            Self::Cuda(_) if format != WeightFormat::Stored => {
-                "on a GPU weights are kept in bf16; leave out --weights"
-            }
-            Self::Cuda(_) if adapters.iter().any(|adapter| adapter.name.is_some()) => {
-                "on a GPU adapters are merged; give --adapter DIR, without a name"
-            }
-            Self::Cuda(_) => return Ok(()),
-        };
-        Err(Error::Device(problem.into()))
+    /// Whether weights can be kept in a format there.
+    pub(crate) fn check(self, format: WeightFormat) -> Result<()> {
+        if self == Self::Cpu || format == WeightFormat::Stored {
+            return Ok(());
+        }
+        Err(Error::Device("on a GPU weights are kept in bf16; leave out --weights".into()))
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::kernels::{CHOICE, Heads, Split, TILE, choice_words};
+use super::choosing::{CHOICE, choice_words};
+use super::kernels::{Heads, Split, TILE};
 use crate::lm::{BLOCK, Batch, Input, What};
 
 /// Rows up to which each token attends for itself, whoever's it is. Such a step is padded to one of these counts, and
@@ -27,6 +28,8 @@ pub struct Bucket {
     pub rows: usize,
     /// Blocks of a table.
     pub stride: usize,
+    /// The greatest rank of the adapters, rounded up to a power of two; 0 where no row uses one.
+    pub rank: usize,
 }
 
 /// A batch in integers, with where each part of them begins.
@@ -97,7 +100,7 @@ impl Inputs {
         let list: Vec<[i32; 4]> = if few.is_some() { Vec::new() } else { tiles(batch) };
         let tiles = part(4 * list.len(), &mut list.iter().flatten().copied(), 0);
         let attention = if few.is_some() { Attention::Few } else { Attention::Many(list.len()) };
-        let bucket = Bucket { rows, stride };
+        let bucket = Bucket { rows, stride, rank: rank(batch) };
         Self {
             data,
             bucket,
@@ -118,7 +121,7 @@ impl Inputs {
     /// How keys are shared out where tokens attend by themselves.
     #[must_use]
     pub fn split(&self, heads: &Heads) -> Option<Split> {
-        let Bucket { rows, stride } = self.bucket;
+        let Bucket { rows, stride, .. } = self.bucket;
         (self.attention == Attention::Few).then(|| Split::new(heads, rows, stride))
     }
 
@@ -157,6 +160,12 @@ pub(super) struct Parts {
     pub(super) tables: usize,
     /// `[tiles, 4]`: first row, queries, tokens before them, row of tables.
     pub(super) tiles: usize,
+}
+
+/// The greatest rank of the adapters that rows use, rounded up.
+fn rank(batch: &Batch) -> usize {
+    let ranks = batch.segments.iter().filter_map(|segment| Some(segment.adapter.as_ref()?.rank()));
+    ranks.max().map_or(0, usize::next_power_of_two)
 }
 
 /// Places of all tokens with their segments.
@@ -228,7 +237,7 @@ mod tests {
     #[test]
     fn single_tokens_are_padded_to_a_bucket_and_can_be_recorded() {
         let inputs = Inputs::new(&batch(&[(40, 1), (3, 8)], true));
-        assert_eq!(inputs.bucket, Bucket { rows: 16, stride: 16 });
+        assert_eq!(inputs.bucket, Bucket { rows: 16, stride: 16, rank: 0 });
         assert_eq!((inputs.attention, inputs.wanted, inputs.repeats), (Attention::Few, 16, true));
         let at = |byte: usize, count: usize| &inputs.data[byte / 4..byte / 4 + count];
         let parts = inputs.parts();
@@ -242,7 +251,7 @@ mod tests {
     #[test]
     fn prompts_attend_in_tiles() {
         let inputs = Inputs::new(&batch(&[(5, 100), (0, 64)], false));
-        assert_eq!(inputs.bucket, Bucket { rows: 164, stride: 16 });
+        assert_eq!(inputs.bucket, Bucket { rows: 164, stride: 16, rank: 0 });
         assert_eq!((inputs.attention, inputs.wanted, inputs.repeats), (Attention::Many(3), 1, false));
         let tiles = inputs.parts().tiles / 4;
         assert_eq!(inputs.data[tiles..], [0, 64, 5, 0, 64, 36, 69, 0, 100, 64, 0, 1]);

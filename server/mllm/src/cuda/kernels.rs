@@ -1,8 +1,8 @@
-//! The kernels' source and how each is launched.
+//! The kernels' source and how each is launched, those of `choosing` and `beside` excepted.
 
 use super::gpu::{Address, Arg, Gpu, Into, Launch, Product};
 use crate::error::Result;
-use crate::lm::{BLOCK, Choice};
+use crate::lm::BLOCK;
 
 /// Source of all kernels.
 pub const SOURCE: &str = concat!(
@@ -12,6 +12,7 @@ pub const SOURCE: &str = concat!(
     include_str!("kernels/attend_few.cu"),
     include_str!("kernels/attend_many.cu"),
     include_str!("kernels/choose.cu"),
+    include_str!("kernels/lora.cu"),
     include_str!("kernels/vision.cu"),
 );
 
@@ -19,14 +20,8 @@ pub const SOURCE: &str = concat!(
 pub const FEW: usize = 8;
 /// Queries of a tile of `attend_causal` and `attend_window`.
 pub const TILE: usize = 64;
-/// Integers of a choice; see `kernels/choose.cu`.
-pub const CHOICE: usize = 4;
-/// Parts into which the search for the best score is cut.
-const BEST_PARTS: usize = 32;
-/// Threads of `choose`.
-const CHOOSE_THREADS: usize = 1024;
 /// Threads of a kernel that goes over a row.
-const ROW_THREADS: usize = 256;
+pub(super) const ROW_THREADS: usize = 256;
 /// Most and fewest keys of a block of `attend_few`.
 const CHUNK: [usize; 2] = [32, 512];
 /// Blocks of `attend_few` that keep a large GPU busy: two on each of an H100's 132 multiprocessors.
@@ -136,36 +131,6 @@ pub struct Attend {
     pub out: Address,
 }
 
-/// What tokens are chosen from; see `kernels/choose.cu`.
-#[derive(Debug, Clone, Copy)]
-pub struct Choosing {
-    /// `[rows, vocab]`
-    pub scores: Address,
-    /// `[rows, CHOICE]`
-    pub choices: Address,
-    /// `[rows, mask_words(vocab)]`
-    pub masks: Address,
-    /// [`Kernels::choose_space`] bytes.
-    pub space: Address,
-    /// `[rows]`: the tokens, -1 where there is none.
-    pub ids: Address,
-}
-
-/// Integers that hold a bit for each token.
-#[must_use]
-pub fn mask_words(vocab: usize) -> usize {
-    vocab.div_ceil(32)
-}
-
-/// A choice as `choose` reads it; its mask lies elsewhere.
-#[must_use]
-pub fn choice_words(choice: &Choice) -> [i32; CHOICE] {
-    let flags = i32::from(choice.among.is_some()) + 2 * i32::from(choice.draw.is_some());
-    let numbers = choice.draw.map_or([0.0; 3], |draw| [draw.scale(), draw.top_p, draw.uniform]);
-    let [scale, top_p, uniform] = numbers.map(|number| number.to_bits().cast_signed());
-    [flags, scale, top_p, uniform]
-}
-
 /// Kernels of a program on a GPU.
 pub struct Kernels<'a, G: Gpu> {
     /// The GPU.
@@ -177,7 +142,7 @@ pub struct Kernels<'a, G: Gpu> {
 }
 
 impl<G: Gpu> Kernels<'_, G> {
-    fn launch(&self, kernel: &str, grid: [usize; 3], threads: usize, args: &[Arg]) -> Result<()> {
+    pub(super) fn launch(&self, kernel: &str, grid: [usize; 3], threads: usize, args: &[Arg]) -> Result<()> {
         self.gpu.launch(self.program, &Launch { kernel, grid, threads, args })
     }
 
@@ -323,28 +288,6 @@ impl<G: Gpu> Kernels<'_, G> {
         self.launch("attend_window", [tiles.1, self.heads.all(), 1], 128, &args)
     }
 
-    /// Chooses a token for each row of scores.
-    ///
-    /// # Errors
-    /// When the GPU fails.
-    pub fn choose(&self, choosing: &Choosing, [rows, vocab]: [usize; 2]) -> Result<()> {
-        let Choosing { scores, choices, masks, space, ids } = *choosing;
-        let places = space.after(rows * BEST_PARTS * size_of::<f32>());
-        let heavy = places.after(rows * BEST_PARTS * size_of::<i32>());
-        let args = [scores, choices, masks, space, places].map(Arg::At);
-        let args: Vec<Arg> = args.into_iter().chain([int(vocab)]).collect();
-        self.launch("best_of_parts", [BEST_PARTS, rows, 1], ROW_THREADS, &args)?;
-        let args = [scores, choices, masks, space, places, heavy, ids].map(Arg::At);
-        let args: Vec<Arg> = args.into_iter().chain([int(BEST_PARTS), int(vocab)]).collect();
-        self.launch("choose", [rows, 1, 1], CHOOSE_THREADS, &args)
-    }
-
-    /// Bytes that `choose` needs.
-    #[must_use]
-    pub fn choose_space([rows, vocab]: [usize; 2]) -> usize {
-        rows * (2 * BEST_PARTS + vocab) * size_of::<f32>()
-    }
-
     /// Parts the tower's qkv `[rows, 3, heads, width]` into turned queries and keys, and values.
     ///
     /// # Errors
@@ -389,6 +332,7 @@ impl<G: Gpu> Kernels<'_, G> {
     }
 }
 
-fn int(value: usize) -> Arg {
+/// An `int`.
+pub(super) fn int(value: usize) -> Arg {
     Arg::Int(value as i32)
 }

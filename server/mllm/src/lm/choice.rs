@@ -63,14 +63,12 @@ impl Draw {
     }
 }
 
-/// The weight of the likeliest token.
-const HEAVIEST: u64 = 1 << 40;
 /// Powers of two from which on a weight is nothing.
 const FINEST: f32 = -41.0;
 /// 2^x in 0..1 is 1 + x · these; 2.3e-7 off at most.
 const POWERS: [f32; 5] = [0.693_147_54, 0.240_207_2, 0.055_657_055, 0.009_199_387, 0.001_788_368_8];
 
-/// `HEAVIEST` · 2^((score - best) · scale).
+/// 2^40 · 2^((score - best) · scale), the likeliest token's being 2^40.
 fn weight(score: f32, best: f32, scale: f32) -> u64 {
     let power = ((score - best) * scale).max(FINEST);
     let whole = power.floor();
@@ -86,19 +84,25 @@ fn threshold(weights: &[u64], total: u64, wanted: u64) -> (u64, u64) {
         return (1, total);
     }
     // All tokens that are lighter than this weigh no more together than what may be left out.
-    let mut low = (total - wanted) / weights.len() as u64 + 1;
-    let heavy: Vec<u64> = weights.iter().copied().filter(|weight| *weight >= low).collect();
-    let (mut high, mut kept) = (2 * HEAVIEST, heavy.iter().sum());
-    while high - low > 1 {
-        let middle = low.midpoint(high);
-        let sum = heavy.iter().map(|weight| if *weight >= middle { *weight } else { 0 }).sum();
-        if sum >= wanted {
-            (low, kept) = (middle, sum);
+    let lightest = (total - wanted) / weights.len() as u64 + 1;
+    let mut rest: Vec<u64> = weights.iter().copied().filter(|weight| *weight >= lightest).collect();
+    // What those weigh that are known to be above the threshold.
+    let mut above = 0;
+    while let Some(pivot) = rest.get(rest.len() / 2).copied() {
+        let sum_from = |least: u64| {
+            above + rest.iter().map(|weight| if *weight >= least { *weight } else { 0 }).sum::<u64>()
+        };
+        let [reached, before] = [pivot, pivot + 1].map(sum_from);
+        if reached < wanted {
+            above = reached;
+            rest.retain(|weight| *weight < pivot);
+        } else if before >= wanted {
+            rest.retain(|weight| *weight > pivot);
         } else {
-            high = middle;
+            return (pivot, reached);
         }
     }
-    (low, kept)
+    (1, total)
 }
 
 /// The first index with the greatest score among those that may be taken; nothing when there are none or any score is
@@ -119,6 +123,9 @@ fn greatest(scores: &[f32], may: impl Fn(usize) -> bool) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The weight of the likeliest token.
+    const HEAVIEST: u64 = 1 << 40;
 
     fn likeliest(scores: &[f32]) -> Option<u32> {
         Choice::default().of(scores)

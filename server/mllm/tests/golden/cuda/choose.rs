@@ -1,7 +1,8 @@
 //! The choice of tokens against the CPU's, which is the same number for number.
 
+use loupe_mllm::cuda::choosing::{CHOICE, Choosing, choice_words, mask_words};
 use loupe_mllm::cuda::gpu::{Gpu, Memory};
-use loupe_mllm::cuda::kernels::{CHOICE, Choosing, Kernels, choice_words, mask_words};
+use loupe_mllm::cuda::kernels::Kernels;
 use loupe_mllm::lm::{Choice, Draw, TokenSet};
 
 use super::bench::{Bench, NARROW, numbers, on_each_gpu};

@@ -12,7 +12,7 @@ use loupe_mllm::cuda::gpu::{Address, Arg, Gpu, Into, Launch, Memory, Product};
 use loupe_mllm::{Error, Result};
 
 /// What the library has to offer under the name `launch_…`, besides `gemv_…`.
-const KERNELS: [&str; 13] = [
+const KERNELS: [&str; 15] = [
     "embed",
     "rms_norm",
     "rope_kv",
@@ -23,6 +23,8 @@ const KERNELS: [&str; 13] = [
     "attend_window",
     "best_of_parts",
     "choose",
+    "lora_down",
+    "lora_up",
     "vision_rope",
     "gelu",
     "place_rows",
