@@ -14,7 +14,7 @@ use crate::device::{Eye, Language, Processor};
 use crate::engine::EngineError;
 use crate::error::Result;
 use crate::grammar::{Grammar, Grammars};
-use crate::lm::{BLOCK, Batch, BlockId, Choice, Executor, Input, Matrix, Segment, Wanted, What};
+use crate::lm::{BLOCK, Batch, BlockId, Choice, Draw, Executor, Input, Matrix, Segment, Wanted, What};
 use crate::model::Grid;
 use crate::tokenizer::Tokenizer;
 use crate::weights::{Formatted, WeightFormat, Weights};
@@ -194,6 +194,43 @@ pub fn grammar(
         token_us: times.iter().sum::<f64>() / times.len().max(1) as f64,
         slowest_us: times.into_iter().fold(0.0, f64::max),
     })
+}
+
+/// Choosing a token from scores.
+#[derive(Debug, Clone, Serialize)]
+pub struct ChooseFigure {
+    /// Tokens of the vocabulary.
+    pub vocabulary: usize,
+    /// Median time to find the likeliest, in microseconds.
+    pub likeliest_us: f64,
+    /// Median time of a draw, in microseconds.
+    pub drawn_us: f64,
+}
+
+/// Measures on this machine's processor how long it takes to choose among as many tokens as Qwen2.5-VL has, from scores
+/// that lie around 0 like a bell. A GPU does this within a step.
+#[must_use]
+pub fn choose(temperature: f32, top_p: f32, runs: usize) -> ChooseFigure {
+    const DICE: usize = 12;
+    const SPREAD: f32 = 3.0;
+    let vocabulary = 151_936;
+    let dice = noise(DICE * vocabulary, SPREAD);
+    let scores: Vec<f32> = dice.chunks_exact(DICE).map(|dice| dice.iter().sum()).collect();
+    let time = |choice: &dyn Fn(usize) -> Choice| {
+        let times = (0..runs).map(|run| {
+            let (choice, started) = (choice(run), Instant::now());
+            std::hint::black_box(choice.of(&scores));
+            started.elapsed()
+        });
+        median(times.collect()).as_secs_f64() * 1e6
+    };
+    let uniform = |run| run as f32 / runs as f32;
+    let draw = |run| Draw { temperature, top_p, uniform: uniform(run) };
+    ChooseFigure {
+        vocabulary,
+        likeliest_us: time(&|_| Choice::default()),
+        drawn_us: time(&|run| Choice { among: None, draw: Some(draw(run)) }),
+    }
 }
 
 /// Measures a picture of `grid` with a question, as the engine runs them: the tower, then the prompt in its parts. The
