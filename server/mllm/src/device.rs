@@ -164,7 +164,7 @@ impl Executor for OnCuda<'_> {
 #[derive(Debug)]
 pub enum Eye {
     /// On this machine's processor.
-    Cpu(Vision),
+    Cpu(Box<Vision>),
     /// On a GPU.
     #[cfg(feature = "cuda")]
     Cuda(Box<Mutex<cuda::vision::Vision<Driver>>>),
@@ -177,7 +177,7 @@ impl Eye {
     /// When a weight cannot be read, or the processor cannot be used.
     pub fn load(on: Processor, config: &VisionConfig, weights: &dyn Weights) -> Result<Self> {
         match on {
-            Processor::Cpu => Ok(Self::Cpu(Vision::load(config, weights)?)),
+            Processor::Cpu => Ok(Self::Cpu(Box::new(Vision::load(config, weights)?))),
             #[cfg(feature = "cuda")]
             Processor::Cuda(number) => {
                 let vision = cuda::vision::Vision::load(Driver::open(number)?, config, weights)?;

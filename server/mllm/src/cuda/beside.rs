@@ -1,6 +1,7 @@
 //! LoRA adapters beside the weights: their numbers in the GPU's memory, and what is added to the rows that use them.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Weak};
 
 use bytemuck::{NoUninit, Zeroable};
@@ -60,10 +61,11 @@ impl<M: Memory> Adapters<M> {
     }
 
     fn address<G: Gpu<Memory = M>>(&mut self, gpu: &G, lora: &Arc<Lora>) -> Result<Address> {
-        if !self.0.contains_key(&lora.id()) {
-            self.0.insert(lora.id(), (Arc::downgrade(lora), bring(gpu, lora)?));
-        }
-        Ok(self.0.get(&lora.id()).map_or(Address::NULL, |(_, memory)| memory.address()))
+        let (_, memory) = match self.0.entry(lora.id()) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert((Arc::downgrade(lora), bring(gpu, lora)?)),
+        };
+        Ok(memory.address())
     }
 }
 

@@ -66,7 +66,7 @@ fn rounded() -> Loaded<Served> {
     let mut loaded = serving(&folder(CHECKPOINT)).expect("a checkpoint");
     loaded.model = Served {
         language: Language::Cpu(LanguageModel::load(&config.text, config.tied, &weights).expect("a model")),
-        vision: Eye::Cpu(Vision::load(&config.vision, &weights).expect("a tower")),
+        vision: Eye::Cpu(Box::new(Vision::load(&config.vision, &weights).expect("a tower"))),
         ..loaded.model
     };
     loaded
