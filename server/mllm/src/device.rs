@@ -6,7 +6,6 @@ use std::sync::{Mutex, PoisonError};
 
 use candle_core::Tensor;
 
-use crate::adapter::AdapterSpec;
 use crate::config::{TextConfig, VisionConfig};
 #[cfg(feature = "cuda")]
 use crate::cuda::{self, driver::Driver};
@@ -42,19 +41,12 @@ impl Processor {
         }
     }
 
-    /// Whether weights can be kept in a format there, and adapters beside them.
-    pub(crate) fn check(self, format: WeightFormat, adapters: &[AdapterSpec]) -> Result<()> {
-        let problem = match self {
-            Self::Cpu => return Ok(()),
-            Self::Cuda(_) if format != WeightFormat::Stored => {
-                "on a GPU weights are kept in bf16; leave out --weights"
-            }
-            Self::Cuda(_) if adapters.iter().any(|adapter| adapter.name.is_some()) => {
-                "on a GPU adapters are merged; give --adapter DIR, without a name"
-            }
-            Self::Cuda(_) => return Ok(()),
-        };
-        Err(Error::Device(problem.into()))
+    /// Whether weights can be kept in a format there.
+    pub(crate) fn check(self, format: WeightFormat) -> Result<()> {
+        if self == Self::Cpu || format == WeightFormat::Stored {
+            return Ok(());
+        }
+        Err(Error::Device("on a GPU weights are kept in bf16; leave out --weights".into()))
     }
 }
 
@@ -161,7 +153,7 @@ struct OnCuda<'a> {
 
 #[cfg(feature = "cuda")]
 impl Executor for OnCuda<'_> {
-    fn step(&mut self, batch: &crate::lm::Batch) -> Result<crate::lm::Scores> {
+    fn step(&mut self, batch: &crate::lm::Batch) -> Result<Vec<crate::lm::Next>> {
         let mut language = self.language.lock().unwrap_or_else(PoisonError::into_inner);
         language.make_room(self.blocks)?;
         language.step(batch)
@@ -172,7 +164,7 @@ impl Executor for OnCuda<'_> {
 #[derive(Debug)]
 pub enum Eye {
     /// On this machine's processor.
-    Cpu(Vision),
+    Cpu(Box<Vision>),
     /// On a GPU.
     #[cfg(feature = "cuda")]
     Cuda(Box<Mutex<cuda::vision::Vision<Driver>>>),
@@ -185,7 +177,7 @@ impl Eye {
     /// When a weight cannot be read, or the processor cannot be used.
     pub fn load(on: Processor, config: &VisionConfig, weights: &dyn Weights) -> Result<Self> {
         match on {
-            Processor::Cpu => Ok(Self::Cpu(Vision::load(config, weights)?)),
+            Processor::Cpu => Ok(Self::Cpu(Box::new(Vision::load(config, weights)?))),
             #[cfg(feature = "cuda")]
             Processor::Cuda(number) => {
                 let vision = cuda::vision::Vision::load(Driver::open(number)?, config, weights)?;

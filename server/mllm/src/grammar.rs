@@ -5,11 +5,12 @@
 use std::sync::Arc;
 
 use llguidance::api::TopLevelGrammar;
-use llguidance::toktrie::{ApproximateTokEnv, SimpleVob, TokEnv, TokRxInfo, TokTrie};
+use llguidance::toktrie::{ApproximateTokEnv, TokEnv, TokRxInfo, TokTrie};
 use llguidance::{Matcher, ParserFactory, token_bytes_from_tokenizer_json};
 use serde_json::Value;
 
 use crate::engine::EngineError;
+use crate::lm::TokenSet;
 use crate::tokenizer::Tokenizer;
 
 /// A grammar in llguidance's dialect of Lark; its rule `start` is the whole turn.
@@ -96,10 +97,13 @@ impl Mask {
     ///
     /// # Errors
     /// When the grammar's limits are exceeded.
-    pub(crate) fn allowed(&mut self) -> Result<Allowed, EngineError> {
+    pub(crate) fn allowed(&mut self) -> Result<TokenSet, EngineError> {
         let tokens = self.matcher.compute_mask_or_eos().map_err(beyond)?;
-        let end = self.end_ids.first().is_some_and(|end| tokens.is_allowed(*end));
-        Ok(Allowed { tokens, end_ids: if end { self.end_ids.clone() } else { Vec::new() } })
+        let mut allowed = TokenSet::of_words(tokens.as_slice().to_vec());
+        if self.end_ids.first().is_some_and(|end| allowed.has(*end)) {
+            self.end_ids.iter().for_each(|end| allowed.insert(*end));
+        }
+        Ok(allowed)
     }
 
     /// Goes on by a token that was allowed and does not end the turn.
@@ -113,19 +117,6 @@ impl Mask {
 
 fn beyond(error: impl std::fmt::Display) -> EngineError {
     EngineError::Internal(format!("the grammar cannot go on: {error}"))
-}
-
-/// Tokens that may come next.
-pub(crate) struct Allowed {
-    tokens: SimpleVob,
-    end_ids: Vec<u32>,
-}
-
-impl Allowed {
-    /// Whether this one may.
-    pub(crate) fn has(&self, id: u32) -> bool {
-        ((id as usize) < self.tokens.len() && self.tokens.is_allowed(id)) || self.end_ids.contains(&id)
-    }
 }
 
 #[cfg(test)]

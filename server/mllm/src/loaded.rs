@@ -80,7 +80,7 @@ impl Loaded<Served> {
         format: WeightFormat,
         adapters: &[AdapterSpec],
     ) -> Result<Self> {
-        on.check(format, adapters)?;
+        on.check(format)?;
         Self::with(files, |config| {
             if on == Processor::Cpu {
                 memory::check(files, config, format)?;

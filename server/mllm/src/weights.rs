@@ -129,7 +129,7 @@ mod tests {
     use super::*;
     use crate::bench::RandomWeights;
     use crate::config::TextConfig;
-    use crate::lm::{Batch, BlockId, Input, LanguageModel, Segment, Wanted};
+    use crate::lm::{Batch, BlockId, Input, LanguageModel, Segment, Wanted, What};
 
     fn model(format: WeightFormat) -> LanguageModel {
         let text = TextConfig {
@@ -152,7 +152,7 @@ mod tests {
         let inputs = [3, 500, 77].map(Input::Token).to_vec();
         let positions = vec![[0; 3], [1; 3], [2; 3]];
         let segments = vec![Segment { tokens: 3, before: 0, adapter: None, blocks: vec![BlockId::new(0)] }];
-        let wanted = vec![Wanted { token: 2, best: false }];
+        let wanted = vec![Wanted { token: 2, what: What::Scores }];
         let batch = Batch { inputs, embeds: Vec::new(), positions, segments, wanted };
         model.step(&batch, &mut model.new_pool(1)).unwrap()
     }

@@ -3,8 +3,8 @@ measures: random bf16 weights, static cache, compiled decoding (CUDA graphs), SD
 
     python transformers_cuda.py [--size 7b] [--batch 1,8,32,64] [--context 512] [--steps 128] [--runs 3]
 
-Wants torch with CUDA and transformers. Prints a line of JSON for each batch, and one for the time from a picture of
-1,280 tokens with a question of 200 to the first token.
+Wants torch with CUDA and transformers. Prints a line of JSON for each batch, one for a prompt by itself, and one for the
+time from a picture of 1,280 tokens with a question of 200 to the first token. `../gpu.py` runs this and Loupe in turns.
 """
 
 import argparse
@@ -106,6 +106,8 @@ def main() -> None:
             # The prompt's own time cancels out.
             short, long = (timed(model, inputs, tokens, args.runs) for tokens in (1, 1 + args.steps))
             step = (long - short) / args.steps
+            if batch == 1:
+                print(json.dumps(peer | dict(tokens=args.context, step_ms=short * 1e3)), flush=True)
             print(json.dumps(peer | dict(
                 batch=batch, context=args.context, step_ms=step * 1e3, tokens_per_second=batch / step,
             )), flush=True)

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
+use super::choosing::{CHOICE, choice_words};
 use super::kernels::{Heads, Split, TILE};
-use crate::lm::{BLOCK, Batch, Input};
+use crate::lm::{BLOCK, Batch, Input, What};
 
 /// Rows up to which each token attends for itself, whoever's it is. Such a step is padded to one of these counts, and
 /// recorded for each of them.
@@ -27,6 +28,8 @@ pub struct Bucket {
     pub rows: usize,
     /// Blocks of a table.
     pub stride: usize,
+    /// The greatest rank of the adapters, rounded up to a power of two; 0 where no row uses one.
+    pub rank: usize,
 }
 
 /// A batch in integers, with where each part of them begins.
@@ -38,7 +41,7 @@ pub struct Inputs {
     pub bucket: Bucket,
     /// How the tokens attend.
     pub attention: Attention,
-    /// Rows that are scored, padding included.
+    /// Rows after which something is wanted, padding included.
     pub wanted: usize,
     /// Whether nothing but the bucket and the data matters, so that the step can be recorded.
     pub repeats: bool,
@@ -47,6 +50,7 @@ pub struct Inputs {
     slots: usize,
     lengths: usize,
     order: usize,
+    choices: usize,
     tables: usize,
     tiles: usize,
 }
@@ -88,6 +92,7 @@ impl Inputs {
             &mut batch.wanted.iter().map(|wanted| wanted.token as i32)
         };
         let order = part(wanted, order, 0);
+        let choices = part(CHOICE * wanted, &mut choices(batch), 0);
         let tables = match few {
             Some(_) => part(rows * stride, &mut tables(batch, stride, true), 0),
             None => part(batch.segments.len() * stride, &mut tables(batch, stride, false), 0),
@@ -95,7 +100,7 @@ impl Inputs {
         let list: Vec<[i32; 4]> = if few.is_some() { Vec::new() } else { tiles(batch) };
         let tiles = part(4 * list.len(), &mut list.iter().flatten().copied(), 0);
         let attention = if few.is_some() { Attention::Few } else { Attention::Many(list.len()) };
-        let bucket = Bucket { rows, stride };
+        let bucket = Bucket { rows, stride, rank: rank(batch) };
         Self {
             data,
             bucket,
@@ -107,6 +112,7 @@ impl Inputs {
             slots,
             lengths,
             order,
+            choices,
             tables,
             tiles,
         }
@@ -115,7 +121,7 @@ impl Inputs {
     /// How keys are shared out where tokens attend by themselves.
     #[must_use]
     pub fn split(&self, heads: &Heads) -> Option<Split> {
-        let Bucket { rows, stride } = self.bucket;
+        let Bucket { rows, stride, .. } = self.bucket;
         (self.attention == Attention::Few).then(|| Split::new(heads, rows, stride))
     }
 
@@ -128,6 +134,7 @@ impl Inputs {
             slots: byte(self.slots),
             lengths: byte(self.lengths),
             order: byte(self.order),
+            choices: byte(self.choices),
             tables: byte(self.tables),
             tiles: byte(self.tiles),
         }
@@ -145,12 +152,20 @@ pub(super) struct Parts {
     pub(super) slots: usize,
     /// `[rows]`: tokens that are seen; 0 for padding.
     pub(super) lengths: usize,
-    /// `[wanted]`: rows that are scored.
+    /// `[wanted]`: rows after which something is wanted.
     pub(super) order: usize,
+    /// `[wanted, CHOICE]`: how the token is chosen, for whole scores as well.
+    pub(super) choices: usize,
     /// `[rows or segments, stride]`: blocks.
     pub(super) tables: usize,
     /// `[tiles, 4]`: first row, queries, tokens before them, row of tables.
     pub(super) tiles: usize,
+}
+
+/// The greatest rank of the adapters that rows use, rounded up.
+fn rank(batch: &Batch) -> usize {
+    let ranks = batch.segments.iter().filter_map(|segment| Some(segment.adapter.as_ref()?.rank()));
+    ranks.max().map_or(0, usize::next_power_of_two)
 }
 
 /// Places of all tokens with their segments.
@@ -180,6 +195,13 @@ fn tables(batch: &Batch, stride: usize, by_token: bool) -> impl Iterator<Item = 
     })
 }
 
+fn choices(batch: &Batch) -> impl Iterator<Item = i32> {
+    batch.wanted.iter().flat_map(|wanted| match &wanted.what {
+        What::Scores => [0; CHOICE],
+        What::Token(choice) => choice_words(choice),
+    })
+}
+
 fn tiles(batch: &Batch) -> Vec<[i32; 4]> {
     let mut tiles = Vec::new();
     let mut first = 0;
@@ -196,7 +218,7 @@ fn tiles(batch: &Batch) -> Vec<[i32; 4]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lm::{BlockId, Segment, Wanted};
+    use crate::lm::{BlockId, Choice, Segment, Wanted};
 
     fn batch(segments: &[(usize, usize)], every: bool) -> Batch {
         let mut batch = Batch::default();
@@ -208,14 +230,14 @@ mod tests {
         }
         let all = 0..batch.positions.len();
         let wanted = all.filter(|token| every || token + 1 == batch.positions.len());
-        batch.wanted = wanted.map(|token| Wanted { token, best: true }).collect();
+        batch.wanted = wanted.map(|token| Wanted { token, what: What::Token(Choice::default()) }).collect();
         batch
     }
 
     #[test]
     fn single_tokens_are_padded_to_a_bucket_and_can_be_recorded() {
         let inputs = Inputs::new(&batch(&[(40, 1), (3, 8)], true));
-        assert_eq!(inputs.bucket, Bucket { rows: 16, stride: 16 });
+        assert_eq!(inputs.bucket, Bucket { rows: 16, stride: 16, rank: 0 });
         assert_eq!((inputs.attention, inputs.wanted, inputs.repeats), (Attention::Few, 16, true));
         let at = |byte: usize, count: usize| &inputs.data[byte / 4..byte / 4 + count];
         let parts = inputs.parts();
@@ -223,13 +245,13 @@ mod tests {
         assert_eq!(at(parts.lengths, 10), [41, 4, 5, 6, 7, 8, 9, 10, 11, 0]);
         assert_eq!(at(parts.tables, 4), [0, 1, 2, 0]);
         assert_eq!(at(parts.tables + 4 * 16, 2), [100, 0]);
-        assert_eq!(inputs.data.len(), 16 * (1 + 3 + 1 + 1 + 1 + 16));
+        assert_eq!(inputs.data.len(), 16 * (1 + 3 + 1 + 1 + 1 + CHOICE + 16));
     }
 
     #[test]
     fn prompts_attend_in_tiles() {
         let inputs = Inputs::new(&batch(&[(5, 100), (0, 64)], false));
-        assert_eq!(inputs.bucket, Bucket { rows: 164, stride: 16 });
+        assert_eq!(inputs.bucket, Bucket { rows: 164, stride: 16, rank: 0 });
         assert_eq!((inputs.attention, inputs.wanted, inputs.repeats), (Attention::Many(3), 1, false));
         let tiles = inputs.parts().tiles / 4;
         assert_eq!(inputs.data[tiles..], [0, 64, 5, 0, 64, 36, 69, 0, 100, 64, 0, 1]);

@@ -1,4 +1,4 @@
-//! The kernels' source and how each is launched.
+//! The kernels' source and how each is launched, those of `choosing` and `beside` excepted.
 
 use super::gpu::{Address, Arg, Gpu, Into, Launch, Product};
 use crate::error::Result;
@@ -11,7 +11,8 @@ pub const SOURCE: &str = concat!(
     include_str!("kernels/gemv.cu"),
     include_str!("kernels/attend_few.cu"),
     include_str!("kernels/attend_many.cu"),
-    include_str!("kernels/best.cu"),
+    include_str!("kernels/choose.cu"),
+    include_str!("kernels/lora.cu"),
     include_str!("kernels/vision.cu"),
 );
 
@@ -19,10 +20,8 @@ pub const SOURCE: &str = concat!(
 pub const FEW: usize = 8;
 /// Queries of a tile of `attend_causal` and `attend_window`.
 pub const TILE: usize = 64;
-/// Parts into which the search for the best score is cut.
-pub const BEST_PARTS: usize = 32;
 /// Threads of a kernel that goes over a row.
-const ROW_THREADS: usize = 256;
+pub(super) const ROW_THREADS: usize = 256;
 /// Most and fewest keys of a block of `attend_few`.
 const CHUNK: [usize; 2] = [32, 512];
 /// Blocks of `attend_few` that keep a large GPU busy: two on each of an H100's 132 multiprocessors.
@@ -143,7 +142,7 @@ pub struct Kernels<'a, G: Gpu> {
 }
 
 impl<G: Gpu> Kernels<'_, G> {
-    fn launch(&self, kernel: &str, grid: [usize; 3], threads: usize, args: &[Arg]) -> Result<()> {
+    pub(super) fn launch(&self, kernel: &str, grid: [usize; 3], threads: usize, args: &[Arg]) -> Result<()> {
         self.gpu.launch(self.program, &Launch { kernel, grid, threads, args })
     }
 
@@ -289,25 +288,6 @@ impl<G: Gpu> Kernels<'_, G> {
         self.launch("attend_window", [tiles.1, self.heads.all(), 1], 128, &args)
     }
 
-    /// The likeliest token of each row of scores `[rows, vocab]`, -1 where one is not finite: ids `[rows]`. `space`
-    /// holds `2 * BEST_PARTS` numbers a row.
-    ///
-    /// # Errors
-    /// When the GPU fails.
-    pub fn best(
-        &self,
-        scores: Address,
-        space: Address,
-        ids: Address,
-        [rows, vocab]: [usize; 2],
-    ) -> Result<()> {
-        let places = space.after(rows * BEST_PARTS * size_of::<f32>());
-        let args = [Arg::At(scores), Arg::At(space), Arg::At(places), int(vocab)];
-        self.launch("best_of_parts", [BEST_PARTS, rows, 1], ROW_THREADS, &args)?;
-        let args = [Arg::At(space), Arg::At(places), Arg::At(ids), int(BEST_PARTS)];
-        self.launch("best_of_rows", [rows, 1, 1], 32, &args)
-    }
-
     /// Parts the tower's qkv `[rows, 3, heads, width]` into turned queries and keys, and values.
     ///
     /// # Errors
@@ -352,6 +332,7 @@ impl<G: Gpu> Kernels<'_, G> {
     }
 }
 
-fn int(value: usize) -> Arg {
+/// An `int`.
+pub(super) fn int(value: usize) -> Arg {
     Arg::Int(value as i32)
 }

@@ -3,15 +3,17 @@
 use std::collections::HashMap;
 
 use half::bf16;
-use half::slice::HalfFloatSliceExt;
 
+use super::beside::{Adapters, Beside, Changed};
+use super::choosing::{Choosing, mask_words};
 use super::gpu::{Address, Gpu, Into, Memory, Product, filled};
 use super::inputs::{Attention, Bucket, Inputs};
 use super::kernels::{Attend, FEW, Heads, Kernels, Norm, SOURCE, Turn};
 use super::layout::Layout;
+use super::loader::{Layer, Loader};
 use crate::config::TextConfig;
 use crate::error::{Error, Result};
-use crate::lm::{BLOCK, Batch, Matrix, Scores};
+use crate::lm::{BLOCK, Batch, Choice, Next, What, lora};
 use crate::model::rotary::{frequencies, sections};
 use crate::weights::{Scope, Weights};
 
@@ -34,20 +36,10 @@ pub struct Language<G: Gpu> {
     pool: Option<Pool<G::Memory>>,
     /// For the intermediate values of a step, with its size.
     space: Option<(G::Memory, usize)>,
+    /// Those beside the weights.
+    adapters: Adapters<G::Memory>,
     /// Steps of single tokens, as recorded.
     graphs: HashMap<Bucket, G::Graph>,
-}
-
-/// Matrices `[rows, columns]` are bf16, vectors f32.
-#[derive(Debug)]
-struct Layer<M> {
-    attention_norm: M,
-    qkv: M,
-    qkv_bias: M,
-    output: M,
-    mlp_norm: M,
-    gate_up: M,
-    down: M,
 }
 
 /// Keys and values: `[layers, blocks, kv heads, BLOCK, head width]` each.
@@ -91,6 +83,7 @@ impl<G: Gpu> Language<G> {
             step_bytes,
             pool: None,
             space: None,
+            adapters: Adapters::default(),
             graphs: HashMap::new(),
             gpu,
         })
@@ -133,12 +126,18 @@ impl<G: Gpu> Language<G> {
     ///
     /// # Errors
     /// When the batch does not fit the model or its blocks, or the GPU fails.
-    pub fn step(&mut self, batch: &Batch) -> Result<Scores> {
+    pub fn step(&mut self, batch: &Batch) -> Result<Vec<Next>> {
         batch.check(&self.config, self.pool.as_ref().map_or(0, |pool| pool.blocks))?;
         let inputs = Inputs::new(batch);
         let layout = self.lay_out(&inputs, batch.embeds.len())?;
         self.gpu.upload(layout.inputs, bytemuck::cast_slice(&inputs.data))?;
         self.gpu.upload(layout.given, bytemuck::cast_slice(&batch.embeds))?;
+        self.upload_masks(batch, &layout)?;
+        if inputs.bucket.rank > 0 {
+            let mut adapters = self.adapters.of(&self.gpu, batch)?;
+            adapters.resize(inputs.bucket.rows, Address::NULL.0);
+            self.gpu.upload(layout.adapters, bytemuck::cast_slice(&adapters))?;
+        }
         match self.graphs.get(&inputs.bucket).filter(|_| inputs.repeats) {
             Some(graph) => self.gpu.replay(graph)?,
             None => self.run(&inputs, &layout)?,
@@ -148,7 +147,7 @@ impl<G: Gpu> Language<G> {
             let graph = self.gpu.record(&mut || self.run(&inputs, &layout))?;
             self.graphs.insert(inputs.bucket, graph);
         }
-        self.scores(batch, &layout)
+        self.next(batch, &layout)
     }
 
     /// Room for a step. Where it has to grow, what was recorded for the old place is void.
@@ -174,7 +173,7 @@ impl<G: Gpu> Language<G> {
         kernels.embed(ids, table, layout.given, layout.x, [rows, hidden])?;
         for (index, layer) in self.layers.iter().enumerate() {
             self.attention(&kernels, layer, index, inputs, layout)?;
-            self.feed_forward(&kernels, layer, rows, layout)?;
+            self.feed_forward(&kernels, layer, index, inputs, layout)?;
         }
         if inputs.wanted == 0 {
             return Ok(());
@@ -190,7 +189,14 @@ impl<G: Gpu> Language<G> {
             out: layout.logits,
             into: Into::Set,
         })?;
-        kernels.best(layout.logits, layout.best, layout.ids, [inputs.wanted, vocab])
+        let choosing = Choosing {
+            scores: layout.logits,
+            choices: layout.inputs.after(parts.choices),
+            masks: layout.masks,
+            space: layout.choosing,
+            ids: layout.ids,
+        };
+        kernels.choose(&choosing, [inputs.wanted, vocab])
     }
 
     fn norm(
@@ -233,6 +239,7 @@ impl<G: Gpu> Language<G> {
             out: layout.qkv,
             into: Into::Set,
         })?;
+        self.adapt(kernels, index, lora::Product::Qkv, inputs, layout)?;
         let [keys, values] = self.planes(index);
         let turn = Turn {
             qkv: layout.qkv,
@@ -265,16 +272,19 @@ impl<G: Gpu> Language<G> {
             count: rows,
             out: layout.x,
             into: Into::Add,
-        })
+        })?;
+        self.adapt(kernels, index, lora::Product::Output, inputs, layout)
     }
 
     fn feed_forward(
         &self,
         kernels: &Kernels<G>,
         layer: &Layer<G::Memory>,
-        rows: usize,
+        index: usize,
+        inputs: &Inputs,
         layout: &Layout,
     ) -> Result<()> {
+        let Bucket { rows, rank, .. } = inputs.bucket;
         let (hidden, inner) = (self.config.hidden_size, self.config.intermediate_size);
         self.norm(kernels, layer.mlp_norm.address(), Address::NULL, rows, layout)?;
         let gate_up = Product {
@@ -286,10 +296,11 @@ impl<G: Gpu> Language<G> {
             out: layout.gate_up,
             into: Into::SetBf16,
         };
-        if rows <= FEW {
+        if rows <= FEW && rank == 0 {
             kernels.gemv_swiglu(&Product { out: layout.inner, ..gate_up })?;
         } else {
             kernels.multiply(&gate_up)?;
+            self.adapt(kernels, index, lora::Product::GateUp, inputs, layout)?;
             kernels.swiglu(layout.gate_up, Address::NULL, layout.inner, [rows, inner])?;
         }
         kernels.multiply(&Product {
@@ -300,7 +311,32 @@ impl<G: Gpu> Language<G> {
             count: rows,
             out: layout.x,
             into: Into::Add,
-        })
+        })?;
+        self.adapt(kernels, index, lora::Product::Down, inputs, layout)
+    }
+
+    /// Adds to a product what adapters make of its rows, where any row uses one.
+    fn adapt(
+        &self,
+        kernels: &Kernels<G>,
+        layer: usize,
+        product: lora::Product,
+        inputs: &Inputs,
+        layout: &Layout,
+    ) -> Result<()> {
+        let Bucket { rows, rank: most, .. } = inputs.bucket;
+        if most == 0 {
+            return Ok(());
+        }
+        let (hidden, inner) = (self.config.hidden_size, self.config.intermediate_size);
+        let (x, columns, y, width) = match product {
+            lora::Product::Qkv => (layout.normed, hidden, layout.qkv, hidden + 2 * self.config.kv_size()),
+            lora::Product::Output => (layout.mixed, hidden, layout.x, hidden),
+            lora::Product::GateUp => (layout.normed, hidden, layout.gate_up, 2 * inner),
+            lora::Product::Down => (layout.inner, inner, layout.x, hidden),
+        };
+        let beside = Beside { adapters: layout.adapters, low: layout.low, most, rows };
+        kernels.lora(&beside, &Changed { layer, product, x, columns, y, width })
     }
 
     /// Keys and values of a layer.
@@ -310,23 +346,34 @@ impl<G: Gpu> Language<G> {
         [pool.keys.address().after(at), pool.values.address().after(at)]
     }
 
+    /// Brings the masks of those rows where not all tokens may be taken.
+    fn upload_masks(&self, batch: &Batch, layout: &Layout) -> Result<()> {
+        let words = mask_words(self.config.vocab_size);
+        for (row, wanted) in batch.wanted.iter().enumerate() {
+            let What::Token(Choice { among: Some(among), .. }) = &wanted.what else { continue };
+            let mut mask = among.words().to_vec();
+            mask.resize(words, 0);
+            let to = layout.masks.after(row * words * size_of::<u32>());
+            self.gpu.upload(to, bytemuck::cast_slice(&mask))?;
+        }
+        Ok(())
+    }
+
     /// Brings back what is wanted.
-    fn scores(&self, batch: &Batch, layout: &Layout) -> Result<Scores> {
+    fn next(&self, batch: &Batch, layout: &Layout) -> Result<Vec<Next>> {
         let vocab = self.config.vocab_size;
-        let mut scores = Scores::new(vocab);
-        let mut best = vec![0i32; batch.wanted.len()];
-        if batch.wanted.iter().any(|wanted| wanted.best) {
-            self.gpu.download(layout.ids, bytemuck::cast_slice_mut(&mut best))?;
-        }
-        for (row, (wanted, best)) in batch.wanted.iter().zip(best).enumerate() {
-            if wanted.best {
-                scores.push_best(u32::try_from(best).ok());
-                continue;
+        let mut ids = vec![0i32; batch.wanted.len()];
+        self.gpu.download(layout.ids, bytemuck::cast_slice_mut(&mut ids))?;
+        let next = batch.wanted.iter().zip(ids).enumerate().map(|(row, (wanted, id))| {
+            if let What::Token(_) = wanted.what {
+                return Ok(Next::Token(u32::try_from(id).ok()));
             }
+            let mut scores = vec![0f32; vocab];
             let from = layout.logits.after(row * vocab * size_of::<f32>());
-            self.gpu.download(from, bytemuck::cast_slice_mut(scores.push_whole()))?;
-        }
-        Ok(scores)
+            self.gpu.download(from, bytemuck::cast_slice_mut(&mut scores))?;
+            Ok(Next::Scores(scores))
+        });
+        next.collect()
     }
 }
 
@@ -351,46 +398,4 @@ fn heads(config: &TextConfig) -> Result<Heads> {
         return problem(format!("its widths are {sizes:?}; expected multiples of 8"));
     }
     Ok(heads)
-}
-
-/// Brings weights to a GPU and counts their bytes.
-pub(super) struct Loader<'a, G: Gpu> {
-    pub(super) gpu: &'a G,
-    /// Bytes of matrices so far.
-    pub(super) bytes: usize,
-}
-
-impl<G: Gpu> Loader<'_, G> {
-    pub(super) fn matrix(&mut self, matrix: Matrix) -> Result<G::Memory> {
-        let values = matrix.into_bf16();
-        self.bytes += size_of_val(values.as_slice());
-        filled(self.gpu, values.reinterpret_cast())
-    }
-
-    pub(super) fn vector(&self, scope: &Scope, name: &str, size: usize) -> Result<G::Memory> {
-        filled(self.gpu, &scope.vector(name, size)?)
-    }
-
-    fn layer(&mut self, config: &TextConfig, scope: &Scope) -> Result<Layer<G::Memory>> {
-        let (width, kv_width, inner) = (config.hidden_size, config.kv_size(), config.intermediate_size);
-        let (attention, mlp) = (scope.below("self_attn"), scope.below("mlp"));
-        let parts = [("q_proj", width), ("k_proj", kv_width), ("v_proj", kv_width)];
-        let (mut qkv, mut bias) = (Vec::new(), Vec::new());
-        for (name, rows) in parts {
-            let part = attention.below(name);
-            qkv.push(part.matrix("weight", [rows, width])?);
-            bias.extend(part.vector("bias", rows)?);
-        }
-        let gate_up =
-            ["gate_proj", "up_proj"].map(|name| mlp.matrix(&format!("{name}.weight"), [inner, width]));
-        Ok(Layer {
-            attention_norm: self.vector(scope, "input_layernorm.weight", width)?,
-            qkv: self.matrix(Matrix::stack(qkv)?)?,
-            qkv_bias: filled(self.gpu, &bias)?,
-            output: self.matrix(attention.matrix("o_proj.weight", [width, width])?)?,
-            mlp_norm: self.vector(scope, "post_attention_layernorm.weight", width)?,
-            gate_up: self.matrix(Matrix::stack(gate_up.into_iter().collect::<Result<_>>()?)?)?,
-            down: self.matrix(mlp.matrix("down_proj.weight", [width, inner])?)?,
-        })
-    }
 }

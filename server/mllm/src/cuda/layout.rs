@@ -2,9 +2,11 @@
 
 use half::bf16;
 
+use super::beside::Beside;
+use super::choosing::mask_words;
 use super::gpu::Address;
 use super::inputs::Inputs;
-use super::kernels::{BEST_PARTS, Heads, Kernels};
+use super::kernels::{Heads, Kernels};
 use crate::config::TextConfig;
 
 /// Alignment of every part: what the widest loads and tensor cores want.
@@ -33,11 +35,17 @@ pub(super) struct Layout {
     pub(super) inner: Address,
     /// What single tokens need to attend.
     pub(super) few: Address,
+    /// `[rows]`: pointers to the rows' adapters, where any row uses one.
+    pub(super) adapters: Address,
+    /// What adapters make of x.
+    pub(super) low: Address,
     /// `[wanted, vocab]`, f32.
     pub(super) logits: Address,
-    /// What the search for the best score needs.
-    pub(super) best: Address,
-    /// `[wanted]`: the likeliest tokens.
+    /// `[wanted, mask_words(vocab)]`: tokens that may be taken, of the rows where not all may.
+    pub(super) masks: Address,
+    /// What choosing needs.
+    pub(super) choosing: Address,
+    /// `[wanted]`: the tokens that are chosen.
     pub(super) ids: Address,
     /// Bytes of all.
     pub(super) bytes: usize,
@@ -52,7 +60,8 @@ impl Layout {
         inputs: &Inputs,
         given: usize,
     ) -> Self {
-        let (rows, wanted, hidden) = (inputs.bucket.rows, inputs.wanted, config.hidden_size);
+        let (rows, rank) = (inputs.bucket.rows, inputs.bucket.rank);
+        let (wanted, hidden) = (inputs.wanted, config.hidden_size);
         let (narrow, wide) = (size_of::<bf16>(), size_of::<f32>());
         let mut bytes = 0;
         let mut part = |size: usize| {
@@ -72,8 +81,11 @@ impl Layout {
             gate_up: part(rows * 2 * config.intermediate_size * narrow),
             inner: part(rows * config.intermediate_size * narrow),
             few: part(few),
+            adapters: part(if rank > 0 { rows * size_of::<u64>() } else { 0 }),
+            low: part(Beside::low_bytes(rows, rank)),
             logits: part(wanted * config.vocab_size * wide),
-            best: part(wanted * 2 * BEST_PARTS * wide),
+            masks: part(wanted * mask_words(config.vocab_size) * size_of::<u32>()),
+            choosing: part(Kernels::<G>::choose_space([wanted, config.vocab_size])),
             ids: part(wanted * size_of::<i32>()),
             given: part(given * wide),
             bytes,

@@ -5,12 +5,17 @@
 //!
 //! - [`gpu`]: what is asked of a GPU.
 //! - [`kernels`]: the kernels' source and how each is launched.
+//! - [`choosing`]: how tokens are chosen.
+//! - `beside`: LoRA adapters beside the weights.
 //! - [`inputs`]: a batch as the kernels read it.
 //! - [`language`]: the language model.
+//! - `loader`: how weights are brought there.
 //! - `layout`: where a step keeps its intermediate values.
 //! - [`vision`]: the vision tower and the merger.
 //! - `driver`: the GPU itself, with the feature `cuda`.
 
+mod beside;
+pub mod choosing;
 #[cfg(feature = "cuda")]
 pub mod driver;
 pub mod gpu;
@@ -18,4 +23,5 @@ pub mod inputs;
 pub mod kernels;
 pub mod language;
 mod layout;
+mod loader;
 pub mod vision;

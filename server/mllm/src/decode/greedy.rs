@@ -2,9 +2,8 @@
 
 use candle_core::Tensor;
 
-use super::sampler::Sampler;
-use crate::engine::Sampling;
 use crate::error::{Error, Result};
+use crate::lm::Choice;
 use crate::model::{Positions, Qwen2_5Vl};
 
 /// `count` tokens after a prompt of embeddings `[n, hidden]`; tokens that end a turn do not end it.
@@ -59,5 +58,5 @@ pub fn without_cache(
 fn likeliest(model: &Qwen2_5Vl, hidden: &Tensor) -> Result<u32> {
     let last = hidden.narrow(1, hidden.dim(1)? - 1, 1)?;
     let scores = model.logits(&last)?.flatten_all()?;
-    Sampler::new(Sampling::Greedy).choose(&scores.to_vec1::<f32>()?, None).ok_or(Error::NotFinite)
+    Choice::default().of(&scores.to_vec1::<f32>()?).ok_or(Error::NotFinite)
 }

@@ -11,7 +11,7 @@
 //! - `draft`: what may come next, guessed from what was read.
 //! - `blocks`: which blocks of keys and values are whose, and what they hold.
 //! - `pictures`: the embeddings of recent pictures.
-//! - `sampler`: how the next token is chosen.
+//! - `sampler`: what decides draws.
 //! - `stream`: tokens to text as they come.
 
 mod blocks;

@@ -15,7 +15,7 @@ use super::stream::TextStream;
 use crate::chat::Encoded;
 use crate::engine::{Completion, EngineError, Finish, GenerateRequest, Sampling};
 use crate::grammar::Mask;
-use crate::lm::{BLOCK, BlockId, Lora, Next};
+use crate::lm::{BLOCK, BlockId, Choice, Lora, Next};
 use crate::model::Positions;
 use crate::tokenizer::Tokenizer;
 
@@ -127,14 +127,20 @@ impl<'a> Sequence<'a> {
         parts.next().map(|(index, picture)| (index, token - picture.tokens.start))
     }
 
-    /// Whether the likeliest token is all that is asked of a row of scores.
-    pub(super) fn takes_best(&self) -> bool {
-        self.job.request.sampling == Sampling::Greedy && self.job.mask.is_none()
+    /// How the next token is chosen, and each after a token of the draft; asked once for each step that gives one.
+    ///
+    /// # Errors
+    /// When the grammar's limits are exceeded.
+    pub(super) fn choice(&mut self) -> Result<Choice, EngineError> {
+        let allowed = self.job.mask.as_mut().map(Mask::allowed).transpose()?;
+        Ok(self.sampler.next(allowed))
     }
 
-    /// Guesses up to `most` tokens after the one that is due. Draws are not guessed: each takes a new random number.
+    /// Guesses up to `most` tokens after the one that is due. Draws are not guessed, for each takes a new random number,
+    /// nor what is held to a grammar.
     pub(super) fn guess(&mut self, most: usize) {
-        let writes = self.lacking() == 1 && self.takes_best();
+        let is_plain = self.job.request.sampling == Sampling::Greedy && self.job.mask.is_none();
+        let writes = self.lacking() == 1 && is_plain;
         let most = most.min(self.job.room - self.written() - 1);
         self.draft = if writes { self.lookup.propose(&self.ids, most) } else { Vec::new() };
     }
@@ -147,19 +153,19 @@ impl<'a> Sequence<'a> {
         }
     }
 
-    /// Takes the scores after the token that was due and after each of the draft, as far as the draft was right; says
-    /// why the turn ends, if it does.
-    pub(super) fn take<'s>(
+    /// Takes what comes after the token that was due and after each of the draft, as far as the draft was right; says why
+    /// the turn ends, if it does.
+    pub(super) fn take(
         &mut self,
-        mut scores: impl Iterator<Item = Next<'s>>,
+        mut next: impl Iterator<Item = Next>,
         end_ids: &[u32],
     ) -> Result<Option<Finish>, EngineError> {
         let draft = std::mem::take(&mut self.draft);
         let before = self.ids.len();
         let mut end = None;
         for place in 0..=draft.len() {
-            let Some(scores) = scores.next() else { break };
-            end = self.write(scores, end_ids)?;
+            let Some(Next::Token(id)) = next.next() else { break };
+            end = self.write(id.ok_or(EngineError::NotFinite)?, end_ids)?;
             if end.is_some() || self.ids.last() != draft.get(place) {
                 break;
             }
@@ -174,14 +180,8 @@ impl<'a> Sequence<'a> {
         Ok(end)
     }
 
-    /// Takes the scores of the next token; says why the turn ends with it, if it does.
-    fn write(&mut self, next: Next, end_ids: &[u32]) -> Result<Option<Finish>, EngineError> {
-        let allowed = self.job.mask.as_mut().map(Mask::allowed).transpose()?;
-        let id = match next {
-            Next::Scores(scores) => self.sampler.choose(scores, allowed.as_ref()),
-            Next::Best(best) => best,
-        };
-        let id = id.ok_or(EngineError::NotFinite)?;
+    /// Takes the next token; says why the turn ends with it, if it does.
+    fn write(&mut self, id: u32, end_ids: &[u32]) -> Result<Option<Finish>, EngineError> {
         self.note_time();
         if end_ids.contains(&id) {
             return Ok(Some(Finish::EndOfTurn));

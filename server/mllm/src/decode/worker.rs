@@ -14,7 +14,7 @@ use super::plan;
 use super::sequence::{Job, Sequence};
 use super::stats;
 use crate::engine::{EngineError, Finish};
-use crate::lm::{BLOCK, Batch, Executor, Input, Segment, Wanted};
+use crate::lm::{BLOCK, Batch, Executor, Input, Segment, Wanted, What};
 use crate::loaded::{Loaded, Served};
 
 /// How soon a cancellation is noticed while everybody waits for a picture to be seen.
@@ -281,9 +281,14 @@ impl<'a> Worker<'a> {
     }
 
     /// Adds the next `tokens` of a sequence to the batch; nothing of them where a picture cannot be seen.
-    fn gather(&self, at: usize, tokens: usize, batch: &mut Batch) -> Result<(), Result<Finish, EngineError>> {
+    fn gather(
+        &mut self,
+        at: usize,
+        tokens: usize,
+        batch: &mut Batch,
+    ) -> Result<(), Result<Finish, EngineError>> {
         let Self { loaded, running, .. } = self;
-        let sequence = &running[at];
+        let sequence = &mut running[at];
         let hidden = loaded.model.language.config().hidden_size;
         let range = sequence.cached..sequence.cached + tokens;
         let (mut inputs, mut embeds) = (Vec::with_capacity(tokens), Vec::new());
@@ -299,28 +304,29 @@ impl<'a> Worker<'a> {
             inputs.push(Input::Embedding);
             embeds.extend_from_slice(seen);
         }
+        let scored = (range.end + 1).saturating_sub(sequence.ids.len());
+        if scored > 0 {
+            let (choice, end) = (sequence.choice().map_err(Err)?, batch.positions.len() + tokens);
+            let choices = (end - scored..end).zip(std::iter::repeat(choice));
+            batch.wanted.extend(choices.map(|(token, choice)| Wanted { token, what: What::Token(choice) }));
+        }
         batch.positions.extend(range.clone().map(|token| sequence.position(token)));
         batch.inputs.extend(inputs);
         batch.embeds.extend(embeds);
         let (blocks, adapter) = (sequence.blocks.clone(), sequence.job.adapter.clone());
         batch.cancels.push(sequence.job.request.cancel.clone());
         batch.segments.push(Segment { tokens, before: range.start, blocks, adapter });
-        if range.end >= sequence.ids.len() {
-            let scored = range.end - sequence.ids.len() + 1;
-            let (best, end) = (sequence.takes_best(), batch.positions.len());
-            batch.wanted.extend((end - scored..end).map(|token| Wanted { token, best }));
-        }
         Ok(())
     }
 
     /// Runs a batch and takes what it gives; those who end are noted in `ended`.
     fn decode(&mut self, batch: &Batch, ran: &Plan, ended: &mut Vec<(usize, Result<Finish, EngineError>)>) {
         let started = Instant::now();
-        let scores = self.executor.step(batch);
+        let next = self.executor.step(batch);
         let time = started.elapsed();
         stats::stepped(ran.len(), batch.len(), time);
-        let scores = match scores {
-            Ok(scores) => scores,
+        let mut next = match next {
+            Ok(next) => next.into_iter(),
             Err(error) => {
                 // Those who are cancelled end as such, before the next step.
                 if !batch.is_abandoned() {
@@ -332,13 +338,12 @@ impl<'a> Worker<'a> {
         };
         self.pace.note(batch.len(), time.as_secs_f32());
         let before = self.written();
-        let mut scores = scores.iter();
         for (at, tokens) in ran {
             let sequence = &mut self.running[*at];
             let (known, drafted) = (sequence.cached / BLOCK, sequence.draft.len());
             sequence.cached += tokens - drafted;
             if sequence.lacking() == 0 {
-                let own: Vec<_> = scores.by_ref().take(1 + drafted).collect();
+                let own: Vec<_> = next.by_ref().take(1 + drafted).collect();
                 match sequence.take(own.into_iter(), &self.loaded.end_ids) {
                     Ok(None) => {}
                     Ok(Some(finish)) => ended.push((*at, Ok(finish))),

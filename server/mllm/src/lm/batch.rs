@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candle_core::{Result, bail};
 use tokio_util::sync::CancellationToken;
 
+use super::choice::Choice;
 use super::kv::{BLOCK, BlockId};
 use super::lora::Lora;
 use crate::config::TextConfig;
@@ -20,7 +21,7 @@ pub struct Batch {
     pub positions: Vec<[u32; 3]>,
     /// Whose tokens they are, in order; together they are all tokens.
     pub segments: Vec<Segment>,
-    /// Tokens after which scores are wanted.
+    /// Tokens after which something is wanted.
     pub wanted: Vec<Wanted>,
     /// What each sequence is cancelled by. Once all are, nobody wants what comes of the step; without any it is wanted.
     pub cancels: Vec<CancellationToken>,
@@ -35,13 +36,22 @@ pub enum Input {
     Embedding,
 }
 
-/// A token after which scores are wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A token after which something is wanted.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Wanted {
     /// Its place in the batch.
     pub token: usize,
-    /// Whether the likeliest token suffices: on a GPU all scores take longer to bring back than to compute.
-    pub best: bool,
+    /// What of the one after it.
+    pub what: What,
+}
+
+/// What is wanted of the token after another.
+#[derive(Debug, Clone, PartialEq)]
+pub enum What {
+    /// Scores of all tokens; on a GPU they take longer to bring back than to compute.
+    Scores,
+    /// The one that is chosen.
+    Token(Choice),
 }
 
 /// Tokens of one sequence that follow what is in its blocks.

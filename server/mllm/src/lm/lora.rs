@@ -15,7 +15,7 @@ use crate::ops::rows::add;
 
 /// The products of a decoder layer.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Product {
+pub(crate) enum Product {
     /// Queries, keys and values.
     Qkv,
     /// Out of attention.
@@ -26,15 +26,18 @@ pub(super) enum Product {
     Down,
 }
 
+/// All of them.
+pub(crate) const PRODUCTS: [Product; 4] = [Product::Qkv, Product::Output, Product::GateUp, Product::Down];
+
 /// What an adapter adds to some columns of a product.
 #[derive(Debug)]
-struct Part {
+pub(crate) struct Part {
     /// `[rank, inputs]`
-    a: Matrix,
+    pub(crate) a: Matrix,
     /// `[outputs, rank]`, scaled.
-    b: Matrix,
+    pub(crate) b: Matrix,
     /// The first of the product's columns that it is added to.
-    column: usize,
+    pub(crate) column: usize,
 }
 
 /// An adapter of a decoder, as it is applied beside the model's weights.
@@ -77,6 +80,21 @@ impl Lora {
     #[must_use]
     pub fn id(&self) -> LoraId {
         self.id
+    }
+
+    /// Layers of the decoder.
+    pub(crate) fn layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// What it adds to a product, at most three parts.
+    pub(crate) fn parts(&self, layer: usize, product: Product) -> &[Part] {
+        self.layers.get(layer).map_or(&[], |parts| parts[product as usize].as_slice())
+    }
+
+    /// The greatest rank of its parts.
+    pub(crate) fn rank(&self) -> usize {
+        self.layers.iter().flatten().flatten().map(|part| part.a.rows()).max().unwrap_or(0)
     }
 
     /// Whether it was made for a decoder of that shape.

@@ -6,6 +6,7 @@
 //! - [`matrix`]: weight matrices as they are kept, and products with them.
 //! - [`kv`]: keys and values in blocks.
 //! - [`batch`]: the tokens of a step and whose they are.
+//! - [`choice`]: how the next token is chosen, from [`tokens`] that may be.
 //! - [`executor`]: what runs steps, here or on a GPU, and what comes of them.
 //! - [`lora`]: what adapters add to the rows that use them.
 //! - `layer`: one decoder layer.
@@ -14,22 +15,26 @@
 
 mod attend;
 pub mod batch;
+pub mod choice;
 pub mod executor;
 pub mod kv;
 mod layer;
 pub mod lora;
 pub mod matrix;
 mod rotary;
+pub mod tokens;
 
 use candle_core::Result;
 
 pub(crate) use attend::FEW as FEW_QUERIES;
-pub use batch::{Batch, Input, Segment, Wanted};
-pub use executor::{Executor, Next, Scores};
+pub use batch::{Batch, Input, Segment, Wanted, What};
+pub use choice::{Choice, Draw};
+pub use executor::{Executor, Next};
 pub use kv::{BLOCK, BlockId, KvPool};
 pub use lora::Lora;
 pub(crate) use matrix::FEW as FEW_ROWS;
 pub use matrix::Matrix;
+pub use tokens::TokenSet;
 
 use self::layer::Layer;
 use self::lora::Adapted;
@@ -113,7 +118,7 @@ impl LanguageModel {
     }
 
     /// Runs a step: appends the keys and values of all tokens of the batch to the pool and gives the scores
-    /// `[wanted, vocab]` of the tokens after those that the batch wants scored, in order.
+    /// `[wanted, vocab]` of the tokens after those that the batch names, in order.
     ///
     /// # Errors
     /// When the batch does not fit the model or the pool, or is abandoned in the middle of it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use loupe_mllm::engine::Message;
-use loupe_mllm::lm::{BLOCK, Batch, BlockId, Executor, Input, Lora, Next, Scores, Segment, Wanted};
+use loupe_mllm::lm::{BLOCK, Batch, BlockId, Executor, Input, Lora, Next, Segment, Wanted, What};
 use loupe_mllm::{Loaded, Served, WeightFormat};
 
 use crate::common::{CHECKPOINTS, conversations, expected, folder, relative_difference, serving, serving_in};
@@ -30,8 +30,8 @@ impl<'a> Run<'a> {
         Self { executor, blocks, cached: 0, adapter: None }
     }
 
-    /// Runs tokens; gives what comes after each: the scores, or the likeliest token.
-    pub(crate) fn step(&mut self, prompt: &Prompt, best: bool) -> Scores {
+    /// Runs tokens; gives what is wanted of those that come after each.
+    pub(crate) fn step(&mut self, prompt: &Prompt, what: &What) -> Vec<Next> {
         let tokens = prompt.positions.len();
         let (blocks, adapter) = (self.blocks.clone(), self.adapter.clone());
         let segment = Segment { tokens, before: self.cached, blocks, adapter };
@@ -41,17 +41,17 @@ impl<'a> Run<'a> {
             embeds: prompt.embeds.clone(),
             positions: prompt.positions.clone(),
             segments: vec![segment],
-            wanted: (0..tokens).map(|token| Wanted { token, best }).collect(),
+            wanted: (0..tokens).map(|token| Wanted { token, what: what.clone() }).collect(),
         };
         self.executor.step(&batch).expect("a step")
     }
 
     /// Runs tokens; gives the scores after each, one after the other.
     pub(crate) fn scores(&mut self, prompt: &Prompt) -> Vec<f32> {
-        let rows = self.step(prompt, false);
-        let whole = rows.iter().flat_map(|next| match next {
-            Next::Scores(scores) => scores.to_vec(),
-            Next::Best(_) => panic!("all scores were wanted"),
+        let rows = self.step(prompt, &What::Scores);
+        let whole = rows.into_iter().flat_map(|next| match next {
+            Next::Scores(scores) => scores,
+            Next::Token(_) => panic!("all scores were wanted"),
         });
         whole.collect()
     }

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Subcommand;
-use loupe_mllm::bench::{self, DecodeFigure, PictureFigure, PrefillFigure, VisionFigure};
+use loupe_mllm::bench::{self, ChooseFigure, DecodeFigure, PictureFigure, PrefillFigure, VisionFigure};
 use loupe_mllm::config::ModelConfig;
 use loupe_mllm::config::vision::MERGE;
 use loupe_mllm::device::Language;
@@ -110,6 +110,18 @@ enum What {
         question: usize,
         /// Runs; the median counts
         #[arg(long, default_value_t = 5)]
+        runs: usize,
+    },
+    /// Time to choose a token from the scores of a large vocabulary, on this machine's processor
+    Choose {
+        /// Divides the scores of a draw
+        #[arg(long, default_value_t = 1.0)]
+        temperature: f32,
+        /// The part of all probability that a draw is made from
+        #[arg(long, default_value_t = 0.9)]
+        top_p: f32,
+        /// Runs; the median counts
+        #[arg(long, default_value_t = 50)]
         runs: usize,
     },
     /// What it costs to hold a turn to the grammar of a dialect
@@ -245,6 +257,10 @@ async fn measure(what: &What, format: WeightFormat, on: Processor, out: &Out) ->
             let figure = bench::picture(&model, &eye, Grid { rows, columns }, *question, *runs)?;
             out.line(&picture_line(&figure), &figure)?;
         }
+        What::Choose { temperature, top_p, runs } => {
+            let figure = bench::choose(*temperature, *top_p, *runs);
+            out.line(&choose_line(&figure), &figure)?;
+        }
         What::Grammar { model, tokenizer, runs } => {
             let figure = grammar::grammar(model, tokenizer.as_deref(), *runs)?;
             out.line(&grammar::line(&figure), &figure)?;
@@ -334,6 +350,13 @@ fn decode_line(figure: &DecodeFigure) -> String {
     format!(
         "{batch} at once after {context} tokens: {tokens_per_second:.1} tokens/s, {step_ms:.2} ms a step, {share:.0} % of what memory allows ({:.1} GB/s before, {:.1} after)",
         limits[0], limits[1]
+    )
+}
+
+fn choose_line(figure: &ChooseFigure) -> String {
+    let ChooseFigure { vocabulary, likeliest_us, drawn_us } = figure;
+    format!(
+        "one of {vocabulary} tokens: the likeliest after {likeliest_us:.0} us, a draw after {drawn_us:.0} us"
     )
 }
 

@@ -5,6 +5,7 @@
 
 typedef unsigned short bf16;
 typedef unsigned int u32;
+typedef unsigned long long u64;
 
 /// Tokens of a block of keys and values.
 #define BLOCK 16
@@ -50,6 +51,24 @@ __device__ inline float block_sum(float v) {
     if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = v;
     __syncthreads();
     float sum = 0.0f;
+    for (int warp = 0; warp < warps; warp++) sum += parts[warp];
+    __syncthreads();
+    return sum;
+}
+
+__device__ inline u64 warp_total(u64 v) {
+    for (int step = 16; step > 0; step /= 2) v += __shfl_xor_sync(ALL_LANES, v, step);
+    return v;
+}
+
+/// The sum over a block of whole warps, for every thread.
+__device__ inline u64 block_total(u64 v) {
+    __shared__ u64 parts[32];
+    int warps = blockDim.x / 32;
+    v = warp_total(v);
+    if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = v;
+    __syncthreads();
+    u64 sum = 0;
     for (int warp = 0; warp < warps; warp++) sum += parts[warp];
     __syncthreads();
     return sum;

@@ -1,12 +1,19 @@
 //! The kernels of attention against its definition.
 
-use loupe_mllm::cuda::gpu::Memory;
+use loupe_mllm::cuda::gpu::{Gpu, Memory};
 use loupe_mllm::cuda::kernels::{Attend, Heads, Kernels, Split, TILE};
 use loupe_mllm::lm::BLOCK;
 use loupe_mllm::ops::{self, AttentionMask};
 
-use super::bench::{BF16, Bench, NARROW, Tensor, VISION, WIDE, assert_close, numbers, tensor, values};
-use super::emulator::{Emulator, Words};
+use super::bench::{
+    BF16, Bench, NARROW, Tensor, VISION, WIDE, assert_close, numbers, on_each_gpu, tensor, values,
+};
+
+on_each_gpu!(
+    single_tokens_attend_over_parts_of_their_keys,
+    prompts_attend_to_what_is_before_them,
+    patches_attend_within_their_windows,
+);
 
 /// Keys or values `[tokens, kv heads, width]` of a sequence, and the blocks of a pool that hold it.
 struct Cached {
@@ -59,10 +66,9 @@ impl Cached {
     }
 }
 
-#[test]
-fn single_tokens_attend_over_parts_of_their_keys() {
+fn single_tokens_attend_over_parts_of_their_keys<G: Gpu>(open: impl Fn() -> G) {
     for heads in [NARROW, WIDE] {
-        let Some(bench) = Bench::new(heads) else { return };
+        let bench = Bench::new(open(), heads);
         let width = heads.kv_heads * heads.group * heads.width;
         let sequences = [Cached::new(heads, 75, 1), Cached::new(heads, 33, 3)];
         let (stride, mut pools) = (5, [Vec::new(), Vec::new()]);
@@ -81,7 +87,7 @@ fn single_tokens_attend_over_parts_of_their_keys() {
         let given = [bench.bf16(&queries), bench.bf16(&pools[0]), bench.bf16(&pools[1])];
         let (lengths, table) = (bench.i32(&lengths), bench.i32(&table));
         let out = bench.room(2 * rows.len() * width);
-        let space = bench.room(Kernels::<Emulator>::few_space(&heads, split, rows.len()));
+        let space = bench.room(Kernels::<G>::few_space(&heads, split, rows.len()));
         let [q, k, v] = given.each_ref().map(Memory::address);
         let attend = Attend { queries: q, keys: k, values: v, out: out.address() };
         let tables = (table.address(), stride);
@@ -111,10 +117,9 @@ fn keys_are_shared_out_so_that_every_one_is_seen_and_blocks_are_busy() {
     assert!(Split::new(&WIDE, 1, 512).parts >= 128);
 }
 
-#[test]
-fn prompts_attend_to_what_is_before_them() {
+fn prompts_attend_to_what_is_before_them<G: Gpu>(open: impl Fn() -> G) {
     for heads in [NARROW, WIDE] {
-        let Some(bench) = Bench::new(heads) else { return };
+        let bench = Bench::new(open(), heads);
         let width = heads.kv_heads * heads.group * heads.width;
         let sequences = [Cached::new(heads, 21 + 70, 1), Cached::new(heads, 66, 3)];
         let (stride, mut pools) = (8, [Vec::new(), Vec::new()]);
@@ -142,15 +147,14 @@ fn prompts_attend_to_what_is_before_them() {
     }
 }
 
-#[test]
-fn patches_attend_within_their_windows() {
-    let Some(bench) = Bench::new(VISION) else { return };
+fn patches_attend_within_their_windows<G: Gpu>(open: impl Fn() -> G) {
+    let bench = Bench::new(open(), VISION);
     let Heads { kv_heads: heads, width, .. } = VISION;
     let ends = [0usize, 64, 80, 150];
     let rows = 150;
     let tiles = [[0, 64, 0, 64], [64, 16, 64, 16], [80, TILE as i32, 80, 70], [144, 6, 80, 70]];
     let parts: Vec<Vec<f32>> = (1..4).map(|seed| numbers(rows * heads * width, seed)).collect();
-    let given: Vec<Words> = parts.iter().map(|part| bench.bf16(part)).collect();
+    let given: Vec<G::Memory> = parts.iter().map(|part| bench.bf16(part)).collect();
     let (tiles_at, out) = (bench.i32(tiles.as_flattened()), bench.room(2 * rows * heads * width));
     let attend = Attend {
         queries: given[0].address(),

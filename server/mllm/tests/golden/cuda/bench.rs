@@ -1,15 +1,10 @@
-//! An emulated GPU with its program, and how what it computes is held against the arithmetic.
-
-use std::sync::Arc;
+//! A GPU with its program, and how what it computes is held against the arithmetic.
 
 use half::bf16;
 use half::slice::HalfFloatSliceExt;
-use libloading::Library;
 use loupe_mllm::Device;
 use loupe_mllm::cuda::gpu::{Address, Gpu, Memory, filled};
 use loupe_mllm::cuda::kernels::{Heads, Kernels, SOURCE};
-
-use super::emulator::{Emulator, Words};
 
 pub(super) type Tensor = candle_core::Tensor;
 
@@ -20,33 +15,61 @@ pub(super) const NARROW: Heads = Heads { kv_heads: 2, group: 3, width: 32 };
 /// Heads of a vision tower; the widths of the hub's.
 pub(super) const VISION: Heads = Heads { kv_heads: 2, group: 1, width: 80 };
 
-/// An emulated GPU with its program.
-pub(super) struct Bench {
-    pub(super) gpu: Emulator,
-    pub(super) program: Arc<Library>,
+/// Makes tests of functions that take how a GPU is opened: each runs on the emulator and, with the feature `cuda`, on
+/// the first GPU. What cannot be run here says so.
+macro_rules! on_each_gpu {
+    ($($test:ident),+ $(,)?) => {
+        mod emulated {
+            $(#[test]
+            fn $test() {
+                if crate::cuda::emulator::is_possible() {
+                    super::$test(crate::cuda::emulator::Emulator::default);
+                }
+            })+
+        }
+
+        #[cfg(feature = "cuda")]
+        mod on_a_gpu {
+            use loupe_mllm::cuda::driver::Driver;
+
+            $(#[test]
+            fn $test() {
+                match Driver::open(0) {
+                    Ok(_) => super::$test(|| Driver::open(0).expect("the GPU, again")),
+                    Err(error) => eprintln!("SKIPPED: {error}"),
+                }
+            })+
+        }
+    };
+}
+pub(super) use on_each_gpu;
+
+/// A GPU with its program.
+pub(super) struct Bench<G: Gpu> {
+    pub(super) gpu: G,
+    pub(super) program: G::Program,
     pub(super) heads: Heads,
 }
 
-impl Bench {
-    pub(super) fn new(heads: Heads) -> Option<Self> {
-        let gpu = Emulator::new()?;
+impl<G: Gpu> Bench<G> {
+    pub(super) fn new(gpu: G, heads: Heads) -> Self {
         let program = gpu.program(SOURCE, &heads.defines()).expect("kernels that compile");
-        Some(Self { gpu, program, heads })
+        Self { gpu, program, heads }
     }
 
-    pub(super) fn kernels(&self) -> Kernels<'_, Emulator> {
+    pub(super) fn kernels(&self) -> Kernels<'_, G> {
         Kernels { gpu: &self.gpu, program: &self.program, heads: self.heads }
     }
 
-    pub(super) fn f32(&self, values: &[f32]) -> Words {
+    pub(super) fn f32(&self, values: &[f32]) -> G::Memory {
         filled(&self.gpu, values).expect("memory")
     }
 
-    pub(super) fn i32(&self, values: &[i32]) -> Words {
+    pub(super) fn i32(&self, values: &[i32]) -> G::Memory {
         filled(&self.gpu, values).expect("memory")
     }
 
-    pub(super) fn bf16(&self, values: &[f32]) -> Words {
+    pub(super) fn bf16(&self, values: &[f32]) -> G::Memory {
         let narrow: Vec<bf16> = values.iter().copied().map(bf16::from_f32).collect();
         filled(&self.gpu, narrow.reinterpret_cast()).expect("memory")
     }
@@ -57,19 +80,19 @@ impl Bench {
         values
     }
 
-    pub(super) fn read_i32(&self, from: &Words, count: usize) -> Vec<i32> {
+    pub(super) fn read_i32(&self, from: &G::Memory, count: usize) -> Vec<i32> {
         let mut values = vec![0i32; count];
         self.gpu.download(from.address(), bytemuck::cast_slice_mut(&mut values)).expect("memory");
         values
     }
 
-    pub(super) fn read_bf16(&self, from: &Words, count: usize) -> Vec<f32> {
+    pub(super) fn read_bf16(&self, from: &G::Memory, count: usize) -> Vec<f32> {
         let mut bits = vec![0u16; count];
         self.gpu.download(from.address(), bytemuck::cast_slice_mut(&mut bits)).expect("memory");
         bits.into_iter().map(|bits| bf16::from_bits(bits).to_f32()).collect()
     }
 
-    pub(super) fn room(&self, bytes: usize) -> Words {
+    pub(super) fn room(&self, bytes: usize) -> G::Memory {
         self.gpu.zeroed(bytes).expect("memory")
     }
 }

@@ -12,7 +12,7 @@ use loupe_mllm::cuda::gpu::{Address, Arg, Gpu, Into, Launch, Memory, Product};
 use loupe_mllm::{Error, Result};
 
 /// What the library has to offer under the name `launch_…`, besides `gemv_…`.
-const KERNELS: [&str; 13] = [
+const KERNELS: [&str; 15] = [
     "embed",
     "rms_norm",
     "rope_kv",
@@ -22,7 +22,9 @@ const KERNELS: [&str; 13] = [
     "attend_causal",
     "attend_window",
     "best_of_parts",
-    "best_of_rows",
+    "choose",
+    "lora_down",
+    "lora_up",
     "vision_rope",
     "gelu",
     "place_rows",
@@ -55,16 +57,16 @@ pub(crate) enum Work {
     Multiply(Product),
 }
 
-impl Emulator {
-    /// One, if there is a C++ compiler; says so if there is none.
-    pub(crate) fn new() -> Option<Self> {
-        if Command::new("c++").arg("--version").output().is_ok() {
-            return Some(Self::default());
-        }
+/// Whether there is a C++ compiler to build it with; says so if there is none.
+pub(crate) fn is_possible() -> bool {
+    let found = Command::new("c++").arg("--version").output().is_ok();
+    if !found {
         eprintln!("SKIPPED: there is no C++ compiler (c++) to compile the kernels with");
-        None
     }
+    found
+}
 
+impl Emulator {
     fn ask(&self, work: Work) -> Result<()> {
         match &mut *self.recording.borrow_mut() {
             Some(recorded) => recorded.push(work),
@@ -169,7 +171,16 @@ fn build(source: &str, defines: &[String]) -> Library {
     let (text, library) = (folder.path().join("kernels.cc"), folder.path().join("kernels.so"));
     std::fs::write(&text, [include_str!("shim.h"), source, &exported].concat()).unwrap();
     let compiled = Command::new("c++")
-        .args(["-std=c++17", "-O1", "-shared", "-fPIC", "-Wall", "-Werror", "-Wno-unknown-pragmas"])
+        .args([
+            "-std=c++17",
+            "-O1",
+            "-ffp-contract=off",
+            "-shared",
+            "-fPIC",
+            "-Wall",
+            "-Werror",
+            "-Wno-unknown-pragmas",
+        ])
         // Libraries for other heads must not share what is `__shared__` in templates.
         .args(["-fvisibility=hidden", "-fno-gnu-unique"])
         .args(defines)

@@ -1,15 +1,26 @@
-//! Each kernel but those of attention against the arithmetic that it stands for.
+//! Each kernel but those of attention and choice against the arithmetic that it stands for.
 
-use loupe_mllm::cuda::gpu::{Address, Into, Memory, Product};
-use loupe_mllm::cuda::kernels::{BEST_PARTS, FEW, Heads, Norm, Turn};
+use loupe_mllm::cuda::gpu::{Address, Gpu, Into, Memory, Product};
+use loupe_mllm::cuda::kernels::{FEW, Heads, Norm, Turn};
 use loupe_mllm::lm::BLOCK;
 use loupe_mllm::ops;
 
-use super::bench::{BF16, Bench, EPS, NARROW, SUMS, Tensor, VISION, assert_close, numbers, tensor, values};
+use super::bench::{
+    BF16, Bench, EPS, NARROW, SUMS, Tensor, VISION, assert_close, numbers, on_each_gpu, tensor, values,
+};
 
-#[test]
-fn embeddings_come_from_the_table_or_are_given() {
-    let Some(bench) = Bench::new(NARROW) else { return };
+on_each_gpu!(
+    embeddings_come_from_the_table_or_are_given,
+    norms_add_a_bias_and_take_rows_in_any_order,
+    few_rows_times_weights_are_set_added_or_gated,
+    gates_of_many_rows_with_a_bias_and_without,
+    queries_and_keys_turn_and_find_their_place_in_the_pool,
+    the_tower_parts_and_turns_its_queries_and_keys,
+    the_merger_bends_and_puts_rows_back,
+);
+
+fn embeddings_come_from_the_table_or_are_given<G: Gpu>(open: impl Fn() -> G) {
+    let bench = Bench::new(open(), NARROW);
     let (width, table, given) = (24, numbers(5 * 24, 1), numbers(2 * 24, 2));
     let x = bench.room(4 * 4 * width);
     let (ids, on_gpu, extra) = (bench.i32(&[4, -2, 0, -1]), bench.bf16(&table), bench.f32(&given));
@@ -19,9 +30,8 @@ fn embeddings_come_from_the_table_or_are_given() {
     assert_eq!(bench.read_f32(x.address(), 4 * width), expected);
 }
 
-#[test]
-fn norms_add_a_bias_and_take_rows_in_any_order() {
-    let Some(bench) = Bench::new(NARROW) else { return };
+fn norms_add_a_bias_and_take_rows_in_any_order<G: Gpu>(open: impl Fn() -> G) {
+    let bench = Bench::new(open(), NARROW);
     // Wider than a block has threads.
     let (width, weight, bias, rows) = (300, numbers(300, 1), numbers(300, 2), numbers(3 * 300, 3));
     let (x, out) = (bench.f32(&rows), bench.room(2 * 2 * width));
@@ -50,9 +60,8 @@ fn norms_add_a_bias_and_take_rows_in_any_order() {
     assert_close(&bench.read_bf16(&out, 3 * width), &expected, BF16, "a plain norm");
 }
 
-#[test]
-fn few_rows_times_weights_are_set_added_or_gated() {
-    let Some(bench) = Bench::new(NARROW) else { return };
+fn few_rows_times_weights_are_set_added_or_gated<G: Gpu>(open: impl Fn() -> G) {
+    let bench = Bench::new(open(), NARROW);
     // An odd number of rows, and columns that no number of threads divides.
     let (rows, columns) = (23, 8 * 291);
     let weights = numbers((rows + 1) * columns, 1);
@@ -91,9 +100,8 @@ fn few_rows_times_weights_are_set_added_or_gated() {
     }
 }
 
-#[test]
-fn gates_of_many_rows_with_a_bias_and_without() {
-    let Some(bench) = Bench::new(NARROW) else { return };
+fn gates_of_many_rows_with_a_bias_and_without<G: Gpu>(open: impl Fn() -> G) {
+    let bench = Bench::new(open(), NARROW);
     let (rows, inner) = (3, 8 * 300);
     let (pairs, bias) = (numbers(rows * 2 * inner, 1), numbers(2 * inner, 2));
     let (on_gpu, added, out) = (bench.bf16(&pairs), bench.f32(&bias), bench.room(2 * rows * inner));
@@ -115,9 +123,8 @@ fn turns(angles: &[f32], rows: usize) -> [Tensor; 2] {
         .map(|f| tensor(&angles.iter().map(|angle| f(*angle)).collect::<Vec<_>>(), [1, rows, half]))
 }
 
-#[test]
-fn queries_and_keys_turn_and_find_their_place_in_the_pool() {
-    let Some(bench) = Bench::new(NARROW) else { return };
+fn queries_and_keys_turn_and_find_their_place_in_the_pool<G: Gpu>(open: impl Fn() -> G) {
+    let bench = Bench::new(open(), NARROW);
     let Heads { kv_heads, group, width } = NARROW;
     let (rows, heads, half) = (3, kv_heads * group, width / 2);
     let row = (heads + 2 * kv_heads) * width;
@@ -181,9 +188,8 @@ fn queries_and_keys_turn_and_find_their_place_in_the_pool() {
     }
 }
 
-#[test]
-fn the_tower_parts_and_turns_its_queries_and_keys() {
-    let Some(bench) = Bench::new(VISION) else { return };
+fn the_tower_parts_and_turns_its_queries_and_keys<G: Gpu>(open: impl Fn() -> G) {
+    let bench = Bench::new(open(), VISION);
     let Heads { kv_heads: heads, width, .. } = VISION;
     let (rows, half) = (3, width / 2);
     let (qkv, bias) = (numbers(rows * 3 * heads * width, 1), numbers(3 * heads * width, 2));
@@ -206,9 +212,8 @@ fn the_tower_parts_and_turns_its_queries_and_keys() {
     }
 }
 
-#[test]
-fn the_merger_bends_and_puts_rows_back() {
-    let Some(bench) = Bench::new(VISION) else { return };
+fn the_merger_bends_and_puts_rows_back<G: Gpu>(open: impl Fn() -> G) {
+    let bench = Bench::new(open(), VISION);
     let (rows, width) = (3, 300);
     let (x, bias) = (numbers(rows * width, 1), numbers(width, 2));
     let x: Vec<f32> = x.into_iter().map(|x| 4.0 * x).collect();
@@ -224,23 +229,4 @@ fn the_merger_bends_and_puts_rows_back() {
     bench.kernels().place_rows(at[0], at[1], at[2], at[3], [rows, width]).expect("a launch");
     let row = |at: usize| &sums[at * width..(at + 1) * width];
     assert_eq!(bench.read_f32(out.address(), rows * width), [row(2), row(0), row(1)].concat());
-}
-
-#[test]
-fn the_best_score_is_the_first_of_the_greatest_and_must_be_finite() {
-    let Some(bench) = Bench::new(NARROW) else { return };
-    let vocab = 9000;
-    let mut scores = numbers(6 * vocab, 1);
-    let at = |row: usize, id: usize| row * vocab + id;
-    // Equals in one part and in two, at the very end, and what is not finite.
-    for (row, id) in [(0, 77), (0, 78), (0, 8500), (1, 8999), (2, 5000), (3, 300), (4, 8999), (5, 0)] {
-        scores[at(row, id)] = 3.0;
-    }
-    scores[at(2, 4999)] = f32::NAN;
-    scores[at(3, 301)] = f32::NEG_INFINITY;
-    scores[at(4, 0)] = f32::INFINITY;
-    let (on_gpu, ids) = (bench.f32(&scores), bench.room(4 * 6));
-    let space = bench.room(6 * 2 * BEST_PARTS * 4);
-    bench.kernels().best(on_gpu.address(), space.address(), ids.address(), [6, vocab]).expect("a launch");
-    assert_eq!(bench.read_i32(&ids, 6), [77, 8999, -1, -1, -1, 0]);
 }

@@ -1,13 +1,15 @@
-//! The kernels of the GPU, compiled for the CPU, and the model on them.
+//! The kernels of the GPU and the model on them, compiled for the CPU; on a real GPU too, where there is one.
 //!
 //! - `emulator`: a GPU that is none.
-//! - `bench`: that GPU with its program, and how numbers are compared.
+//! - `bench`: on what the tests run, a GPU with its program, and how numbers are compared.
 //! - `attention`: the kernels of attention against its definition.
+//! - `choose`: the choice of tokens against the CPU's.
 //! - `kernels`: each other kernel against the arithmetic that it stands for.
-//! - `model`: the whole language model and vision tower against the CPU's; on a real GPU too, where there is one.
+//! - `model`: the whole language model and vision tower against the CPU's.
 
 mod attention;
 mod bench;
+mod choose;
 mod emulator;
 mod kernels;
 mod model;

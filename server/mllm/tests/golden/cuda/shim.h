@@ -15,6 +15,7 @@
 #define __global__
 #define __device__
 #define __shared__ static thread_local
+#define __launch_bounds__(threads)
 
 struct uint4 { unsigned x, y, z, w; };
 struct Place { unsigned x = 0, y = 0, z = 0; };
@@ -25,6 +26,11 @@ inline int min(int a, int b) { return a < b ? a : b; }
 inline float rsqrtf(float v) { return 1.0f / sqrtf(v); }
 inline unsigned __float_as_uint(float v) { unsigned bits; memcpy(&bits, &v, 4); return bits; }
 inline float __uint_as_float(unsigned bits) { float v; memcpy(&v, &bits, 4); return v; }
+// The compiler is not allowed to bring a product and a sum together here.
+inline float __fmul_rn(float a, float b) { return a * b; }
+inline float __fadd_rn(float a, float b) { return a + b; }
+inline float __fsub_rn(float a, float b) { return a - b; }
+inline int atomicAdd(int* at, int more) { int before = *at; *at += more; return before; }
 inline uint4 __ldcs(const uint4* at) { return *at; }
 
 namespace emulation {
@@ -162,12 +168,12 @@ inline void __syncthreads() { emulation::wait(emulation::block.all); }
 
 template <class T>
 inline T __shfl_xor_sync(unsigned, T value, int with) {
-    static_assert(sizeof(T) == 4, "shuffles move 32 bits");
-    unsigned bits;
-    memcpy(&bits, &value, 4);
-    auto shown = emulation::show(&bits, 1);
+    static_assert(sizeof(T) == 4 || sizeof(T) == 8, "shuffles move 32 or 64 bits");
+    unsigned bits[2];
+    memcpy(bits, &value, sizeof(T));
+    auto shown = emulation::show(bits, sizeof(T) / 4);
     T other;
-    memcpy(&other, shown[(emulation::block.running % 32) ^ with], 4);
+    memcpy(&other, shown[(emulation::block.running % 32) ^ with], sizeof(T));
     return other;
 }
 
