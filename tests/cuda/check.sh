@@ -1,7 +1,7 @@
 #!/bin/sh
 # Shows that Loupe with the feature `cuda` builds and links on a machine with neither CUDA nor a GPU, and what it says
-# there. Where there is a GPU, the golden tests run on it too; where libnvrtc is found, the kernels are compiled for an
-# H100 (PyPI's nvidia-cuda-nvrtc has it: put its `lib` on LD_LIBRARY_PATH).
+# there. Where there is a GPU, the tests of every kernel and of the model run on it too; where libnvrtc is found, the
+# kernels are compiled for an H100 (PyPI's nvidia-cuda-nvrtc has it: put its `lib` on LD_LIBRARY_PATH).
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -13,6 +13,7 @@ run() {
 run --no-run --test compliance
 run --test golden -- cuda:: --nocapture
 run --lib -- cuda:: --nocapture
+python3 tests/bench/gpu_test.py
 
 if ldd target/release/loupe | grep -E 'libcuda|libnvrtc|libcublas'; then
     echo "the program is linked with CUDA: it would not start without it" >&2

@@ -322,7 +322,8 @@ mod tests {
         for (kv_heads, group, width) in [(4, 7, 128), (2, 8, 128), (16, 1, 80), (2, 2, 16)] {
             let heads = Heads { kv_heads, group, width };
             let ptx = compile(SOURCE, &heads.defines(), (9, 0)).unwrap().to_src();
-            for kernel in ["gemv_swiglu_8", "attend_few", "attend_causal", "choose", "vision_rope"] {
+            for kernel in ["gemv_swiglu_8", "attend_few", "attend_causal", "choose", "lora_up", "vision_rope"]
+            {
                 assert!(ptx.contains(&format!(".entry {kernel}(")), "{kernel}");
             }
         }
