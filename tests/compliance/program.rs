@@ -44,7 +44,8 @@ fn start(folder: &Path) -> Program {
 
 fn start_with(folder: &Path, flags: &[&str]) -> Program {
     let mut command = command(folder);
-    let mut child = command.args(["--listen", "127.0.0.1:0"]).args(flags).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        command.args(["--listen", "127.0.0.1:0"]).args(flags).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let url =
@@ -119,7 +120,10 @@ fn a_turn_is_in_the_figures() {
         "loupe_engine_turns_total{end=",
         "loupe_runs_ended_total{end=",
     ] {
-        let line = figures.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {figures}"));
+        let line = figures
+            .lines()
+            .find(|line| line.starts_with(name))
+            .unwrap_or_else(|| panic!("{name}: {figures}"));
         let value: f64 = line.rsplit_once(' ').unwrap().1.parse().unwrap();
         assert!(value > 0.0, "{line}");
     }
@@ -135,7 +139,9 @@ fn threads_compute_on_the_cores_that_were_given() {
     events(&program, &id, usize::MAX);
     let mut pinned = 0;
     for task in std::fs::read_dir(format!("/proc/{}/task", program.child.id())).unwrap() {
-        let file = |name: &str| std::fs::read_to_string(task.as_ref().unwrap().path().join(name)).unwrap_or_default();
+        let file = |name: &str| {
+            std::fs::read_to_string(task.as_ref().unwrap().path().join(name)).unwrap_or_default()
+        };
         if !file("comm").starts_with("loupe-compute") {
             continue;
         }

@@ -153,7 +153,7 @@ mod tests {
         let positions = vec![[0; 3], [1; 3], [2; 3]];
         let segments = vec![Segment { tokens: 3, before: 0, adapter: None, blocks: vec![BlockId::new(0)] }];
         let wanted = vec![Wanted { token: 2, what: What::Scores }];
-        let batch = Batch { inputs, embeds: Vec::new(), positions, segments, wanted };
+        let batch = Batch { inputs, positions, segments, wanted, ..Batch::default() };
         model.step(&batch, &mut model.new_pool(1)).unwrap()
     }
 

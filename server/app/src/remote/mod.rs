@@ -142,7 +142,12 @@ impl Remote {
         let unreachable =
             |reason: String| Failed::Passing { error: EngineError::Unreachable(reason), wait: None };
         let response = match tokio::time::timeout(self.patience.first_byte, request.send()).await {
-            Err(_elapsed) => return Err(unreachable(format!("no answer within {} s", self.patience.first_byte.as_secs_f32()))),
+            Err(_elapsed) => {
+                return Err(unreachable(format!(
+                    "no answer within {} s",
+                    self.patience.first_byte.as_secs_f32()
+                )));
+            }
             Ok(Err(error)) => return Err(unreachable(http::causes(&error.without_url()))),
             Ok(Ok(response)) => response,
         };

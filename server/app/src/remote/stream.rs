@@ -94,7 +94,8 @@ impl Answer<'_> {
         let mut lines = Lines::default();
         loop {
             let chunk = tokio::time::timeout(silence, chunks.next()).await;
-            let chunk = chunk.map_err(|_elapsed| broken(&format!("it said nothing for {} s", silence.as_secs_f32())))?;
+            let chunk = chunk
+                .map_err(|_elapsed| broken(&format!("it said nothing for {} s", silence.as_secs_f32())))?;
             let Some(chunk) = chunk else { return Ok(()) };
             for line in lines.push(chunk.map_err(|reason| broken(&reason))?.as_ref())? {
                 // Comments, names and numbers of events say nothing here.

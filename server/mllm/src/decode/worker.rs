@@ -247,7 +247,8 @@ impl<'a> Worker<'a> {
     fn plan(&mut self) -> Option<Plan> {
         loop {
             let ready: Vec<usize> = self.running.iter().map(Sequence::ready).collect();
-            let shares = plan::share(&ready, &self.pace).into_iter().enumerate().filter(|(_, tokens)| *tokens > 0);
+            let shares =
+                plan::share(&ready, &self.pace).into_iter().enumerate().filter(|(_, tokens)| *tokens > 0);
             let plan: Plan = shares.map(|(at, tokens)| (at, tokens + self.running[at].draft.len())).collect();
             let wanted = |(at, tokens): &(usize, usize)| {
                 let sequence = &self.running[*at];

@@ -42,6 +42,7 @@ impl<'a> Run<'a> {
             positions: prompt.positions.clone(),
             segments: vec![segment],
             wanted: (0..tokens).map(|token| Wanted { token, what: what.clone() }).collect(),
+            ..Batch::default()
         };
         self.executor.step(&batch).expect("a step")
     }

@@ -126,7 +126,8 @@ async fn a_thousand_mixed_turns() {
     let engine = Engine::start(beside("tied", &ADAPTERS), limits).expect("threads");
     let mut before = 0;
     for half in 0..2 {
-        let turns = (half * TURNS / 2..(half + 1) * TURNS / 2).map(|nth| client(&engine, &kinds, &longest, nth));
+        let turns =
+            (half * TURNS / 2..(half + 1) * TURNS / 2).map(|nth| client(&engine, &kinds, &longest, nth));
         futures::stream::iter(turns).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
         if half == 0 {
             before = resident();

@@ -164,7 +164,8 @@ async fn a_server_that_is_overloaded_is_asked_again_and_another_takes_over() {
 
 #[tokio::test]
 async fn a_model_that_one_server_lacks_may_be_on_another() {
-    let (without, _) = start(vec![(404, vec!["{\"error\":{\"message\":\"no such model\"}}".into()])], false).await;
+    let (without, _) =
+        start(vec![(404, vec!["{\"error\":{\"message\":\"no such model\"}}".into()])], false).await;
     let (with, _) = start(vec![(200, whole())], false).await;
     let completion = connect(&[&without, &with]).await.generate(request(), unbounded_channel().0).await;
     assert_eq!(completion.unwrap().finish, Finish::EndOfTurn);
