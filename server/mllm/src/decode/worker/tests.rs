@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Instant;
 
 use loupe_shared::pixels::Rgb8;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -13,6 +14,7 @@ use super::*;
 use crate::WeightFormat;
 use crate::checkpoint::Files;
 use crate::engine::{Completion, GenerateRequest, Message as Said, Part, Role, Sampling};
+use crate::lm::{Batch, Next};
 
 fn loaded() -> Arc<Loaded<Served>> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/qwen2_5_vl/tied");
@@ -123,6 +125,50 @@ fn a_picture_that_cannot_be_seen_or_is_not_wanted_any_more_ends_only_its_turn() 
     turns[1].cancel.cancel();
     assert_eq!(until_answered(&mut worker, &mut turns[1]).unwrap().finish, Finish::Cancelled);
     assert_eq!(until_answered(&mut worker, &mut turns[2]).unwrap().generated_tokens, 40);
+    assert_eq!(worker.blocks.available(), worker.blocks.count());
+}
+
+/// Has no memory for a picture beside anything else, nor for more than `most` tokens at once.
+struct Short<'a> {
+    executor: Box<dyn Executor + 'a>,
+    most: usize,
+}
+
+impl Executor for Short<'_> {
+    fn step(&mut self, batch: &Batch) -> crate::Result<Vec<Next>> {
+        if batch.len() > self.most || (batch.segments.len() > 1 && !batch.embeds.is_empty()) {
+            return Err(crate::Error::Device("out of memory".into()));
+        }
+        self.executor.step(batch)
+    }
+}
+
+#[test]
+fn a_step_that_fails_ends_only_those_who_cannot_be_run_by_themselves() {
+    let loaded = loaded();
+    let (eyes, orders) = blind();
+    let mut worker = fresh(&loaded, &eyes, Limits::default());
+    let executor = std::mem::replace(&mut worker.executor, loaded.model.language.executor(0));
+    worker.executor = Box::new(Short { executor, most: 40 });
+    worker.pace.note(1000, 0.001);
+    let mut words = {
+        let (job, asked) = ask(&loaded, &said(None, "Hello"), 40);
+        worker.take(Message::Turn(job));
+        worker.admit();
+        worker.step();
+        asked
+    };
+    let (job, mut long) = ask(&loaded, &said(None, &"Hello ".repeat(60)), 4);
+    worker.take(Message::Turn(job));
+    let (job, mut picture) = ask(&loaded, &said(Some(80), "What?"), 4);
+    worker.take(Message::Turn(job));
+    let error = until_answered(&mut worker, &mut long).unwrap_err();
+    assert!(matches!(&error, EngineError::Internal(reason) if reason.contains("out of memory")), "{error}");
+    worker.admit();
+    let (hash, shown) = orders.try_recv().unwrap();
+    worker.take(Message::Seen(hash, Ok(Arc::new(loaded.see(&shown).unwrap()))));
+    assert_eq!(until_answered(&mut worker, &mut picture).unwrap().generated_tokens, 4);
+    assert_eq!(until_answered(&mut worker, &mut words).unwrap().generated_tokens, 40);
     assert_eq!(worker.blocks.available(), worker.blocks.count());
 }
 
