@@ -3,6 +3,9 @@
 use crate::engine::Sampling;
 use crate::lm::{Choice, Draw, TokenSet};
 
+/// What the state goes on by.
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// How a turn's tokens are chosen; the same seed gives the same numbers, whoever else is decoded meanwhile.
 #[derive(Debug)]
 pub(super) struct Sampler {
@@ -19,8 +22,8 @@ impl Sampler {
         Self { sampling, state }
     }
 
-    /// How the next token is chosen among some, or among all.
-    pub(super) fn next(&mut self, among: Option<TokenSet>) -> Choice {
+    /// How the next token is chosen among some, or among all; the same until one is taken.
+    pub(super) fn choice(&self, among: Option<TokenSet>) -> Choice {
         let draw = match self.sampling {
             Sampling::Greedy => None,
             Sampling::Random { temperature, top_p, .. } => {
@@ -30,10 +33,14 @@ impl Sampler {
         Choice { among, draw }
     }
 
+    /// Goes on to the next number, because a token was taken.
+    pub(super) fn advance(&mut self) {
+        self.state = self.state.wrapping_add(STEP);
+    }
+
     /// A number in 0..1 (SplitMix64).
-    fn uniform(&mut self) -> f32 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.state;
+    fn uniform(&self) -> f32 {
+        let mut bits = self.state.wrapping_add(STEP);
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         bits ^= bits >> 31;
@@ -52,7 +59,10 @@ mod tests {
         let mut sampler = Sampler::new(Sampling::Random { temperature: 1.0, top_p: 1.0, seed: 7 });
         let mut counts = [0u32; 3];
         for _ in 0..10_000 {
-            counts[sampler.next(None).of(&scores).unwrap() as usize] += 1;
+            let choice = sampler.choice(None);
+            assert_eq!(choice, sampler.choice(None), "a step that is run again draws the same");
+            counts[choice.of(&scores).unwrap() as usize] += 1;
+            sampler.advance();
         }
         for (count, expected) in counts.iter().zip([5000, 3000, 2000]) {
             assert!(count.abs_diff(expected) < 200, "{counts:?}");
@@ -61,6 +71,6 @@ mod tests {
 
     #[test]
     fn greedy_turns_draw_nothing() {
-        assert_eq!(Sampler::new(Sampling::Greedy).next(None), Choice::default());
+        assert_eq!(Sampler::new(Sampling::Greedy).choice(None), Choice::default());
     }
 }

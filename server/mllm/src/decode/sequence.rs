@@ -127,13 +127,13 @@ impl<'a> Sequence<'a> {
         parts.next().map(|(index, picture)| (index, token - picture.tokens.start))
     }
 
-    /// How the next token is chosen, and each after a token of the draft; asked once for each step that gives one.
+    /// How the next token is chosen, and each after a token of the draft; a step that is run again chooses the same.
     ///
     /// # Errors
     /// When the grammar's limits are exceeded.
     pub(super) fn choice(&mut self) -> Result<Choice, EngineError> {
         let allowed = self.job.mask.as_mut().map(Mask::allowed).transpose()?;
-        Ok(self.sampler.next(allowed))
+        Ok(self.sampler.choice(allowed))
     }
 
     /// Guesses up to `most` tokens after the one that is due. Draws are not guessed, for each takes a new random number,
@@ -183,6 +183,7 @@ impl<'a> Sequence<'a> {
     /// Takes the next token; says why the turn ends with it, if it does.
     fn write(&mut self, id: u32, end_ids: &[u32]) -> Result<Option<Finish>, EngineError> {
         self.note_time();
+        self.sampler.advance();
         if end_ids.contains(&id) {
             return Ok(Some(Finish::EndOfTurn));
         }
