@@ -56,7 +56,7 @@ mod tests {
     fn a_fast_machine_takes_much_at_once_and_a_slow_one_little() {
         assert_eq!(settled(0.005, 0.000_02, true), MOST);
         assert_eq!([true, false].map(|shared| settled(0.2, 0.02, shared)), [LEAST, 64]);
-        assert_eq!(settled(0.01, 0.000_9, true), 96, "what a tenth of a second suffices for");
+        assert_eq!(settled(0.01, 0.000_7, true), 96, "what a tenth of a second suffices for");
     }
 
     #[test]
