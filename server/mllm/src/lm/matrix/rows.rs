@@ -88,7 +88,8 @@ impl Rows for Dense<'_, bf16> {
 
 /// Sums of products of rows as long as x with x; each is what it would be alone.
 fn sums<const N: usize>(rows: [&[bf16]; N], x: &[f32]) -> [f32; N] {
-    const LANES: usize = 32;
+    // Four rows' sums have to stay in registers: AVX2 has half as many, of half the width.
+    const LANES: usize = if cfg!(target_feature = "avx512f") { 32 } else { 16 };
     let mut sums = [[0f32; LANES]; N];
     let x_len = x.len();
     let (chunks, rest) = x.as_chunks::<LANES>();
@@ -115,6 +116,12 @@ pub(super) fn has_byte_products() -> bool {
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vl")
         && is_x86_feature_detected!("avx512f")
+}
+
+/// Whether the processor has AVX2 and what comes with it, that kernels here are written for.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn has_avx2() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")
 }
 
 /// Asks memory for what a product comes to later: the processor itself does not look beyond a page.

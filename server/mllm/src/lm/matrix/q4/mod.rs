@@ -5,7 +5,10 @@
 //! - `head`: steps, scales and mins of a block.
 //! - `fit`: rounding of a group.
 //! - `vnni`: the product with the byte products of AVX-512.
+//! - `avx2`: the product with AVX2.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod fit;
 mod head;
 #[cfg(target_arch = "x86_64")]
@@ -191,6 +194,10 @@ impl Rows for Q4 {
         if super::rows::has_byte_products() {
             return vnni::dot(heads, numbers, x);
         }
+        #[cfg(target_arch = "x86_64")]
+        if super::rows::has_avx2() {
+            return avx2::dot(heads, numbers, x);
+        }
         plain(heads, numbers, x)
     }
 
@@ -284,6 +291,12 @@ mod tests {
                 let got = w.dot(row, &x);
                 let most = 1e-4 + 1e-6 * expected.abs();
                 assert!((got - expected).abs() < most, "{blocks} blocks: {got}, {expected}");
+                // The best that the processor has was asked; what is below it has to be right as well.
+                #[cfg(target_arch = "x86_64")]
+                if super::super::rows::has_avx2() {
+                    let got = avx2::dot(heads, numbers, &x);
+                    assert!((got - expected).abs() < most, "{blocks} blocks: {got}, {expected}");
+                }
             }
         }
     }

@@ -6,14 +6,14 @@ use super::super::rows::prefetch;
 use super::{Head, Numbers, XBlock};
 
 /// In each quarter of a register that repeats a head: the two bytes that hold each of its 16 fields, one field a word.
-const FIELD_BYTES: [i8; 64] = field_bytes();
+pub(super) const FIELD_BYTES: [i8; 64] = field_bytes();
 /// And by how many bits the field lies above the lowest bit.
-const FIELD_SHIFTS: [i32; 16] = field_shifts();
+pub(super) const FIELD_SHIFTS: [i32; 16] = field_shifts();
 /// Eight times the step, eight times that of the mins.
 const STEP_BYTES: [i8; 32] =
     [0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3];
 /// Blocks from a product to what it asks memory for: two pages.
-const AHEAD: usize = 8192 / size_of::<Numbers>();
+pub(super) const AHEAD: usize = 8192 / size_of::<Numbers>();
 /// Words that hold mins, after those that hold scales.
 const MINS: __mmask16 = 0xff00;
 
