@@ -1,4 +1,9 @@
 //! Rows of weights in each number format, as products read them.
+//!
+//! - `avx2`: sums of bf16 where there is no AVX-512.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 
 use std::ops::Range;
 
@@ -88,8 +93,11 @@ impl Rows for Dense<'_, bf16> {
 
 /// Sums of products of rows as long as x with x; each is what it would be alone.
 fn sums<const N: usize>(rows: [&[bf16]; N], x: &[f32]) -> [f32; N] {
-    // Four rows' sums have to stay in registers: AVX2 has half as many, of half the width.
-    const LANES: usize = if cfg!(target_feature = "avx512f") { 32 } else { 16 };
+    const LANES: usize = 32;
+    #[cfg(target_arch = "x86_64")]
+    if !super::tiles::are_fast() && has_avx2() {
+        return avx2::sums(rows, x);
+    }
     let mut sums = [[0f32; LANES]; N];
     let x_len = x.len();
     let (chunks, rest) = x.as_chunks::<LANES>();

@@ -40,11 +40,14 @@ fn few_rows_and_many_give_the_product_in_both_number_formats() {
 
 #[test]
 fn a_row_of_few_does_not_depend_on_the_others() {
-    let matrix = Matrix::f32(numbers(40 * 100, 3), [40, 100]).unwrap();
-    let x = numbers(FEW * 100, 4);
-    let together = matrix.product(&x, None).unwrap();
-    for (x, together) in x.chunks(100).zip(together.chunks(40)) {
-        assert_eq!(matrix.product(x, None).unwrap(), together);
+    let wide = numbers(40 * 100, 3);
+    let narrow = wide.iter().copied().map(bf16::from_f32).collect();
+    for matrix in [Matrix::f32(wide, [40, 100]).unwrap(), Matrix::bf16(narrow, [40, 100]).unwrap()] {
+        let x = numbers(FEW * 100, 4);
+        let together = matrix.product(&x, None).unwrap();
+        for (x, together) in x.chunks(100).zip(together.chunks(40)) {
+            assert_eq!(matrix.product(x, None).unwrap(), together);
+        }
     }
 }
 
