@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use loupe_mllm::engine::{Completion, Decoder, EngineError, Message, Role};
+use loupe_mllm::engine::{Completion, Decoder, EngineError, GenerateRequest, Message, Role};
 use serde::Serialize;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
 use super::serve::request;
@@ -48,9 +48,8 @@ pub(super) async fn stall(decoder: Arc<dyn Decoder>, tokens: usize) -> anyhow::R
     let alone = ask(&decoder, &long(tokens, "Once"), 1).await?;
     let cancel_ms = cancel(&decoder, &long(tokens, "Never"), alone.first_token / 2).await?;
     let (sender, mut deltas) = unbounded_channel();
-    let writing = request(&[said("Who writes?")], u32::MAX);
-    let stop = writing.cancel.clone();
-    let writer = decoder.generate(writing, sender);
+    let stop = CancellationToken::new();
+    let writer = write(&decoder, sender, stop.clone());
     let others = async {
         let before = intervals(&mut deltas, BEFORE).await;
         let _stop = stop.drop_guard();
@@ -95,6 +94,20 @@ pub(super) async fn stall(decoder: Arc<dyn Decoder>, tokens: usize) -> anyhow::R
         short_first_token_ms: ms(short.first_token),
         cancel_ms,
     })
+}
+
+/// Writes until it is stopped, one turn after the other.
+async fn write(
+    decoder: &Arc<dyn Decoder>,
+    deltas: UnboundedSender<String>,
+    stop: CancellationToken,
+) -> Result<(), EngineError> {
+    let said = [said("Who writes?")];
+    while !stop.is_cancelled() {
+        let turn = GenerateRequest { cancel: stop.child_token(), ..request(&said, u32::MAX) };
+        decoder.generate(turn, deltas.clone()).await?;
+    }
+    Ok(())
 }
 
 async fn ask(decoder: &Arc<dyn Decoder>, said: &Message, tokens: u32) -> Result<Completion, EngineError> {
