@@ -11,6 +11,7 @@ pub const CHOICE: usize = 4;
 const BEST_PARTS: usize = 32;
 /// Threads of `choose`.
 const CHOOSE_THREADS: usize = 1024;
+
 /// What tokens are chosen from; see `kernels/choose.cu`.
 #[derive(Debug, Clone, Copy)]
 pub struct Choosing {

@@ -75,7 +75,7 @@ __device__ inline u64 threshold_of(const Row& row, float top_p, float* heavy, in
     __shared__ int count;
     u64 total = 0;
     for (int i = threadIdx.x; i < vocab; i += blockDim.x) total += row.at(i, 1);
-    total = block_total(total);
+    total = block_sum(total);
     double part = ceil((double)top_p * (double)total);
     u64 wanted = part < 1.0 ? 1 : (u64)part;
     if (wanted >= total) {
@@ -92,14 +92,14 @@ __device__ inline u64 threshold_of(const Row& row, float top_p, float* heavy, in
         kept += own;
         if (own) heavy[atomicAdd(&count, 1)] = row.scores[i];
     }
-    kept = block_total(kept);
+    kept = block_sum(kept);
     while (high - low > 1) {
         u64 middle = low + (high - low) / 2, sum = 0;
         for (int i = threadIdx.x; i < count; i += blockDim.x) {
             u64 own = row.weight(heavy[i]);
             if (own >= middle) sum += own;
         }
-        sum = block_total(sum);
+        sum = block_sum(sum);
         if (sum >= wanted) {
             low = middle;
             kept = sum;
@@ -121,7 +121,7 @@ __device__ inline int token_at(const Row& row, u64 threshold, u64 left, int voca
         int to = min(start + (warp + 1) * size, end);
         u64 sum = 0;
         for (int i = start + warp * size + lane; i < to; i += 32) sum += row.at(i, threshold);
-        sum = warp_total(sum);
+        sum = warp_sum(sum);
         if (lane == 0) sums[warp] = sum;
         __syncthreads();
         int n = 0;

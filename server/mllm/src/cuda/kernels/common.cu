@@ -33,7 +33,8 @@ __device__ inline float dot8(uint4 a, uint4 b) {
 
 __device__ inline float silu(float v) { return v / (1.0f + expf(-v)); }
 
-__device__ inline float warp_sum(float v) {
+template <typename T>
+__device__ inline T warp_sum(T v) {
     for (int step = 16; step > 0; step /= 2) v += __shfl_xor_sync(ALL_LANES, v, step);
     return v;
 }
@@ -44,31 +45,14 @@ __device__ inline float warp_max(float v) {
 }
 
 /// The sum over a block of whole warps, for every thread.
-__device__ inline float block_sum(float v) {
-    __shared__ float parts[32];
+template <typename T>
+__device__ inline T block_sum(T v) {
+    __shared__ T parts[32];
     int warps = blockDim.x / 32;
     v = warp_sum(v);
     if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = v;
     __syncthreads();
-    float sum = 0.0f;
-    for (int warp = 0; warp < warps; warp++) sum += parts[warp];
-    __syncthreads();
-    return sum;
-}
-
-__device__ inline u64 warp_total(u64 v) {
-    for (int step = 16; step > 0; step /= 2) v += __shfl_xor_sync(ALL_LANES, v, step);
-    return v;
-}
-
-/// The sum over a block of whole warps, for every thread.
-__device__ inline u64 block_total(u64 v) {
-    __shared__ u64 parts[32];
-    int warps = blockDim.x / 32;
-    v = warp_total(v);
-    if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = v;
-    __syncthreads();
-    u64 sum = 0;
+    T sum = 0;
     for (int warp = 0; warp < warps; warp++) sum += parts[warp];
     __syncthreads();
     return sum;
