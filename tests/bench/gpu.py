@@ -13,8 +13,9 @@ import os
 import platform
 import statistics
 import subprocess
-import sys
 from pathlib import Path
+
+from record import run
 
 PEER = Path(__file__).parent / "peers/transformers_cuda.py"
 # What is compared: the number that is measured, and whether more of it is better.
@@ -63,7 +64,7 @@ def commands(args: argparse.Namespace) -> dict[str, list[list[str]]]:
     bench = [args.loupe, "bench"]
     ours = ["--model", f"random:{args.size}", "--device", args.device, "--json"]
     decode = ["--batch", args.batch, "--context", str(args.context), "--steps", str(args.steps)]
-    theirs = [sys.executable, str(PEER), "--size", args.size]
+    theirs = ["python", str(PEER), "--size", args.size]
     return {
         "loupe": [
             bench + ["decode"] + ours + decode,
@@ -72,12 +73,6 @@ def commands(args: argparse.Namespace) -> dict[str, list[list[str]]]:
         ],
         "transformers": [theirs + decode],
     }
-
-
-def lines_of(command: list[str]) -> list[dict]:
-    print("+", " ".join(command), file=sys.stderr, flush=True)
-    said = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout
-    return [json.loads(line) for line in said.splitlines() if line.startswith("{")]
 
 
 def machine() -> str:
@@ -113,7 +108,7 @@ def main() -> None:
     for _ in range(args.rounds):
         for side, in_turn in sides.items():
             for command in in_turn:
-                said[side] += lines_of(command)
+                said[side] += run(command)
                 # What a run that is cut off has measured stays.
                 result["peer"] = next((line["peer"] for line in said["transformers"]), None)
                 result["figures"] = merge(said)

@@ -107,7 +107,7 @@ pub(super) fn request(messages: &[Message], max_tokens: u32) -> GenerateRequest 
 }
 
 /// The median and the slowest tenth, in milliseconds.
-fn spread(mut times: Vec<Duration>) -> [f64; 2] {
+pub(super) fn spread(mut times: Vec<Duration>) -> [f64; 2] {
     times.sort();
     let at = |part: usize| {
         times

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use loupe_mllm::bench;
-use loupe_mllm::device::{Eye, Language};
 use loupe_mllm::engine::Decoder;
 use loupe_mllm::{Adapters, Engine, Loaded, Processor, Served, WeightFormat};
 
@@ -36,13 +35,15 @@ fn random(
     on: Processor,
     layers: Option<usize>,
 ) -> anyhow::Result<Loaded<Served>> {
-    let pocket = Loaded::open_for_serving(&ModelSpec::Pocket.files()?, WeightFormat::Stored)?;
     let mut config = random_config(model, layers)?;
-    config.text.vocab_size = pocket.model.language.config().vocab_size;
-    let language: Language = bench::random(&config.text, config.tied, format, on)?;
-    let vision: Eye = bench::random_eye(config.text.hidden_size, NO_EYE, on)?;
-    let Loaded { chat, about, end_ids, .. } = pocket;
     let context = config.text.max_positions;
-    let model = Served { language, vision, adapters: Adapters::default() };
-    Ok(Loaded { model, chat, about, end_ids, context })
+    let loaded = Loaded::open_as(&ModelSpec::Pocket.files()?, |pocket, _weights| {
+        config.text.vocab_size = pocket.text.vocab_size;
+        Ok(Served {
+            language: bench::random(&config.text, config.tied, format, on)?,
+            vision: bench::random_eye(config.text.hidden_size, NO_EYE, on)?,
+            adapters: Adapters::default(),
+        })
+    })?;
+    Ok(Loaded { context, ..loaded })
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
-use super::serve::request;
+use super::serve::{request, spread};
 
 /// Tokens that are written before the long prompt comes.
 const BEFORE: usize = 8;
@@ -88,8 +88,8 @@ pub(super) async fn stall(decoder: Arc<dyn Decoder>, tokens: usize) -> anyhow::R
     Ok(StallFigure {
         prompt_tokens: beside.prompt_tokens,
         short_tokens: short.prompt_tokens,
-        interval_ms: ms(median(before)),
-        interval_beside_ms: [ms(median(during)), ms(longest)],
+        interval_ms: spread(before)[0],
+        interval_beside_ms: [spread(during)[0], ms(longest)],
         first_token_ms: [ms(alone.first_token), ms(beside.first_token)],
         short_first_token_ms: ms(short.first_token),
         cancel_ms,
@@ -117,7 +117,7 @@ async fn ask(decoder: &Arc<dyn Decoder>, said: &Message, tokens: u32) -> Result<
 /// Milliseconds from a cancellation `after` a prompt was asked to the turn's end.
 async fn cancel(decoder: &Arc<dyn Decoder>, said: &Message, after: Duration) -> Result<f64, EngineError> {
     let request = request(std::slice::from_ref(said), 1);
-    let cancel: CancellationToken = request.cancel.clone();
+    let cancel = request.cancel.clone();
     let cancelled = async {
         tokio::time::sleep(after).await;
         cancel.cancel();
@@ -146,9 +146,4 @@ fn long(tokens: usize, first: &str) -> Message {
 
 fn said(words: &str) -> Message {
     Message::text(Role::User, words.to_owned())
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    times.get(times.len() / 2).copied().unwrap_or_default()
 }
