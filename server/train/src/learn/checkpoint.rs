@@ -211,3 +211,85 @@ fn floats(view: &TensorView, path: &Path) -> Result<Vec<f32>> {
 fn damaged(path: &Path, reason: &dyn std::fmt::Display) -> TrainError {
     TrainError::Checkpoint { path: path.to_owned(), reason: reason.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learn::init::Init;
+
+    const NAME: &str = "model.layers.0.mlp.up_proj.lora_A.weight";
+
+    /// One weight, drawn by `seed`.
+    fn params(seed: u64, name: &str, shape: [usize; 2]) -> Params {
+        let params = Params::new(Init { seed, deviation: 0.02, layers: 1, vision_layers: 1 });
+        params.var(name, &shape).unwrap();
+        params
+    }
+
+    fn values(params: &Params) -> Vec<Vec<f32>> {
+        params.all()[0].1.to_vec2().unwrap()
+    }
+
+    /// An optimiser that has met the weight and keeps so many numbers of it.
+    fn optimiser(count: usize) -> AdamW {
+        let moments = Moments { mean: vec![0.25; count], square: vec![0.5; count] };
+        AdamW::resumed(AdamWConfig::default(), 7, BTreeMap::from([(NAME.to_owned(), moments)]))
+    }
+
+    /// A folder with the checkpoint of a weight of six numbers, and the checkpoint's path.
+    fn saved(optimiser: &AdamW) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(CHECKPOINT);
+        let place = Place { pool: 2, batch: 1 };
+        let progress = Progress { step: 7, tokens: 90, place, ..Progress::default() };
+        save(&path, &params(1, NAME, [2, 3]), optimiser, progress).unwrap();
+        (folder, path)
+    }
+
+    fn refused(path: &Path, params: &Params) -> String {
+        let error = load(path, params, AdamWConfig::default()).unwrap_err();
+        assert!(matches!(&error, TrainError::Checkpoint { path: named, .. } if named == path), "{error}");
+        error.to_string()
+    }
+
+    #[test]
+    fn a_run_reads_back_as_it_was_saved() {
+        let (_folder, path) = saved(&optimiser(6));
+        let read = params(2, NAME, [2, 3]);
+        let (again, progress) = load(&path, &read, AdamWConfig::default()).unwrap();
+        assert_eq!(values(&read), values(&params(1, NAME, [2, 3])));
+        assert_eq!((again.steps(), again.moments()), (7, optimiser(6).moments()));
+        assert_eq!((progress.step, progress.tokens), (7, 90));
+        assert_eq!(progress.place, Place { pool: 2, batch: 1 });
+    }
+
+    #[test]
+    fn a_weight_that_is_missing_or_has_another_shape_is_named() {
+        let (_folder, path) = saved(&optimiser(6));
+        let said = refused(&path, &params(2, "model.norm.weight", [2, 3]));
+        assert!(said.contains("model.norm.weight") && said.contains("not found"), "{said}");
+        let said = refused(&path, &params(2, NAME, [3, 2]));
+        assert!(said.contains(NAME) && said.contains("[2, 3]"), "{said}");
+    }
+
+    #[test]
+    fn an_optimisers_numbers_that_do_not_fit_their_weight_are_named() {
+        let (_folder, path) = saved(&optimiser(5));
+        let said = refused(&path, &params(2, NAME, [2, 3]));
+        assert!(said.contains(&format!("the mean of {NAME} has another size")), "{said}");
+    }
+
+    #[test]
+    fn a_file_that_is_cut_short_or_has_no_counters_is_refused() {
+        let (_folder, path) = saved(&optimiser(6));
+        let whole = std::fs::read(&path).unwrap();
+        for length in [0, 7, whole.len() / 2, whole.len() - 1] {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            refused(&path, &params(2, NAME, [2, 3]));
+        }
+        let weight = (format!("{WEIGHT}{NAME}"), Values { shape: vec![2, 3], values: vec![0.0; 6] });
+        std::fs::write(&path, safetensors::serialize([weight], None).unwrap()).unwrap();
+        let said = refused(&path, &params(2, NAME, [2, 3]));
+        assert!(said.contains("it has no counters"), "{said}");
+    }
+}

@@ -44,8 +44,9 @@ impl Default for LoraConfig {
 impl LoraConfig {
     /// Says what does not fit, if anything.
     pub(crate) fn check(&self) -> Result<(), String> {
-        if self.rank == 0 || !self.alpha.is_finite() {
-            return Err("lora.rank has to be above 0 and lora.alpha a number".into());
+        // With an alpha of 0 nothing could be learnt, and no adapter taken over.
+        if self.rank == 0 || !self.alpha.is_finite() || self.alpha == 0.0 {
+            return Err("lora.rank has to be above 0 and lora.alpha a number other than 0".into());
         }
         if !(0.0..1.0).contains(&self.dropout) {
             return Err("lora.dropout has to be 0 or more and below 1".into());

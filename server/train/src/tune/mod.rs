@@ -21,3 +21,5 @@ pub mod recipe;
 pub mod records;
 pub mod sft;
 mod stamp;
+#[cfg(test)]
+mod tests;

@@ -79,6 +79,11 @@ impl SftRecipe {
         if self.accumulate == 0 || self.log_steps == 0 || self.early_stop.every == 0 {
             return Err("accumulate, log_steps and early_stop.every have to be above 0".into());
         }
+        if self.early_stop.patience == 0 {
+            return Err(
+                "early_stop.patience has to be above 0: the first measurement is the best so far".into()
+            );
+        }
         match self.epochs > 0.0 && self.epochs.is_finite() {
             true => Ok(()),
             false => Err("epochs has to be above 0".into()),

@@ -83,7 +83,7 @@ impl<'a> Sft<'a> {
     ) -> Result<Self> {
         base.learner.checkpointing = recipe.checkpointing;
         let progress = base.begin(out, resume, start, (&recipe.lora, recipe.optimiser))?;
-        stamp::check(out, resume, &base, &data.train, recipe)?;
+        stamp::check(out, resume, &base, (&data.train, data.dev.as_ref()), recipe)?;
         let dev = match &data.dev {
             Some(dev) => measured(dev, &base, recipe)?,
             None => Vec::new(),

@@ -25,11 +25,11 @@ pub(super) fn check(
     out: &Path,
     resume: bool,
     base: &Base,
-    data: &Records,
+    (data, dev): (&Records, Option<&Records>),
     recipe: &impl Serialize,
 ) -> Result<()> {
     let path = out.join(FILE);
-    let now = settings(base, data, recipe)?;
+    let now = settings(base, (data, dev), recipe)?;
     if !resume || !path.exists() {
         return Ok(write_json(&path, &now)?);
     }
@@ -43,15 +43,21 @@ pub(super) fn check(
     }
 }
 
-fn settings(base: &Base, data: &Records, recipe: &impl Serialize) -> Result<Settings> {
+fn settings(
+    base: &Base,
+    (data, dev): (&Records, Option<&Records>),
+    recipe: &impl Serialize,
+) -> Result<Settings> {
     let recipe = serde_json::to_value(recipe)
         .map_err(|error| TrainError::Adapter { reason: format!("the recipe cannot be noted: {error}") })?;
     let shape = blake3::hash(base.config.to_json().to_string().as_bytes()).to_hex();
     let weights = base.weights.as_ref().map_or_else(String::new, |weights| format!(", weights {weights}"));
-    let mut settings = BTreeMap::from([
-        ("data".to_owned(), data.hash().to_owned()),
-        ("model".to_owned(), format!("{} {}{weights}", base.name, &shape[..16])),
-    ]);
+    let mut settings =
+        BTreeMap::from([("model".to_owned(), format!("{} {}{weights}", base.name, &shape[..16]))]);
+    // What was best on one development set says nothing about another.
+    let read = [("data", Some(data)), ("dev", dev)];
+    settings
+        .extend(read.into_iter().filter_map(|(name, rows)| Some((name.to_owned(), rows?.hash().to_owned()))));
     if let Value::Object(fields) = recipe {
         let kept = fields.into_iter().filter(|(name, _)| !FREE.contains(&name.as_str()));
         settings.extend(kept.map(|(name, value)| (format!("recipe.{name}"), value.to_string())));

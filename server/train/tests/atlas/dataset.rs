@@ -1,9 +1,11 @@
 //! Data sets: the oracle and the real tools.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use loupe_agent::dialect;
 use loupe_search::local::{LocalImage, LocalText};
+use loupe_search::{ImageSearch, SearchError, TextSearch};
 use loupe_shared::pixels::PixelLimits;
 use loupe_train::atlas::Split;
 use loupe_train::atlas::mixture::real::RealCountries;
@@ -12,16 +14,26 @@ use loupe_train::dataset::record::{Record, RecordRole};
 use loupe_train::dataset::report::Report;
 use loupe_train::dataset::{DatasetError, file};
 
-use super::{index, world};
+use super::{Useless, index, names, world};
 
 /// A data set of a split in `out`.
 pub(crate) async fn made(split: Split, count: u64, search_free: f64, out: &Path) -> Report {
     let (text, image) = (LocalText::new(index()), LocalImage::new(index()));
+    let plan = Plan { split, count, seed: 7, search_free, out: out.to_owned() };
+    built(&plan, &text, &image).await.unwrap()
+}
+
+/// A data set that is made with some tools.
+async fn built(plan: &Plan, text: &dyn TextSearch, image: &dyn ImageSearch) -> Result<Report, DatasetError> {
     let deepmm = dialect::by_name("deepmm").unwrap();
     let limits = PixelLimits { max_pixels: 50_176, ..PixelLimits::default() };
-    let tools = Tools { text: &text, image: &image, dialect: deepmm.as_ref(), limits };
-    let plan = Plan { split, count, seed: 7, search_free, out: out.to_owned() };
-    build(&world(), &tools, &plan).await.unwrap()
+    let tools = Tools { text, image, dialect: deepmm.as_ref(), limits };
+    build(&world(), &tools, plan).await
+}
+
+/// Twenty questions that need a search.
+fn twenty(out: &Path) -> Plan {
+    Plan { split: Split::Test, count: 20, seed: 7, search_free: 0.0, out: out.to_owned() }
 }
 
 #[tokio::test]
@@ -48,6 +60,36 @@ async fn the_oracle_answers_nearly_everything_about_held_out_countries() {
         let views = told.map(|message| message.pictures.len()).sum::<usize>();
         assert_eq!(views, if record.region.is_some() { 2 } else { 1 });
     }
+}
+
+#[tokio::test]
+async fn without_the_page_of_a_fact_only_whose_flag_it_is_can_be_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = LocalImage::new(index());
+    let report = built(&twenty(folder.path()), &Useless::Empty, &image).await.unwrap();
+    assert!(report.dropped["page_not_found"] > 0, "{report:?}");
+    assert_eq!(report.trajectories + report.dropped.values().sum::<u64>(), 20);
+    let rows = file::read(&folder.path().join("trajectories.jsonl")).unwrap();
+    assert!(rows.iter().all(|row| row.hops == Some(0)), "{rows:?}");
+}
+
+#[tokio::test]
+async fn without_the_flag_no_question_about_it_can_be_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = LocalText::new(index());
+    let report = built(&twenty(folder.path()), &text, &Useless::Empty).await.unwrap();
+    assert_eq!(report.dropped, BTreeMap::from([("other_flag_first".to_owned(), 20)]));
+    assert_eq!((report.questions, report.trajectories), (20, 0));
+    assert!(file::read(&folder.path().join("trajectories.jsonl")).unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_search_that_fails_ends_the_build_and_leaves_no_half_data_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = LocalText::new(index());
+    let error = built(&twenty(folder.path()), &text, &Useless::Gone).await.unwrap_err();
+    assert!(matches!(&error, DatasetError::Search(SearchError::Unreachable { .. })), "{error}");
+    assert_eq!(names(folder.path()), ["images"]);
 }
 
 #[tokio::test]

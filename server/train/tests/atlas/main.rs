@@ -11,11 +11,13 @@ mod teacher;
 mod tune;
 mod world;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use async_trait::async_trait;
 use loupe_mllm::engine::{Message, Part};
 use loupe_search::local::Index;
+use loupe_search::{Found, ImageQuery, ImageSearch, SearchError, TextQuery, TextSearch};
 use loupe_train::atlas::World;
 use loupe_train::atlas::build::build;
 
@@ -51,4 +53,62 @@ fn text_of(message: &Message) -> String {
         Part::Image(_) => None,
     });
     texts.collect()
+}
+
+/// The names of what lies in a folder.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+    let mut names: Vec<String> = entries.map(name).collect();
+    names.sort();
+    names
+}
+
+/// A search that finds nothing, or is not there.
+#[derive(Clone, Copy)]
+enum Useless {
+    Empty,
+    Gone,
+}
+
+impl Useless {
+    fn answer(self) -> Result<Found, SearchError> {
+        match self {
+            Self::Empty => Ok(Found { hits: Vec::new(), cached: false }),
+            Self::Gone => {
+                let [provider, reason] = ["useless", "connection refused"].map(str::to_owned);
+                Err(SearchError::Unreachable { provider, reason })
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl TextSearch for Useless {
+    fn name(&self) -> &str {
+        "useless"
+    }
+
+    async fn search(&self, _query: &TextQuery) -> Result<Found, SearchError> {
+        self.answer()
+    }
+
+    async fn check(&self) -> Result<(), SearchError> {
+        self.answer().map(|_| ())
+    }
+}
+
+#[async_trait]
+impl ImageSearch for Useless {
+    fn name(&self) -> &str {
+        "useless"
+    }
+
+    async fn search(&self, _query: &ImageQuery) -> Result<Found, SearchError> {
+        self.answer()
+    }
+
+    async fn check(&self) -> Result<(), SearchError> {
+        self.answer().map(|_| ())
+    }
 }

@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use loupe_agent::dialect;
+use loupe_agent::dialect::{self, GIVE_UP};
 use loupe_mllm::engine::{Completion, Decoder, EngineError, Finish, GenerateRequest, ModelInfo, Role};
+use loupe_search::TextSearch;
 use loupe_search::local::{LocalImage, LocalText};
 use loupe_shared::pixels::PixelLimits;
 use loupe_train::atlas::Split;
 use loupe_train::dataset::collect::{Collected, SourcePlan, collect};
+use loupe_train::dataset::decisions::Decision;
 use loupe_train::dataset::formats::{llama_factory, verl};
 use loupe_train::dataset::intake::Intake;
 use loupe_train::dataset::record::{Record, RecordRole};
@@ -22,7 +24,10 @@ use loupe_train::dataset::teacher::{Limits, Teacher};
 use loupe_train::dataset::{DatasetError, file};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{dataset, index, text_of};
+use super::{Useless, dataset, index, names, text_of};
+
+/// A teacher that is waited for and asked once.
+const ONCE: Limits = Limits { max_turns: 5, timeout: Duration::from_secs(60), retries: 0 };
 
 /// Says what the oracle said of each question, but for the questions with a fault.
 struct Script {
@@ -40,6 +45,15 @@ enum Fault {
     Silent,
     Twice,
     Endless,
+    /// Is right after so many searches.
+    After(usize),
+    /// Is right after it was told that it has searched this before.
+    Again,
+    /// Is right after the conversation had to start over.
+    Outgrown,
+    GivesUp,
+    TooLong,
+    NotTaken,
 }
 
 impl Script {
@@ -60,7 +74,8 @@ impl Script {
     /// The question of a conversation.
     fn row(&self, request: &GenerateRequest) -> Option<&Record> {
         let first = text_of(&request.messages[0]);
-        let asked = first.strip_prefix("Question: ")?.lines().next()?;
+        // What was found stands before the question where the conversation had to start over.
+        let asked = first.lines().find_map(|line| line.strip_prefix("Question: "))?;
         self.rows.get(asked)
     }
 
@@ -79,16 +94,27 @@ impl Script {
         }
         let mut own = row.messages.iter().filter(|m| m.role == RecordRole::Assistant);
         let right = own.nth(turn).map_or_else(String::new, |message| message.text.clone());
+        let answer = |answer: &str| format!("<reason>So.</reason>\n<answer>{answer}</answer>");
+        let search = |page: usize| format!("<reason>On.</reason>\n<text_search>page {page}</text_search>");
+        let too_long = EngineError::TooLong { tokens: 5_000, context: 4_096 };
         Ok(match self.faults.get(&row.question) {
             None => right,
-            Some(Fault::Wrong) => "<reason>So.</reason>\n<answer>Atlantis</answer>".to_owned(),
+            Some(Fault::Wrong) => answer("Atlantis"),
             Some(Fault::Nonsense) => "As a large language model I see <b>flags</b>".to_owned(),
             Some(Fault::Dead) => return Err(EngineError::Unreachable("connection refused".to_owned())),
             Some(Fault::Twice) => {
                 "<reason>Look.</reason>\n<text_search>capital of Norway</text_search>".to_owned()
             }
-            Some(Fault::Endless) => format!("<reason>On.</reason>\n<text_search>page {turn}</text_search>"),
+            Some(Fault::Endless) => search(turn),
             Some(Fault::Silent) => String::new(),
+            Some(Fault::After(searches)) if turn < *searches => search(turn),
+            Some(Fault::Again) if turn < 2 => search(0),
+            Some(Fault::Outgrown) if turn > 0 => return Err(too_long),
+            Some(Fault::Outgrown) if first.starts_with("Question: ") => search(0),
+            Some(Fault::After(_) | Fault::Again | Fault::Outgrown) => answer(&row.answer),
+            Some(Fault::GivesUp) => answer(GIVE_UP),
+            Some(Fault::TooLong) => return Err(too_long),
+            Some(Fault::NotTaken) => return Err(EngineError::Input("the picture is too large".to_owned())),
         })
     }
 }
@@ -159,11 +185,36 @@ impl Questions {
     }
 
     fn teacher(&self, faults: HashMap<String, Fault>) -> (Arc<Script>, Arc<Teacher>) {
+        let limits = Limits { timeout: Duration::from_secs(2), retries: 1, ..ONCE };
+        self.teacher_with(faults, text(), limits)
+    }
+
+    fn teacher_with(
+        &self,
+        faults: HashMap<String, Fault>,
+        text: Arc<dyn TextSearch>,
+        limits: Limits,
+    ) -> (Arc<Script>, Arc<Teacher>) {
         let script = Arc::new(Script::new(&self.rows, faults));
-        let (text, image) = (Arc::new(LocalText::new(index())), Arc::new(LocalImage::new(index())));
-        let limits = Limits { max_turns: 5, timeout: Duration::from_secs(2), retries: 1 };
+        let image = Arc::new(LocalImage::new(index()));
         (script.clone(), Arc::new(Teacher::new(script, text, image, limits).unwrap()))
     }
+
+    /// What a teacher decides about the first question, at which it has that fault: `kept`, or why not, in one word and
+    /// in more.
+    async fn decided(&self, fault: Fault, text: Arc<dyn TextSearch>) -> (String, String) {
+        let row = &self.rows[0];
+        let (_, teacher) = self.teacher_with([(row.question.clone(), fault)].into(), text, ONCE);
+        match teacher.decide(row, self.folder.path()).await {
+            Decision::Kept { .. } => ("kept".to_owned(), String::new()),
+            Decision::Dropped { reason, detail } => (reason, detail),
+        }
+    }
+}
+
+/// The search by words.
+fn text() -> Arc<dyn TextSearch> {
+    Arc::new(LocalText::new(index()))
 }
 
 fn intake(out: &Path) -> Intake {
@@ -220,6 +271,82 @@ async fn what_a_bad_teacher_does_is_dropped_with_its_reason() {
     }
     let left: u64 = dropped.values().sum();
     assert_eq!(collected.trajectories.len() as u64 + left, questions.rows.len() as u64);
+}
+
+#[tokio::test]
+async fn what_teacher_and_server_give_up_is_dropped_as_that() {
+    let questions = Questions::new(6).await;
+    for (fault, reason, said) in [
+        (Fault::GivesUp, "gave_up", GIVE_UP),
+        (Fault::TooLong, "too_long", "5000 tokens"),
+        (Fault::NotTaken, "not_taken", "the picture is too large"),
+    ] {
+        let (dropped, detail) = questions.decided(fault, text()).await;
+        assert!(dropped == reason && detail.contains(said), "{fault:?}: {dropped}, {detail}");
+    }
+}
+
+#[tokio::test]
+async fn a_right_answer_is_kept_up_to_the_last_turn_that_is_allowed() {
+    let questions = Questions::new(6).await;
+    assert_eq!(questions.decided(Fault::After(4), text()).await.0, "kept");
+    let late = questions.decided(Fault::After(5), text()).await;
+    assert_eq!(late, ("too_many_turns".to_owned(), "6 turns".to_owned()));
+}
+
+#[tokio::test]
+async fn a_right_answer_after_a_refused_search_or_a_new_start_is_not_kept() {
+    let questions = Questions::new(6).await;
+    for fault in [Fault::Again, Fault::Outgrown] {
+        let (dropped, detail) = questions.decided(fault, text()).await;
+        assert_eq!(dropped, "refused_turn", "{fault:?}: {detail}");
+    }
+}
+
+#[tokio::test]
+async fn a_right_answer_after_a_search_that_failed_is_blamed_on_the_search() {
+    let questions = Questions::new(6).await;
+    let (dropped, detail) = questions.decided(Fault::After(1), Arc::new(Useless::Gone)).await;
+    assert_eq!(dropped, "tool_failed");
+    assert!(detail.contains("useless could not be reached: connection refused"), "{detail}");
+}
+
+#[tokio::test]
+async fn a_picture_that_is_gone_is_named_and_nobody_is_asked() {
+    let questions = Questions::new(6).await;
+    let row = Record { image: "images/none.png".to_owned(), ..questions.rows[0].clone() };
+    let (script, teacher) = questions.teacher_with(HashMap::new(), text(), ONCE);
+    let decision = teacher.decide(&row, questions.folder.path()).await;
+    let Decision::Dropped { reason, detail } = &decision else { panic!("{decision:?}") };
+    assert!(reason == "picture" && detail.contains("none.png"), "{reason}: {detail}");
+    assert_eq!(script.questions.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn searches_that_are_gone_end_the_build_and_write_no_rows() {
+    let (questions, out) = (Questions::new(24).await, tempfile::tempdir().unwrap());
+    let faults = questions.rows.iter().map(|row| (row.question.clone(), Fault::After(1))).collect();
+    let (_, teacher) = questions.teacher_with(faults, Arc::new(Useless::Gone), ONCE);
+    let error = collect(&questions.plan(out.path(), None), Some(&teacher)).await.unwrap_err();
+    let said = error.to_string();
+    assert!(matches!(error, DatasetError::Teacher { .. }) && said.contains("tool_failed: useless"), "{said}");
+    assert_eq!(names(out.path()), ["decisions.jsonl", "images"]);
+    let decisions = std::fs::read_to_string(out.path().join("decisions.jsonl")).unwrap();
+    assert_eq!(decisions.lines().count(), 1, "only who decides");
+}
+
+#[tokio::test]
+async fn rows_that_are_not_drawn_and_rows_that_are_not_chosen_are_counted() {
+    let (questions, out) = (Questions::new(24).await, tempfile::tempdir().unwrap());
+    let one = Balance { count: Some(1), search_free: None, per_category: None, seed: 5 };
+    let mut plan = questions.plan(out.path(), Some(one));
+    let (read, drawn) = (questions.rows.len(), questions.rows.len() / 2);
+    plan.intake.sample = Some(drawn);
+    let report = collect(&plan, None).await.unwrap().report;
+    assert_eq!((report.read, report.questions), (read as u64, 1));
+    assert_eq!(report.dropped["not_sampled"], (read - drawn) as u64);
+    assert!(report.dropped["not_chosen"] > 0, "{report:?}");
+    assert_eq!(report.dropped.values().sum::<u64>() + 1, report.read);
 }
 
 #[tokio::test]

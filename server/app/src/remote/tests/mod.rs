@@ -21,6 +21,7 @@ use super::{Patience, Remote, RemoteSpec, SpecError};
 use crate::model::MODEL_PIXELS;
 
 mod real;
+mod teacher;
 
 /// What the double answers, in order; the last one again and again.
 #[derive(Clone)]

@@ -90,6 +90,18 @@ fn rows_that_do_not_fit_are_named_or_counted() {
 }
 
 #[test]
+fn a_picture_that_no_model_can_be_shown_does_not_fit() {
+    let folder = Folder::new();
+    folder
+        .bytes("a.png", &png_bytes(&pattern(300, 1).unwrap()).unwrap())
+        .put("own.jsonl", r#"{"question": "Who?", "answer": "Ada", "image": "a.png"}"#);
+    let message = folder.take("own.jsonl", false).unwrap_err().to_string();
+    assert!(message.contains("line 1") && message.contains("`image`"), "{message}");
+    assert_eq!(folder.take("own.jsonl", true).unwrap().bad["image"], 1);
+    assert!(!folder.0.path().join("out").exists(), "it is not stored");
+}
+
+#[test]
 fn livevqa_has_two_questions_for_a_picture() {
     let folder = Folder::new();
     folder.picture("n.png").put(

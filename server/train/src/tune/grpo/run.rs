@@ -123,7 +123,7 @@ impl<'a> Grpo<'a> {
     ) -> Result<Self> {
         parts.base.learner.checkpointing = recipe.checkpointing;
         let progress = parts.base.begin(out, resume, start, (&recipe.lora, recipe.optimiser))?;
-        stamp::check(out, resume, &parts.base, &parts.train, recipe)?;
+        stamp::check(out, resume, &parts.base, (&parts.train, parts.dev.as_ref()), recipe)?;
         let guard = Guard::new(recipe.guard);
         let run = Self { recipe, parts, out: out.to_owned(), progress, guard };
         run.serve()?;
