@@ -14,6 +14,7 @@ use crate::lm::executor::OnCpu;
 use crate::lm::{Executor, KvPool, LanguageModel};
 use crate::memory;
 use crate::model::{Grid, Vision};
+use crate::ops;
 use crate::weights::{WeightFormat, Weights};
 
 /// Where a model decodes.
@@ -76,7 +77,10 @@ impl Language {
     /// When a weight cannot be read, or the processor cannot be used.
     pub fn load(on: Processor, text: &TextConfig, tied: bool, weights: &dyn Weights) -> Result<Self> {
         match on {
-            Processor::Cpu => Ok(Self::Cpu(LanguageModel::load(text, tied, weights)?)),
+            Processor::Cpu => {
+                ops::prepare_to_decode();
+                Ok(Self::Cpu(LanguageModel::load(text, tied, weights)?))
+            }
             #[cfg(feature = "cuda")]
             Processor::Cuda(number) => {
                 let language = cuda::language::Language::load(Driver::open(number)?, text, tied, weights)?;
@@ -177,7 +181,10 @@ impl Eye {
     /// When a weight cannot be read, or the processor cannot be used.
     pub fn load(on: Processor, config: &VisionConfig, weights: &dyn Weights) -> Result<Self> {
         match on {
-            Processor::Cpu => Ok(Self::Cpu(Box::new(Vision::load(config, weights)?))),
+            Processor::Cpu => {
+                ops::prepare_to_decode();
+                Ok(Self::Cpu(Box::new(Vision::load(config, weights)?)))
+            }
             #[cfg(feature = "cuda")]
             Processor::Cuda(number) => {
                 let vision = cuda::vision::Vision::load(Driver::open(number)?, config, weights)?;

@@ -1,7 +1,7 @@
 //! How many tokens of prompts a step takes: as many as keep it short on this machine with this model, as measured.
 
 /// Longest that a step should take which others write in, in seconds: a long prompt must not stall them.
-const SHARED: f32 = 0.1;
+const SHARED: f32 = 0.05;
 /// Longest that a step should take where nobody waits for the next word, in seconds: bounds the wait of a short question
 /// behind a long one.
 const ALONE: f32 = 2.0;
@@ -56,7 +56,7 @@ mod tests {
     fn a_fast_machine_takes_much_at_once_and_a_slow_one_little() {
         assert_eq!(settled(0.005, 0.000_02, true), MOST);
         assert_eq!([true, false].map(|shared| settled(0.2, 0.02, shared)), [LEAST, 64]);
-        assert_eq!(settled(0.01, 0.000_7, true), 96, "what a tenth of a second suffices for");
+        assert_eq!(settled(0.01, 0.000_35, true), 96, "what a twentieth of a second suffices for");
     }
 
     #[test]

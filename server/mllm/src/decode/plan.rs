@@ -34,7 +34,7 @@ mod tests {
     /// A pace of `MOST` tokens a step where nobody writes, and of 64 where somebody does.
     fn pace() -> Pace {
         let mut pace = Pace::default();
-        pace.note(640, 1.0);
+        pace.note(1280, 1.0);
         pace
     }
 

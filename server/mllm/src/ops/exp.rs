@@ -14,7 +14,10 @@ pub(super) fn exp(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0;
 
     let clamped = x.clamp(LOWEST, HIGHEST);
-    let n = clamped.mul_add(std::f32::consts::LOG2_E, ROUND) - ROUND;
+    let rounded = clamped.mul_add(std::f32::consts::LOG2_E, ROUND);
+    let n = rounded - ROUND;
+    // The same as an integer: it lies in the last bits. A conversion would check for what cannot come, one at a time.
+    let exponent = rounded.to_bits() as i32 - ROUND.to_bits() as i32;
     let r = n.mul_add(-LN2_LOW, n.mul_add(-LN2_HIGH, clamped));
     let mut p = 1.987_569_1e-4f32;
     for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_6e-1, 0.5] {
@@ -22,9 +25,9 @@ pub(super) fn exp(x: f32) -> f32 {
     }
     let p = p.mul_add(r * r, r) + 1.0;
     // 2^n in two factors: n reaches 128, which has no exponent of its own.
-    let half = (n as i32) >> 1;
+    let half = exponent >> 1;
     let power = |n: i32| f32::from_bits(((n + 127) << 23) as u32);
-    let result = p * power(half) * power(n as i32 - half);
+    let result = p * power(half) * power(exponent - half);
     if x < LOWEST { 0.0 } else { result }
 }
 

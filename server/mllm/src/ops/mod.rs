@@ -44,8 +44,14 @@ pub use mask::AttentionMask;
 pub use norm::rms_norm;
 pub use rope::rope;
 
+/// Sets this process up for decoding: most of a step's memory is kept for the next one.
+pub(crate) fn prepare_to_decode() {
+    keep_memory::keep_memory(256 << 20);
+}
+
 /// Sets this process up for training: memory that is freed is kept, and numbers that fade away become zero.
 pub fn prepare_to_train() {
-    keep_memory::keep_memory();
+    // Hundreds of megabytes are given back in every step.
+    keep_memory::keep_memory(i32::MAX);
     denormals::flush_denormals();
 }

@@ -173,6 +173,11 @@ pub fn load(path: &Path, params: &Params, config: AdamWConfig) -> Result<(AdamW,
             moments.insert(name.clone(), Moments { mean, square });
         }
     }
+    let surplus = |name: &&str| !names.iter().any(|known| known == name);
+    if let Some(name) = tensors.names().into_iter().filter_map(|name| name.strip_prefix(WEIGHT)).find(surplus)
+    {
+        return Err(damaged(path, &format!("it has {name}, which this run does not train")));
+    }
     Ok((AdamW::resumed(config, state.optimiser_steps, moments), state.progress))
 }
 
@@ -270,6 +275,14 @@ mod tests {
         assert!(said.contains("model.norm.weight") && said.contains("not found"), "{said}");
         let said = refused(&path, &params(2, NAME, [3, 2]));
         assert!(said.contains(NAME) && said.contains("[2, 3]"), "{said}");
+    }
+
+    #[test]
+    fn a_weight_that_the_run_does_not_train_is_named() {
+        let (_folder, path) = saved(&optimiser(6));
+        let none = Params::new(Init { seed: 2, deviation: 0.02, layers: 1, vision_layers: 1 });
+        let said = refused(&path, &none);
+        assert!(said.contains(&format!("it has {NAME}, which this run does not train")), "{said}");
     }
 
     #[test]

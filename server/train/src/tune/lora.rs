@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use candle_core::Tensor;
-use loupe_mllm::adapter::{Adapter, AdapterConfig};
+use candle_core::{Tensor, Var};
+use loupe_mllm::adapter::{Adapter, AdapterConfig, Pair};
 use loupe_mllm::model::{Dropout, LowRank};
 use loupe_mllm::weights::Weights;
 use serde::{Deserialize, Serialize};
@@ -119,39 +119,55 @@ pub fn to_adapter(base: &Base, config: &LoraConfig) -> Result<Adapter> {
     Ok(Adapter::new(peft, &base.config, numbers)?.made_for(base.weights.clone()))
 }
 
-/// Takes over an adapter's numbers; its scale is worked into B where it is another one.
+/// Takes over an adapter's numbers, all or none; its scale is worked into B where it is another one.
 ///
 /// # Errors
-/// When it changes other maps than `params` has, or has another rank.
+/// When it changes other maps than `params` has, or has another rank or width.
 pub fn take(adapter: &Adapter, params: &Params, config: &LoraConfig) -> Result<()> {
-    let refused = |reason: String| TrainError::Adapter { reason };
-    let scale = (config.alpha / config.rank as f64) as f32;
-    let mut taken = 0;
+    let known: BTreeMap<String, Var> = params.all().into_iter().collect();
+    let mut taken = BTreeMap::new();
     for module in adapter.modules() {
         let Some(pair) = adapter.pair(module) else { continue };
-        let tensor = |values: &[f32], shape: [usize; 2]| {
-            Tensor::from_vec(values.to_vec(), (shape[0], shape[1]), &candle_core::Device::Cpu)
-        };
-        let (inputs, outputs) = (pair.a.len() / pair.rank, pair.b.len() / pair.rank);
-        let a = tensor(&pair.a, [pair.rank, inputs])?;
-        let b = (tensor(&pair.b, [outputs, pair.rank])? * f64::from(pair.scale / scale))?;
-        for (end, values) in [(LORA_A, a), (LORA_B, b)] {
-            if !params.set(&format!("{module}{end}"), &values)? {
-                let rank = pair.rank;
-                return Err(refused(format!(
-                    "it changes {module} with rank {rank}, the recipe says rank {} on {}",
-                    config.rank,
-                    config.targets.join(", ")
-                )));
-            }
+        for (end, values) in matrices(pair, config)? {
+            let name = format!("{module}{end}");
+            fits(&name, &values, known.get(&name), config).map_err(refused)?;
+            taken.insert(name, values);
         }
-        taken += 2;
     }
-    let all = params.all().len();
-    if taken != all {
-        return Err(refused(format!("it changes {} maps, the recipe {}", taken / 2, all / 2)));
+    if let Some(missing) = known.keys().find(|name| !taken.contains_key(*name)) {
+        return Err(refused(format!("it lacks {missing}, which the recipe tunes")));
+    }
+    for (name, values) in &taken {
+        known[name].set(values)?;
     }
     Ok(())
+}
+
+/// A pair as tensors by the ends of their names, B for the recipe's scale.
+fn matrices(pair: &Pair, config: &LoraConfig) -> Result<[(&'static str, Tensor); 2]> {
+    let tensor = |values: &[f32], shape| Tensor::from_slice(values, shape, &candle_core::Device::Cpu);
+    let (inputs, outputs) = (pair.a.len() / pair.rank, pair.b.len() / pair.rank);
+    let scale = (config.alpha / config.rank as f64) as f32;
+    let b = (tensor(&pair.b, (outputs, pair.rank))? * f64::from(pair.scale / scale))?;
+    Ok([(LORA_A, tensor(&pair.a, (pair.rank, inputs))?), (LORA_B, b)])
+}
+
+/// Says why a matrix of an adapter cannot be taken, if it cannot.
+fn fits(name: &str, values: &Tensor, var: Option<&Var>, config: &LoraConfig) -> Result<(), String> {
+    let Some(var) = var else {
+        return Err(format!("it has {name}, the recipe tunes only {}", config.targets.join(", ")));
+    };
+    if var.dims() == values.dims() {
+        return Ok(());
+    }
+    let (its, wanted, rank) = (values.dims(), var.dims(), config.rank);
+    Err(format!(
+        "{name} has the shape {its:?} in it; this model and the recipe's rank {rank} want {wanted:?}"
+    ))
+}
+
+fn refused(reason: String) -> TrainError {
+    TrainError::Adapter { reason }
 }
 
 /// Writes an adapter's folder; one that is there is replaced when the new one is complete.
