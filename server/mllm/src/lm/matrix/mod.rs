@@ -29,9 +29,11 @@ use self::rows::{Dense, Rows, TOGETHER};
 use self::tiles::Strips;
 use crate::ops::gemm::{Into, Mat, Threads, gemm};
 
-/// Rows of x up to which each weight is read once and used for all of them, every row by itself: what comes out does
-/// not depend on how many rows there are.
-pub(crate) const FEW: usize = 16;
+/// Rows of x up to which each weight is read once and used for all of them, every row by itself, whatever the weights are
+/// and wherever: what comes out does not depend on how many rows there are.
+pub(crate) const FEW: usize = 8;
+/// The same where weights are first to be widened for what is done with more rows, or no tiles are fast.
+const FEW_WIDENED: usize = 16;
 /// Weight rows that a thread takes at a time.
 const ROWS: usize = 32;
 /// Weight rows that are widened at a time for a matrix product.
@@ -254,17 +256,17 @@ impl Matrix {
             bail!("a map from {} to {} was given {} numbers", self.columns, self.rows, x.len());
         }
         let (count, columns) = (x.len() / self.columns, self.columns);
-        let mut y = match (&self.values, count) {
-            (Values::F32(values), 0..=FEW) => self.few(&Dense { values, columns }, x),
-            (Values::Bf16(values), 0..=FEW) => self.few(&Dense { values, columns }, x),
-            (Values::Q8(values), 0..=FEW) => self.few(values, x),
-            (Values::Q4(values), 0..=FEW) => self.few(values, x),
-            (Values::Mixed(parts), _) => {
+        let mut y = match &self.values {
+            Values::Mixed(parts) => {
                 let parts: Result<Vec<_>> = parts.iter().map(|part| part.product(x, None)).collect();
                 self.side_by_side(parts?, count)
             }
+            Values::F32(values) if count <= self.most_few() => self.few(&Dense { values, columns }, x),
+            Values::Bf16(values) if count <= self.most_few() => self.few(&Dense { values, columns }, x),
+            Values::Q8(values) if count <= self.most_few() => self.few(values, x),
+            Values::Q4(values) if count <= self.most_few() => self.few(values, x),
             _ if tiles::are_fast() => self.by_tiles(x, count),
-            (Values::F32(w), _) => {
+            Values::F32(w) => {
                 let mut y = vec![0.0; count * self.rows];
                 let (x, w) = (Mat::new(x, count, self.columns), Mat::new(w, self.rows, self.columns));
                 gemm(&mut y, self.rows, Into::Set, 1.0, x, w.t(), Threads::All)?;
@@ -278,6 +280,14 @@ impl Matrix {
             }
         }
         Ok(y)
+    }
+
+    /// Rows of x up to which row by row is faster than what is done with many.
+    fn most_few(&self) -> usize {
+        match self.values {
+            Values::F32(_) | Values::Bf16(_) if tiles::are_fast() => FEW,
+            _ => FEW_WIDENED,
+        }
     }
 
     /// Row by row of the weights.

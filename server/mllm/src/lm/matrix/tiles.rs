@@ -5,8 +5,10 @@
 
 use rayon::prelude::*;
 
-/// Rows of x in a strip: two registers.
-const LANES: usize = 32;
+/// Numbers of a register.
+const WIDTH: usize = 16;
+/// Rows of x in a strip: two registers. Where a strip has no more than one register's rows, only that is computed.
+const LANES: usize = 2 * WIDTH;
 /// Weight rows of a tile: their sums fill 24 of the 32 registers.
 const TILE: usize = 12;
 /// Columns of a block: its part of a strip has 32 KiB, its part of a tile 12.
@@ -65,8 +67,14 @@ impl Strips {
                 for (kept, row) in tile.iter_mut().zip(w.chunks_exact(columns)) {
                     kept[..end - start].copy_from_slice(&row[start..end]);
                 }
-                for (sums, strip) in sums.iter_mut().zip(self.values.chunks_exact(columns)) {
-                    add(sums, &tile, &strip[start..end]);
+                for (nth, (sums, strip)) in sums.iter_mut().zip(self.values.chunks_exact(columns)).enumerate()
+                {
+                    let strip = &strip[start..end];
+                    if self.count - nth * LANES > WIDTH {
+                        add::<2>(sums, &tile, strip);
+                    } else {
+                        add::<1>(sums, &tile, strip);
+                    }
                 }
             }
         }
@@ -91,20 +99,20 @@ impl Strips {
     }
 }
 
-/// Adds the products of a tile with a strip, both of the same columns.
+/// Adds the products of a tile with the first registers of a strip, both of the same columns.
 #[inline]
-fn add(sums: &mut Sums, tile: &[[f32; BLOCK]; TILE], strip: &[Strip]) {
+fn add<const REGISTERS: usize>(sums: &mut Sums, tile: &[[f32; BLOCK]; TILE], strip: &[Strip]) {
     #[cfg(target_arch = "x86_64")]
     if are_fast() {
         // SAFETY: the processor has AVX-512.
         #[allow(unsafe_code)]
         unsafe {
-            return avx512::add(sums, tile, strip);
+            return avx512::add::<REGISTERS>(sums, tile, strip);
         }
     }
     for (at, x) in strip.iter().enumerate().take(BLOCK) {
         for (sums, w) in sums.iter_mut().zip(tile) {
-            for (sum, x) in sums.iter_mut().zip(x) {
+            for (sum, x) in sums.iter_mut().zip(&x[..REGISTERS * WIDTH]) {
                 *sum += w[at] * x;
             }
         }
@@ -115,31 +123,32 @@ fn add(sums: &mut Sums, tile: &[[f32; BLOCK]; TILE], strip: &[Strip]) {
 mod avx512 {
     use std::arch::x86_64::*;
 
-    use super::{BLOCK, Strip, Sums, TILE};
-
-    /// Numbers of a register.
-    const WIDTH: usize = 16;
+    use super::{BLOCK, Strip, Sums, TILE, WIDTH};
 
     #[allow(unsafe_code)]
     #[target_feature(enable = "avx512f")]
-    pub(super) fn add(sums: &mut Sums, tile: &[[f32; BLOCK]; TILE], strip: &[Strip]) {
-        let mut kept = [[_mm512_setzero_ps(); 2]; TILE];
-        // SAFETY: every load and store is of one half of an array of two registers' numbers.
+    pub(super) fn add<const REGISTERS: usize>(sums: &mut Sums, tile: &[[f32; BLOCK]; TILE], strip: &[Strip]) {
+        const { assert!(REGISTERS * WIDTH <= super::LANES, "a strip has no more") };
+        let mut kept = [[_mm512_setzero_ps(); REGISTERS]; TILE];
+        // SAFETY: every load and store is of a register's numbers within an array of at least as many.
         unsafe {
             for (kept, sums) in kept.iter_mut().zip(sums.iter()) {
-                *kept = [_mm512_loadu_ps(sums.as_ptr()), _mm512_loadu_ps(sums.as_ptr().add(WIDTH))];
+                *kept = std::array::from_fn(|nth| _mm512_loadu_ps(sums.as_ptr().add(nth * WIDTH)));
             }
             for (at, x) in strip.iter().enumerate().take(BLOCK) {
-                let x = [_mm512_loadu_ps(x.as_ptr()), _mm512_loadu_ps(x.as_ptr().add(WIDTH))];
+                let x: [_; REGISTERS] =
+                    std::array::from_fn(|nth| _mm512_loadu_ps(x.as_ptr().add(nth * WIDTH)));
                 for (kept, w) in kept.iter_mut().zip(tile) {
                     let w = _mm512_set1_ps(w[at]);
-                    kept[0] = _mm512_fmadd_ps(w, x[0], kept[0]);
-                    kept[1] = _mm512_fmadd_ps(w, x[1], kept[1]);
+                    for (kept, x) in kept.iter_mut().zip(x) {
+                        *kept = _mm512_fmadd_ps(w, x, *kept);
+                    }
                 }
             }
             for (kept, sums) in kept.iter().zip(sums.iter_mut()) {
-                _mm512_storeu_ps(sums.as_mut_ptr(), kept[0]);
-                _mm512_storeu_ps(sums.as_mut_ptr().add(WIDTH), kept[1]);
+                for (nth, kept) in kept.iter().enumerate() {
+                    _mm512_storeu_ps(sums.as_mut_ptr().add(nth * WIDTH), *kept);
+                }
             }
         }
     }
@@ -152,8 +161,15 @@ mod tests {
 
     #[test]
     fn sizes_that_fill_no_strip_tile_or_block_give_the_product() {
-        for (count, rows, columns) in [(1, 1, 1), (17, 13, 70), (33, 12, 256), (64, 25, 300), (70, 96, 1_024)]
-        {
+        for (count, rows, columns) in [
+            (1, 1, 1),
+            (16, 25, 70),
+            (17, 13, 70),
+            (40, 12, 9),
+            (33, 12, 256),
+            (64, 25, 300),
+            (70, 96, 1_024),
+        ] {
             let (x, w) = (numbers(count * columns, 1), numbers(rows * columns, 2));
             let y = Strips::new(&x, columns).times(&w);
             assert_eq!(y.len(), count * rows);
