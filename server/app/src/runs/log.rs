@@ -4,6 +4,7 @@ use loupe_shared::ids::QueryId;
 use loupe_shared::protocol::{Envelope, Event};
 use tokio::sync::{Mutex, watch};
 
+use crate::metrics::ENDED;
 use crate::moment::now_ms;
 use crate::store::{Store, StoreError};
 
@@ -62,6 +63,7 @@ impl RunLog {
             State::Over => return Err(LogError::Over),
             State::Frozen => return Err(LogError::Frozen),
         }
+        count_end(event);
         let envelope = Envelope::new(tail.seq + 1, now_ms(), event);
         self.store.append_event(&self.id, &envelope, event.is_last()).await?;
         tail.seq = envelope.seq;
@@ -85,4 +87,16 @@ impl RunLog {
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.newest.subscribe()
     }
+}
+
+/// Counts how a run ended, whoever ended it. Before the event is kept: whoever has read it finds it counted. An end that
+/// cannot be kept is therefore counted too.
+fn count_end(event: &Event) {
+    let end = match event {
+        Event::Done(_) => "done".to_owned(),
+        Event::Cancelled(_) => "cancelled".to_owned(),
+        Event::Error(error) => error.code.clone(),
+        _ => return,
+    };
+    metrics::counter!(ENDED, "end" => end).increment(1);
 }

@@ -27,7 +27,7 @@ use loupe_shared::protocol::{Cancelled, Envelope, Event, QueryRequest, RunError,
 use tokio_util::task::TaskTracker;
 
 use crate::images::ImageFolder;
-use crate::metrics::{ENDED, WAITED};
+use crate::metrics::WAITED;
 use crate::moment::now_ms;
 use crate::random;
 use crate::store::{Store, StoreError};
@@ -155,18 +155,11 @@ impl Runs {
         // What is asked and answered is nobody's business but the asker's: the log says only how it went.
         match self.agent.run(query, &host, run.cancel.clone()).await {
             RunEnd::Done(done) => {
-                metrics::counter!(ENDED, "end" => "done").increment(1);
                 let Usage { generated_tokens, searches, .. } = done.usage;
                 tracing::info!(query = %run.id, generated_tokens, searches, "answered");
             }
-            RunEnd::Failed(error) => {
-                metrics::counter!(ENDED, "end" => error.code.clone()).increment(1);
-                tracing::info!(query = %run.id, code = error.code, "failed");
-            }
-            RunEnd::Cancelled => {
-                metrics::counter!(ENDED, "end" => "cancelled").increment(1);
-                tracing::info!(query = %run.id, "cancelled");
-            }
+            RunEnd::Failed(error) => tracing::info!(query = %run.id, code = error.code, "failed"),
+            RunEnd::Cancelled => tracing::info!(query = %run.id, "cancelled"),
         }
         failed("run_failed", "The run ended without an answer. Ask again.")
     }

@@ -1,0 +1,57 @@
+//! Products with many rows of x: x is brought once into strips as wide as a few registers, and a tile of widened weights is
+//! multiplied with one strip after the other. Blocks of columns keep both in the first cache.
+//!
+//! - `packed`: strips and tiles of any size, and their product.
+//! - `kernels`: the sums of a tile with a strip.
+//!
+//! A row of the product is summed in an order that does not depend on how many rows there are.
+
+#[cfg(target_arch = "x86_64")]
+mod kernels;
+mod packed;
+
+#[cfg(target_arch = "x86_64")]
+use self::kernels::{avx2, avx512};
+use self::packed::Packed;
+
+/// Weight rows that share a walk over x: whole tiles of every size.
+pub(super) const GROUP: usize = 96;
+
+/// Whether the processor has what [`Strips`] are written for.
+pub(super) fn are_fast() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return avx512::is_there() || avx2::is_there();
+    #[cfg(not(target_arch = "x86_64"))]
+    return false;
+}
+
+/// Rows of x in the order in which the processor's tiles read them.
+pub(super) enum Strips {
+    /// Two registers of AVX-512, and sums that fill 24 of its 32.
+    Wide(Packed<32, 12>),
+    /// Two registers of AVX2, and sums that fill 12 of its 16.
+    Narrow(Packed<16, 6>),
+}
+
+impl Strips {
+    /// Of x `[count, columns]`.
+    pub(super) fn new(x: &[f32], columns: usize) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if avx512::is_there() {
+            return Self::Wide(Packed::new(x, columns, avx512::add));
+        }
+        #[cfg(target_arch = "x86_64")]
+        if avx2::is_there() {
+            return Self::Narrow(Packed::new(x, columns, avx2::add));
+        }
+        Self::Narrow(Packed::new(x, columns, packed::add))
+    }
+
+    /// `x wᵀ` `[count, rows]` for weights `[rows, columns]`, by the calling thread.
+    pub(super) fn times(&self, w: &[f32]) -> Vec<f32> {
+        match self {
+            Self::Wide(strips) => strips.times(w),
+            Self::Narrow(strips) => strips.times(w),
+        }
+    }
+}
