@@ -18,12 +18,12 @@ before(async () => {
 
 after(() => double?.close());
 
-/** Asks about the whole and a part; gives who cut, and what was uploaded. */
-async function upload({ gpu, address }) {
+/** Asks a double about the whole and a part; gives who cut, and what was uploaded. */
+async function upload({ gpu, address, double: { url, state } = double }) {
   const browser = await launch({ gpu });
   try {
     const page = await freshPage(browser);
-    await page.goto(double.url + address);
+    await page.goto(url + address);
     await page.locator("#app > .app").waitFor();
     await drop(page, large);
     await page.getByRole("button", { name: "Frame a part" }).click();
@@ -36,9 +36,10 @@ async function upload({ gpu, address }) {
     await page.locator('.turn[data-status="done"]').waitFor({ timeout: 120_000 });
     await page.locator(".menu summary").first().click();
     const words = await page.locator(".sheet").first().innerText();
-    const asked = [...double.state.queries.values()].at(-1).asked;
+    const asked = [...state.queries.values()].at(-1).asked;
     assert.deepEqual(page.troubles, []);
-    return { cutBy: words.match(/this browser’s (GPU|processor)/)[1], images: asked.images };
+    const sizes = asked.images.map(({ image_id }) => [16, 20].map((at) => state.images.get(image_id).readUInt32BE(at)));
+    return { cutBy: words.match(/this browser’s (GPU|processor)/)[1], images: asked.images, sizes };
   } finally {
     await browser.close();
   }
@@ -50,9 +51,18 @@ test("the GPU and the worker upload the same bytes", async () => {
   assert.deepEqual([gpu.cutBy, cpu.cutBy], ["GPU", "processor"]);
   assert.equal(gpu.images.length, 2);
   assert.deepEqual(gpu.images, cpu.images);
-  const sizes = cpu.images.map(({ image_id }) => [16, 20].map((at) => double.state.images.get(image_id).readUInt32BE(at)));
-  for (const [width, height] of sizes) {
+  for (const [width, height] of cpu.sizes) {
     assert.ok(width % 28 === 0 && height % 28 === 0 && width * height <= 1280 * 28 * 28, `${width} x ${height}`);
+  }
+});
+
+test("a model that sees larger pictures is sent them", async () => {
+  const double = await startDouble({ script, modelPixels: 4000 * 28 * 28 });
+  try {
+    const { sizes } = await upload({ gpu: false, address: "/", double });
+    assert.deepEqual(sizes, [[1803, 1201], [1399, 1003]]);
+  } finally {
+    await double.close();
   }
 });
 

@@ -19,7 +19,7 @@ const POLICY =
   "connect-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'";
 
 /** What the double says it is. */
-export function meta(samples = []) {
+export function meta(samples = [], modelPixels = 50176) {
   return {
     version: "0.1.0",
     protocol: 1,
@@ -27,7 +27,7 @@ export function meta(samples = []) {
       name: "pocket",
       dialect: "deepmm",
       min_pixels: 3136,
-      max_pixels: 50176,
+      max_pixels: modelPixels,
       about: "It knows the flags and facts of the embedded atlas, and nothing else.",
     },
     search: [{ name: "local", kind: "image_search", healthy: true }, { name: "local", kind: "text_search", healthy: true }],
@@ -36,13 +36,16 @@ export function meta(samples = []) {
   };
 }
 
-/** Starts the double on a free port. `script(query)` gives the events of a run, as [kind, data] pairs. */
-export async function startDouble({ script, samples = [] }) {
+/**
+ * Starts the double on a free port. `script(query)` gives the events of a run, as [kind, data] pairs; `modelPixels` is
+ * the largest picture that its model sees.
+ */
+export async function startDouble({ script, samples = [], modelPixels }) {
   const state = { images: new Map(), queries: new Map(), shares: new Map(), crops: [], uploads: 0, streams: new Set(), hold: null };
   const files = new Map(samples.map(({ path, bytes }) => [path, bytes]));
   const described = samples.map(({ path, alt, questions }) => ({ url: path, alt, questions }));
   const server = createServer((request, response) => {
-    answer(state, { script, files, meta: meta(described) }, request, response).catch((error) => {
+    answer(state, { script, files, meta: meta(described, modelPixels) }, request, response).catch((error) => {
       fail(response, 500, "double_broken", String(error));
     });
   });

@@ -9,6 +9,7 @@ use wasm_bindgen_futures::spawn_local;
 use super::desk::Desk;
 use crate::model::problem::Problem;
 use crate::model::session::{Action, Busy, Turn};
+use crate::model::upload::upload_pixels;
 use crate::net::api;
 use crate::net::follow::{Listener, follow};
 
@@ -86,7 +87,8 @@ async fn store(desk: &Desk, region: Region) -> Result<ImageId, Problem> {
 }
 
 async fn cut(desk: &Desk, region: Region) -> Result<Uint8Array, Problem> {
-    let (png, by) = desk.studio.cut(region, desk.cut_by).await?;
+    let max_pixels = upload_pixels(desk.session.meta.as_ref().map(|meta| meta.model.max_pixels));
+    let (png, by) = desk.studio.cut(region, max_pixels, desk.cut_by).await?;
     desk.dispatch(Action::Cut(by));
     Ok(png)
 }

@@ -49,11 +49,16 @@ impl Bench {
     }
 
     /// Cuts a part and writes it as PNG at the size at which it travels. The bytes do not depend on who cuts.
-    pub(crate) async fn cut(&self, region: &Region, by: Option<CutBy>) -> Result<Reply, Problem> {
+    pub(crate) async fn cut(
+        &self,
+        region: &Region,
+        max_pixels: u32,
+        by: Option<CutBy>,
+    ) -> Result<Reply, Problem> {
         let picture = self.picture.borrow().clone().ok_or_else(no_picture)?;
         let rect = Rect::of_region(region, (picture.width(), picture.height()))
             .map_err(|error| cannot_cut(&error))?;
-        let (width, height) = travel_size(rect.width(), rect.height());
+        let (width, height) = travel_size(rect.width(), rect.height(), max_pixels);
         let (pixels, by) = match self.on_gpu(&picture, rect, (width, height), by).await {
             Some(pixels) => (pixels, CutBy::Gpu),
             None => {

@@ -118,9 +118,10 @@ impl Studio {
     pub(crate) async fn cut(
         &self,
         region: Region,
+        max_pixels: u32,
         by: Option<CutBy>,
     ) -> Result<(Uint8Array, CutBy), Problem> {
-        match self.call(&Request::Cut { region, by }).await? {
+        match self.call(&Request::Cut { region, max_pixels, by }).await? {
             Reply::Cut(png, by) => Ok((png, by)),
             other => Err(failure(other)),
         }

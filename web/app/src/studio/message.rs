@@ -23,6 +23,8 @@ pub(crate) enum Request {
     Cut {
         /// Which part.
         region: Region,
+        /// Largest area at which it may travel, in pixels.
+        max_pixels: u32,
         /// Which executor must do it; the best one where none is named.
         by: Option<CutBy>,
     },
@@ -56,11 +58,12 @@ pub(crate) fn write_request(id: u32, request: &Request) -> Result<Object, Malfor
     let message = object(id)?;
     match request {
         Request::Open { file } => set(&message, "file", file)?,
-        Request::Cut { region, by } => {
+        Request::Cut { region, max_pixels, by } => {
             for (name, value) in [("x", region.x()), ("y", region.y()), ("w", region.w()), ("h", region.h())]
             {
                 set(&message, name, &value.into())?;
             }
+            set(&message, "maxPixels", &(*max_pixels).into())?;
             if let Some(by) = by {
                 set(&message, "by", &by.name().into())?;
             }
@@ -77,8 +80,9 @@ pub(crate) fn read_request(message: &JsValue) -> Result<(u32, Request), Malforme
     }
     let [x, y, w, h] = ["x", "y", "w", "h"].map(|name| number(message, name));
     let region = Region::new(x?, y?, w?, h?).map_err(|_error| Malformed)?;
+    let max_pixels = number(message, "maxPixels")? as u32;
     let by = get(message, "by")?.as_string().and_then(|name| CutBy::parse(&name));
-    Ok((id, Request::Cut { region, by }))
+    Ok((id, Request::Cut { region, max_pixels, by }))
 }
 
 /// Writes a reply and lists the buffers to transfer with it.

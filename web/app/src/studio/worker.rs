@@ -31,7 +31,7 @@ async fn serve(scope: &DedicatedWorkerGlobalScope, bench: &Bench, message: &JsVa
     let Ok((id, request)) = read_request(message) else { return };
     let reply = match request {
         Request::Open { file } => bench.open(&file).await,
-        Request::Cut { region, by } => bench.cut(&region, by).await,
+        Request::Cut { region, max_pixels, by } => bench.cut(&region, max_pixels, by).await,
     };
     send(scope, id, &reply.unwrap_or_else(Reply::Failed));
 }

@@ -193,7 +193,7 @@ enum What {
         #[arg(long)]
         layers: Option<usize>,
         /// Tokens of the long prompt, about
-        #[arg(long, default_value_t = 1500)]
+        #[arg(long, default_value_t = 3_000)]
         prompt: usize,
     },
     /// Time to the first token and throughput with several people at once

@@ -22,17 +22,20 @@ pub(super) struct ServeFigure {
     third_turn_ms: [f64; 2],
     /// The same third turn where nothing of its conversation was read before.
     cold_third_turn_ms: [f64; 2],
+    /// Part of the third turn's prompt that was new.
+    third_turn_new: f64,
     /// Part of all prompt tokens that was not computed again.
     reused: f64,
 }
 
 pub(super) fn line(figure: &ServeFigure) -> String {
     let ServeFigure { people, turns, tokens_per_second, first_turn_ms, third_turn_ms, .. } = figure;
-    let (cold, reused) = (figure.cold_third_turn_ms, figure.reused);
+    let ServeFigure { cold_third_turn_ms: cold, third_turn_new, reused, .. } = figure;
     format!(
-        "{people} people, {turns} turns: {tokens_per_second:.0} tokens/s; first token after {:.0} ms (slowest tenth {:.0}), in the third turn {:.0} ms ({:.0}), {:.0} ms ({:.0}) where nothing of it was read before; {:.0} % of prompts reused",
+        "{people} people, {turns} turns: {tokens_per_second:.0} tokens/s; first token after {:.0} ms (slowest tenth {:.0}), in the third turn, {:.0} % of it new, {:.0} ms ({:.0}), {:.0} ms ({:.0}) where nothing of it was read before; {:.0} % of prompts reused",
         first_turn_ms[0],
         first_turn_ms[1],
+        third_turn_new * 100.0,
         third_turn_ms[0],
         third_turn_ms[1],
         cold[0],
@@ -58,6 +61,7 @@ pub(super) async fn serve(
     let conversations = conversations.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
     let turns: Vec<&Completion> = conversations.iter().flat_map(|turns| &turns[..3]).collect();
     let sum = |f: fn(&Completion) -> u32| turns.iter().map(|turn| f64::from(f(turn))).sum::<f64>();
+    let new = |turn: &Completion| 1.0 - f64::from(turn.reused_tokens) / f64::from(turn.prompt_tokens.max(1));
     let wait = |turn: usize| spread(conversations.iter().map(|turns| turns[turn].first_token).collect());
     Ok(ServeFigure {
         people,
@@ -66,6 +70,8 @@ pub(super) async fn serve(
         first_turn_ms: wait(0),
         third_turn_ms: wait(2),
         cold_third_turn_ms: wait(3),
+        third_turn_new: conversations.iter().map(|turns| new(&turns[2])).sum::<f64>()
+            / conversations.len() as f64,
         reused: sum(|turn| turn.reused_tokens) / sum(|turn| turn.prompt_tokens).max(1.0),
     })
 }

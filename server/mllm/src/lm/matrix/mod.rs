@@ -332,8 +332,9 @@ impl Matrix {
     /// A group of weight rows at a time, widened and multiplied by one thread.
     fn by_tiles(&self, x: &[f32], count: usize) -> Vec<f32> {
         let strips = Strips::new(x, self.columns);
-        let groups = (0..self.rows.div_ceil(tiles::GROUP)).into_par_iter().map(|group| {
-            let rows = group * tiles::GROUP..self.rows.min((group + 1) * tiles::GROUP);
+        let group = strips.group(self.rows, rayon::current_num_threads());
+        let groups = (0..self.rows.div_ceil(group)).into_par_iter().map(|nth| {
+            let rows = nth * group..self.rows.min((nth + 1) * group);
             if let Values::F32(values) = &self.values {
                 return strips.times(Dense { values, columns: self.columns }.of(rows));
             }

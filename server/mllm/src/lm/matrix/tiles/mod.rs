@@ -14,8 +14,8 @@ mod packed;
 use self::kernels::{avx2, avx512};
 use self::packed::Packed;
 
-/// Weight rows that share a walk over x: whole tiles of every size.
-pub(super) const GROUP: usize = 96;
+/// Most weight rows that share a walk over x: widened, they are not to fill the second cache.
+const GROUP: usize = 96;
 
 /// Whether the processor has what [`Strips`] are written for.
 pub(super) fn are_fast() -> bool {
@@ -47,11 +47,48 @@ impl Strips {
         Self::Narrow(Packed::new(x, columns, packed::add))
     }
 
+    /// How many of `rows` weight rows share a walk over x: whole tiles, and for every thread as many such groups.
+    pub(super) fn group(&self, rows: usize, threads: usize) -> usize {
+        let tile = match self {
+            Self::Wide(strips) => strips.tile(),
+            Self::Narrow(strips) => strips.tile(),
+        };
+        let groups = rows.div_ceil(GROUP).next_multiple_of(threads);
+        rows.div_ceil(groups).next_multiple_of(tile)
+    }
+
     /// `x wᵀ` `[count, rows]` for weights `[rows, columns]`, by the calling thread.
     pub(super) fn times(&self, w: &[f32]) -> Vec<f32> {
         match self {
             Self::Wide(strips) => strips.times(w),
             Self::Narrow(strips) => strips.times(w),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_have_as_much_to_do_and_tiles_are_whole() {
+        let strips = [
+            Strips::Narrow(Packed::new(&[0.0; 4], 4, packed::add)),
+            Strips::Wide(Packed::new(&[0.0; 4], 4, packed::add)),
+        ];
+        for (strips, tile) in strips.iter().zip([6, 12]) {
+            for (rows, threads) in [(1, 1), (256, 2), (256, 16), (512, 3), (11_008, 2), (151_936, 7)] {
+                let group = strips.group(rows, threads);
+                assert!(
+                    group % tile == 0 && group <= GROUP.next_multiple_of(tile),
+                    "{rows} {threads}: {group}"
+                );
+                let most = rows.div_ceil(group).div_ceil(threads) * group;
+                assert!(
+                    most <= rows.div_ceil(threads) + rows.div_ceil(threads) / 8 + 2 * tile,
+                    "{rows} {threads}: {most}"
+                );
+            }
         }
     }
 }

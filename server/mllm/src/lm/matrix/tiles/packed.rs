@@ -42,6 +42,11 @@ impl<const LANES: usize, const TILE: usize> Packed<LANES, TILE> {
         Self { columns, count: x.len() / columns, values, add }
     }
 
+    /// Weight rows of a tile.
+    pub(super) const fn tile(&self) -> usize {
+        TILE
+    }
+
     /// `x wᵀ` `[count, rows]` for weights `[rows, columns]`, by the calling thread.
     pub(super) fn times(&self, w: &[f32]) -> Vec<f32> {
         let (columns, rows) = (self.columns, w.len() / self.columns);
