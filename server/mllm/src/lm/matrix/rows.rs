@@ -95,7 +95,7 @@ impl Rows for Dense<'_, bf16> {
 fn sums<const N: usize>(rows: [&[bf16]; N], x: &[f32]) -> [f32; N] {
     const LANES: usize = 32;
     #[cfg(target_arch = "x86_64")]
-    if !super::tiles::are_fast() && has_avx2() {
+    if !is_x86_feature_detected!("avx512f") && has_avx2() {
         return avx2::sums(rows, x);
     }
     let mut sums = [[0f32; LANES]; N];
