@@ -5,13 +5,16 @@ use super::pace::{LEAST, Pace};
 /// For sequences that lack `lacking[i]` tokens each, in the order in which they were admitted: how many tokens of each
 /// run in the next step. One that lacks a single token is in the middle of its turn and always runs. Prompts share what
 /// the pace leaves, but never nothing: the oldest has half of it, so that it comes to its end, the rest goes to the
-/// shortest first, so that a short question does not wait for a long one.
+/// shortest first, so that a short question does not wait for a long one. A step is short where somebody writes, or
+/// comes to its first token beside others.
 pub(super) fn share(lacking: &[usize], pace: &Pace) -> Vec<usize> {
     let mut parts: Vec<usize> = lacking.iter().map(|lacks| usize::from(*lacks == 1)).collect();
     let writing = parts.iter().sum::<usize>();
     let mut prompts: Vec<usize> = (0..lacking.len()).filter(|at| lacking[*at] > 1).collect();
     let Some(oldest) = prompts.first().copied() else { return parts };
-    let mut left = pace.tokens(writing > 0).saturating_sub(writing).max(LEAST);
+    let ends = |at: &usize| lacking[*at] <= pace.tokens(true) / 2;
+    let is_awaited = writing > 0 || (prompts.len() > 1 && prompts.iter().any(ends));
+    let mut left = pace.tokens(is_awaited).saturating_sub(writing).max(LEAST);
     let half = left.div_ceil(2);
     let mut give = |at: usize, most: usize| {
         let part = most.min(left).min(lacking[at] - parts[at]);
@@ -47,7 +50,12 @@ mod tests {
 
     #[test]
     fn short_prompts_overtake_long_ones_which_go_on_all_the_same() {
-        assert_eq!(share(&[2000, 5], &pace()), [507, 5]);
+        assert_eq!(
+            share(&[2000, 5], &pace()),
+            [59, 5],
+            "the short one's first word is not to wait for a long step"
+        );
+        assert_eq!(share(&[2000, 40], &pace()), [472, 40]);
         assert_eq!(share(&[2000, 1500, 600], &pace()), [256, 0, 256]);
         // Of equals the oldest comes first.
         assert_eq!(share(&[2000, 2000], &pace()), [512, 0]);

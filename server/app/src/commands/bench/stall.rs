@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use loupe_mllm::engine::{Completion, Decoder, EngineError, GenerateRequest, Message, Role};
+use loupe_mllm::grammar::Grammar;
 use serde::Serialize;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
@@ -13,6 +14,8 @@ use super::serve::{request, spread};
 
 /// Tokens that are written before the long prompt comes.
 const BEFORE: usize = 8;
+/// What the writer is held to, so that it goes on: words, and an end that no model thinks of.
+const WORDS: &str = r#"start: /[a-z ]+/ "~~~~~~~~""#;
 
 /// What they find, in milliseconds.
 #[derive(Debug, Serialize)]
@@ -25,6 +28,8 @@ pub(super) struct StallFigure {
     interval_ms: f64,
     /// Median and longest time between two tokens while the long prompt is read.
     interval_beside_ms: [f64; 2],
+    /// How many such times there are.
+    intervals_beside: usize,
     /// From the long prompt to its first token, where nobody writes and beside the others.
     first_token_ms: [f64; 2],
     /// From the short prompt, asked right after the long one, to its first token.
@@ -35,9 +40,10 @@ pub(super) struct StallFigure {
 
 pub(super) fn line(figure: &StallFigure) -> String {
     let StallFigure { prompt_tokens, short_tokens, interval_ms, interval_beside_ms: beside, .. } = figure;
+    let times = figure.intervals_beside;
     let (first, short, cancel) = (figure.first_token_ms, figure.short_first_token_ms, figure.cancel_ms);
     format!(
-        "a prompt of {prompt_tokens} tokens: first token after {:.0} ms, {:.0} ms beside others; who writes meanwhile has a token every {interval_ms:.0} ms, then every {:.0} ms, at most {:.0}; a question of {short_tokens} tokens right after it has its first after {short:.0} ms; cancelled within {cancel:.0} ms",
+        "a prompt of {prompt_tokens} tokens: first token after {:.0} ms, {:.0} ms beside others; who writes meanwhile has a token every {interval_ms:.0} ms, then every {:.0} ms, at most {:.0} ({times} of them); a question of {short_tokens} tokens right after it has its first after {short:.0} ms; cancelled within {cancel:.0} ms",
         first[0], first[1], beside[0], beside[1]
     )
 }
@@ -89,6 +95,7 @@ pub(super) async fn stall(decoder: Arc<dyn Decoder>, tokens: usize) -> anyhow::R
         prompt_tokens: beside.prompt_tokens,
         short_tokens: short.prompt_tokens,
         interval_ms: spread(before)[0],
+        intervals_beside: during.len(),
         interval_beside_ms: [spread(during)[0], ms(longest)],
         first_token_ms: [ms(alone.first_token), ms(beside.first_token)],
         short_first_token_ms: ms(short.first_token),
@@ -104,7 +111,8 @@ async fn write(
 ) -> Result<(), EngineError> {
     let said = [said("Who writes?")];
     while !stop.is_cancelled() {
-        let turn = GenerateRequest { cancel: stop.child_token(), ..request(&said, u32::MAX) };
+        let (cancel, grammar) = (stop.child_token(), Some(Grammar::lark(WORDS)));
+        let turn = GenerateRequest { cancel, grammar, ..request(&said, u32::MAX) };
         decoder.generate(turn, deltas.clone()).await?;
     }
     Ok(())

@@ -28,6 +28,7 @@ pub(super) fn are_fast() -> bool {
 /// Rows of x in the order in which the processor's tiles read them.
 pub(super) enum Strips {
     /// Two registers of AVX-512, and sums that fill 24 of its 32.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     Wide(Packed<32, 12>),
     /// Two registers of AVX2, and sums that fill 12 of its 16.
     Narrow(Packed<16, 6>),
