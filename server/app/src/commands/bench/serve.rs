@@ -30,12 +30,12 @@ pub(super) struct ServeFigure {
 
 pub(super) fn line(figure: &ServeFigure) -> String {
     let ServeFigure { people, turns, tokens_per_second, first_turn_ms, third_turn_ms, .. } = figure;
-    let ServeFigure { cold_third_turn_ms: cold, third_turn_new, reused, .. } = figure;
+    let (cold, new, reused) = (figure.cold_third_turn_ms, figure.third_turn_new, figure.reused);
     format!(
         "{people} people, {turns} turns: {tokens_per_second:.0} tokens/s; first token after {:.0} ms (slowest tenth {:.0}), in the third turn, {:.0} % of it new, {:.0} ms ({:.0}), {:.0} ms ({:.0}) where nothing of it was read before; {:.0} % of prompts reused",
         first_turn_ms[0],
         first_turn_ms[1],
-        third_turn_new * 100.0,
+        new * 100.0,
         third_turn_ms[0],
         third_turn_ms[1],
         cold[0],
