@@ -1,8 +1,10 @@
-"""Makes the table and the plot of the findings from the reports of `tests/findings/run`.
+"""Keeps what the table of the findings needs of the reports of `tests/findings/run`, and makes the table and the plot.
 
-    python3 tests/findings/table.py OUT
+    python3 tests/findings/table.py RESULTS [OUT]
 
-writes OUT/findings.md, OUT/findings.json and OUT/findings.svg. Wants nothing but Python.
+OUT is a folder of `run`; each of its reports becomes a small file in RESULTS (which questions were right, in which was
+searched), beside those of other seeds and machines. Then RESULTS/findings.md, findings.json and findings.svg are
+written of all that is there. Wants nothing but Python.
 """
 
 import json
@@ -20,11 +22,42 @@ STYLE = """
 """
 
 
+QUESTIONS = "questions.json"
+FIELDS = ("id", "search", "flags", "hops")
+
+
+def keep(out, results):
+    """Keeps the reports in `out`: a digit a question. All have to be about the same questions."""
+    results.mkdir(parents=True, exist_ok=True)
+    for path in sorted(out.glob("*/report.json")):
+        kept = {}
+        for part in json.loads(path.read_text())["workflows"]:
+            rows = sorted(part["rows"], key=lambda row: row["id"])
+            agree(results / QUESTIONS, [[row[field] for field in FIELDS] for row in rows])
+            digits = lambda holds: "".join(str(int(holds(row))) for row in rows)
+            kept[part["workflow"]] = {
+                "right": digits(lambda row: row["right"]),
+                "searched": digits(lambda row: bool(row["steps"])),
+            }
+        (results / f"{path.parent.name}.json").write_text(json.dumps(kept, indent=1) + "\n")
+
+
+def agree(path, questions):
+    if not path.exists():
+        lines = ",\n".join(json.dumps(question) for question in questions)
+        path.write_text(f"[\n{lines}\n]\n")
+    if json.loads(path.read_text()) != questions:
+        raise SystemExit(f"{path}: these are other questions than those of the reports")
+
+
 def load(path, workflow="agent"):
-    """The rows of a report by question."""
-    workflows = json.loads(path.read_text())["workflows"]
-    rows = next(part["rows"] for part in workflows if part["workflow"] == workflow)
-    return {row["id"]: row for row in rows}
+    """The rows of a kept report by question."""
+    questions = json.loads((path.parent / QUESTIONS).read_text())
+    digits = json.loads(path.read_text())[workflow]
+    return {
+        question[0]: dict(zip(FIELDS, question)) | {"right": right == "1", "searched": searched == "1"}
+        for question, right, searched in zip(questions, digits["right"], digits["searched"], strict=True)
+    }
 
 
 def share(rows, keep=lambda row: True, holds=lambda row: row["right"]):
@@ -61,7 +94,7 @@ def far(row):
 
 
 def searched(row):
-    return bool(row["steps"])
+    return row["searched"]
 
 
 def several(values, unit=""):
@@ -72,15 +105,15 @@ def several(values, unit=""):
     return f"{mean:.1f}{unit} ({min(values):.1f} to {max(values):.1f})"
 
 
-def findings(out):
-    base = {name: load(out / "base/report.json", name) for name in ("direct", "rag", "agent")}
-    seeds = [name for name in map(str, range(1, 100)) if (out / f"eval-rl-{name}/report.json").exists()]
+def findings(results):
+    base = {name: load(results / "base.json", name) for name in ("direct", "rag", "agent")}
+    seeds = [name for name in map(str, range(1, 100)) if (results / f"eval-rl-{name}.json").exists()]
     # An ablation stands beside the runs of its own seeds; there may be fewer of them.
     ablated = {
-        kind: [seed for seed in seeds if (out / f"eval-rl-{seed}-{kind}/report.json").exists()]
+        kind: [seed for seed in seeds if (results / f"eval-rl-{seed}-{kind}.json").exists()]
         for kind in ("whole", "once")
     }
-    reports = lambda name, seeds: [load(out / name.format(seed) / "report.json") for seed in seeds]
+    reports = lambda name, seeds: [load(results / f"{name.format(seed)}.json") for seed in seeds]
     rl, sft = reports("eval-rl-{}", seeds), reports("eval-sft-{}", seeds)
     runs = {kind: reports("eval-rl-{}-" + kind, some) for kind, some in ablated.items()}
     beside = lambda kind: [rl[seeds.index(seed)] for seed in ablated[kind]]
@@ -156,11 +189,13 @@ def plot(bars):
 
 
 def main():
-    out = Path(sys.argv[1])
-    found = findings(out)
-    (out / "findings.md").write_text(markdown(found))
-    (out / "findings.json").write_text(json.dumps(found, indent=1) + "\n")
-    (out / "findings.svg").write_text(plot(found["right"]))
+    results = Path(sys.argv[1])
+    for out in sys.argv[2:]:
+        keep(Path(out), results)
+    found = findings(results)
+    (results / "findings.md").write_text(markdown(found))
+    (results / "findings.json").write_text(json.dumps(found, indent=1) + "\n")
+    (results / "findings.svg").write_text(plot(found["right"]))
     print(markdown(found), end="")
 
 

@@ -6,8 +6,8 @@ use super::activation::swiglu_row;
 pub(crate) use super::norm::dot;
 use super::norm::norm_row;
 
-/// Rows from which on several threads are worth their wake-up.
-const MANY: usize = 32;
+/// Numbers that one thread goes through rather than waking up another for a part of them.
+const ALONE: usize = 1 << 15;
 
 /// `x += y`
 pub(crate) fn add(x: &mut [f32], y: &[f32]) {
@@ -33,13 +33,13 @@ pub(crate) fn swiglu_in_halves(gate_up: &[f32], inner: usize) -> Vec<f32> {
     y
 }
 
-/// Runs `f` over the rows of `y` and `x`, in threads where there are many.
+/// Runs `f` over the rows of `y` and `x`, in threads where there is much to do.
 fn by_rows(y: &mut [f32], x: &[f32], to: usize, from: usize, f: impl Fn(&mut [f32], &[f32]) + Sync) {
-    if y.len() / to < MANY {
+    if x.len() <= ALONE {
         return y.chunks_exact_mut(to).zip(x.chunks_exact(from)).for_each(|(y, x)| f(y, x));
     }
     y.par_chunks_exact_mut(to)
         .zip(x.par_chunks_exact(from))
-        .with_min_len(MANY / 2)
+        .with_min_len((ALONE / 2).div_ceil(from))
         .for_each(|(y, x)| f(y, x));
 }

@@ -2,15 +2,19 @@
 //!
 //! - `serve`: several people at once.
 //! - `stall`: how long a long prompt keeps others waiting.
+//! - `turns`: what turns of real runs spare.
 //! - `served`: the engine over a model that is to be measured.
 //! - `grammar`: turns held to a grammar.
 //! - `drafts`: drafts from the prompt.
+//! - `watched`: questions answered with real tools, for these two.
 
 mod drafts;
 mod grammar;
 mod serve;
 mod served;
 mod stall;
+mod turns;
+mod watched;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -27,6 +31,7 @@ use loupe_train as train;
 use loupe_train::bench::{TrainFigure, Trained, TuneFigure, Tuning};
 use serde::Serialize;
 
+use self::watched::Asked;
 use crate::logging;
 use crate::model::{ModelSpec, processor, weight_format};
 
@@ -151,6 +156,21 @@ enum What {
         #[arg(long, value_name = "N", default_value_t = 200)]
         limit: usize,
     },
+    /// Time to the first token of the later turns of questions answered with real tools, and of the same turns cold
+    Turns {
+        /// Checkpoint folder or `pocket`
+        #[arg(long, default_value = "pocket")]
+        model: String,
+        /// Questions, as `loupe dataset build` writes them
+        #[arg(long, value_name = "FILE")]
+        data: PathBuf,
+        /// Folder of the local index to search
+        #[arg(long, value_name = "DIR")]
+        index: PathBuf,
+        /// Only the first N questions
+        #[arg(long, value_name = "N", default_value_t = 80)]
+        limit: usize,
+    },
     /// Tokens per second of training in f32, everything and then a LoRA adapter
     Train {
         /// Checkpoint folder or `pocket`, for its shape
@@ -213,6 +233,9 @@ enum What {
         /// Tokens of an answer
         #[arg(long, default_value_t = 48)]
         tokens: u32,
+        /// Width and height of the picture that a conversation begins with; 0 for words only
+        #[arg(long, default_value_t = 224, value_parser = clap::value_parser!(u32).range(..=4096))]
+        picture: u32,
     },
 }
 
@@ -266,8 +289,15 @@ async fn measure(what: &What, format: WeightFormat, on: Processor, out: &Out) ->
             out.line(&grammar::line(&figure), &figure)?;
         }
         What::Drafts { model, data, index, limit } => {
-            let figure = drafts::drafts(model, format, data, index, *limit).await?;
+            let asked = Asked { data, index, limit: *limit };
+            let figure = drafts::drafts(model, format, asked).await?;
             out.line(&drafts::line(&figure), &figure)?;
+        }
+        What::Turns { model, data, index, limit } => {
+            let decoder = served::decoder(model, format, on, None, 0).await?;
+            for figure in turns::turns(decoder, Asked { data, index, limit: *limit }).await? {
+                out.line(&turns::line(&figure), &figure)?;
+            }
         }
         What::Train { model, rows, length, steps } => {
             let files = ModelSpec::parse(model).files()?;
@@ -284,14 +314,15 @@ async fn measure(what: &What, format: WeightFormat, on: Processor, out: &Out) ->
             out.line(&tune_line(&figure), &figure)?;
         }
         What::Stall { model, layers, prompt } => {
-            let decoder = served::decoder(model, format, on, *layers).await?;
+            let decoder = served::decoder(model, format, on, *layers, 0).await?;
             let figure = stall::stall(decoder, *prompt).await?;
             out.line(&stall::line(&figure), &figure)?;
         }
-        What::Serve { model, layers, people, questions, tokens } => {
+        What::Serve { model, layers, people, questions, tokens, picture } => {
             for people in people {
-                let decoder = served::decoder(model, format, on, *layers).await?;
-                let figure = serve::serve(decoder, *people, *questions, *tokens).await?;
+                let decoder = served::decoder(model, format, on, *layers, *picture).await?;
+                let how = serve::Talk { questions: *questions, tokens: *tokens, picture: *picture };
+                let figure = serve::serve(decoder, *people, how).await?;
                 out.line(&serve::line(&figure), &figure)?;
             }
         }

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use futures::StreamExt;
-use loupe_mllm::engine::{Completion, Decoder, GenerateRequest, Message, Role, Sampling};
+use loupe_mllm::engine::{Completion, Decoder, GenerateRequest, Message, Part, Role, Sampling};
+use loupe_shared::pixels::Rgb8;
 use serde::Serialize;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::sync::CancellationToken;
@@ -44,16 +45,26 @@ pub(super) fn line(figure: &ServeFigure) -> String {
     )
 }
 
+/// What is talked about.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Talk {
+    /// Conversations.
+    pub(super) questions: usize,
+    /// Tokens of an answer.
+    pub(super) tokens: u32,
+    /// Width and height of the picture that a conversation begins with; 0 where it has none.
+    pub(super) picture: u32,
+}
+
 /// Conversations of three turns, `people` of them at a time.
 pub(super) async fn serve(
     decoder: Arc<dyn Decoder>,
     people: usize,
-    questions: usize,
-    tokens: u32,
+    talk: Talk,
 ) -> anyhow::Result<ServeFigure> {
     let started = Instant::now();
-    let conversations = futures::stream::iter(0..questions)
-        .map(|number| conversation(decoder.clone(), number, tokens))
+    let conversations = futures::stream::iter(0..talk.questions)
+        .map(|number| conversation(decoder.clone(), number, talk))
         .buffer_unordered(people)
         .collect::<Vec<_>>()
         .await;
@@ -76,28 +87,44 @@ pub(super) async fn serve(
     })
 }
 
-/// Three turns, and the third once more in a conversation that begins with another word.
+/// Three turns, and the third once more in a conversation that begins with another word and another picture.
 async fn conversation(
     decoder: Arc<dyn Decoder>,
     number: usize,
-    tokens: u32,
+    talk: Talk,
 ) -> anyhow::Result<[Completion; 4]> {
     let filler = "Neighbours, languages, currency and region of a country whose flag is in the picture. ";
-    let first = |word: &str| Message::text(Role::User, format!("{word} {number}: {}", filler.repeat(8)));
-    let mut messages = vec![first("Question")];
+    let first = |word: &str, shade: usize| {
+        let mut message = Message::text(Role::User, format!("{word} {number}: {}", filler.repeat(8)));
+        if talk.picture > 0 {
+            message.parts.insert(0, picture(talk.picture, 2 * number + shade)?);
+        }
+        anyhow::Ok(message)
+    };
+    let mut messages = vec![first("Question", 0)?];
     let mut turns = Vec::with_capacity(4);
     for turn in 0..3 {
         if turn > 0 {
             messages.push(Message::text(Role::User, format!("And after that? {}", filler.repeat(2))));
         }
-        let completion = decoder.generate(request(&messages, tokens), unbounded_channel().0).await?;
+        let completion = decoder.generate(request(&messages, talk.tokens), unbounded_channel().0).await?;
         messages.push(Message::text(Role::Assistant, completion.text.clone()));
         turns.push(completion);
     }
     messages.pop();
-    messages[0] = first("Riddle");
+    messages[0] = first("Riddle", 1)?;
     turns.push(decoder.generate(request(&messages, 1), unbounded_channel().0).await?);
     turns.try_into().ok().context("a conversation has three turns and a cold one")
+}
+
+/// A picture that is like no other: stripes that begin with its number.
+fn picture(side: u32, number: usize) -> anyhow::Result<Part> {
+    let bytes = 3 * side as usize * side as usize;
+    let mut data: Vec<u8> = (0..bytes).map(|at| (at / 7 % 251) as u8).collect();
+    for (byte, of_number) in data.iter_mut().zip(number.to_le_bytes()) {
+        *byte = of_number;
+    }
+    Ok(Part::Image(Arc::new(Rgb8::new(side, side, data)?)))
 }
 
 pub(super) fn request(messages: &[Message], max_tokens: u32) -> GenerateRequest {

@@ -10,21 +10,23 @@ use loupe_mllm::{Adapters, Engine, Loaded, Processor, Served, WeightFormat};
 use super::{RANDOM, random_config};
 use crate::model::{ModelOptions, ModelSpec};
 
-/// Blocks of the vision tower of a random model: no picture is shown to it.
+/// Blocks of the vision tower of a random model that no picture is shown to.
 const NO_EYE: usize = 1;
 
-/// Opens a model for callers.
+/// Opens a model for callers, who show it pictures of `picture` points a side, or none where that is 0.
 pub(super) async fn decoder(
     model: &str,
     format: WeightFormat,
     on: Processor,
     layers: Option<usize>,
+    picture: u32,
 ) -> anyhow::Result<Arc<dyn Decoder>> {
     let options = ModelOptions { weights: format, device: on, ..ModelOptions::default() };
     if !model.starts_with(RANDOM) {
         return Ok(ModelSpec::parse(model).open(options).await?);
     }
-    let loaded = random(model, format, on, layers)?;
+    let blocks = if picture == 0 { NO_EYE } else { bench::TOWER_BLOCKS };
+    let loaded = random(model, format, on, layers, blocks)?;
     Ok(Arc::new(Engine::start(loaded, options.limits).context("the model cannot be started")?))
 }
 
@@ -34,6 +36,7 @@ fn random(
     format: WeightFormat,
     on: Processor,
     layers: Option<usize>,
+    blocks: usize,
 ) -> anyhow::Result<Loaded<Served>> {
     let mut config = random_config(model, layers)?;
     let context = config.text.max_positions;
@@ -41,7 +44,7 @@ fn random(
         config.text.vocab_size = pocket.text.vocab_size;
         Ok(Served {
             language: bench::random(&config.text, config.tied, format, on)?,
-            vision: bench::random_eye(config.text.hidden_size, NO_EYE, on)?,
+            vision: bench::random_eye(config.text.hidden_size, blocks, on)?,
             adapters: Adapters::default(),
         })
     })?;

@@ -329,22 +329,26 @@ impl Matrix {
         y
     }
 
-    /// A group of weight rows at a time, widened and multiplied by one thread.
+    /// A group of weight rows at a time, multiplied by one thread.
     fn by_tiles(&self, x: &[f32], count: usize) -> Vec<f32> {
-        let strips = Strips::new(x, self.columns);
+        let columns = self.columns;
+        let strips = Strips::new(x, columns);
         let group = strips.group(self.rows, rayon::current_num_threads());
-        let groups = (0..self.rows.div_ceil(group)).into_par_iter().map(|nth| {
+        let mut y = vec![0.0; count * self.rows];
+        let groups = split_columns(&mut y, self.rows, group);
+        groups.into_par_iter().enumerate().for_each(|(nth, mut y)| {
             let rows = nth * group..self.rows.min((nth + 1) * group);
-            if let Values::F32(values) = &self.values {
-                return strips.times(Dense { values, columns: self.columns }.of(rows));
+            match &self.values {
+                Values::F32(values) => strips.times(&Dense { values, columns }, rows, &mut y),
+                Values::Bf16(values) => strips.times(&Dense { values, columns }, rows, &mut y),
+                _ => WIDE.with_borrow_mut(|wide| {
+                    wide.clear();
+                    self.widen(rows.clone(), wide);
+                    strips.times(&Dense { values: wide, columns }, 0..rows.len(), &mut y);
+                }),
             }
-            WIDE.with_borrow_mut(|wide| {
-                wide.clear();
-                self.widen(rows, wide);
-                strips.times(wide)
-            })
         });
-        self.side_by_side(groups.collect(), count)
+        y
     }
 
     /// A panel of weights at a time, widened and multiplied by one thread.
@@ -377,6 +381,18 @@ impl Matrix {
         }
         y
     }
+}
+
+/// Rows of `columns` numbers each, cut into parts of `part` columns: what belongs to a part, row by row.
+fn split_columns(y: &mut [f32], columns: usize, part: usize) -> Vec<Vec<&mut [f32]>> {
+    let rows = y.len() / columns;
+    let mut parts: Vec<_> = (0..columns.div_ceil(part)).map(|_| Vec::with_capacity(rows)).collect();
+    for row in y.chunks_exact_mut(columns) {
+        for (part, slice) in parts.iter_mut().zip(row.chunks_mut(part)) {
+            part.push(slice);
+        }
+    }
+    parts
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 pub struct GuardConfig {
     /// Steps of the mean.
     pub window: usize,
-    /// Largest k3 distance to the reference.
+    /// How much farther from the reference (k3) the policy may be than in the first steps that it learnt from: an adapter
+    /// that it starts from is away from it already.
     pub kl: f64,
     /// The part of the best mean reward that has to be kept.
     pub reward: f64,
@@ -47,6 +48,7 @@ pub struct Guard {
     config: GuardConfig,
     last: VecDeque<Signs>,
     first_length: Option<f64>,
+    first_kl: Option<f64>,
     best_reward: f64,
 }
 
@@ -54,7 +56,7 @@ impl Guard {
     /// One that has seen nothing.
     #[must_use]
     pub fn new(config: GuardConfig) -> Self {
-        Self { config, last: VecDeque::new(), first_length: None, best_reward: 0.0 }
+        Self { config, last: VecDeque::new(), first_length: None, first_kl: None, best_reward: 0.0 }
     }
 
     /// Looks at a step; gives the reason to stop, if there is one.
@@ -77,16 +79,21 @@ impl Guard {
             length: mean(|signs| Some(signs.length)).unwrap_or(0.0),
             entropy: mean(|signs| signs.entropy),
         };
-        let first = *self.first_length.get_or_insert(means.length);
+        self.first_length = self.first_length.or(Some(means.length));
+        self.first_kl = self.first_kl.or(means.kl);
         self.best_reward = self.best_reward.max(means.reward);
-        self.reason(means, first)
+        self.reason(means)
     }
 
-    fn reason(&self, means: Signs, first_length: f64) -> Option<String> {
+    fn reason(&self, means: Signs) -> Option<String> {
         let Signs { reward, kl, length, entropy } = means;
         let config = &self.config;
-        if let Some(kl) = kl.filter(|kl| is_above(*kl, config.kl)) {
-            return Some(format!("the policy is {kl:.3} from the reference, more than {}", config.kl));
+        let (first_length, first_kl) = (self.first_length.unwrap_or(length), self.first_kl.unwrap_or(0.0));
+        if let Some(kl) = kl.filter(|kl| is_above(kl - first_kl, config.kl)) {
+            return Some(format!(
+                "the policy is {kl:.3} from the reference, {first_kl:.3} in the beginning: more than {} farther",
+                config.kl
+            ));
         }
         if is_below(reward, config.reward * self.best_reward) {
             return Some(format!("the reward fell to {reward:.3} from {:.3}", self.best_reward));
@@ -129,6 +136,7 @@ mod tests {
         assert_eq!(reason(Signs { kl: None, entropy: None, ..FINE }), None);
         for (signs, word) in [
             (Signs { kl: Some(2.0), ..FINE }, "reference"),
+            (Signs { kl: Some(FINE.kl.unwrap_or(0.0) + 0.51), ..FINE }, "farther"),
             (Signs { kl: Some(f64::NAN), ..FINE }, "reference"),
             (Signs { reward: 0.1, ..FINE }, "reward"),
             (Signs { length: 900.0, ..FINE }, "tokens"),
@@ -137,6 +145,14 @@ mod tests {
         ] {
             assert!(reason(signs).is_some_and(|reason| reason.contains(word)), "{signs:?}");
         }
+    }
+
+    #[test]
+    fn a_policy_that_begins_far_from_the_reference_may_stay_there() {
+        let far = Signs { kl: Some(3.4), ..FINE };
+        let mut guard = Guard::new(GuardConfig { window: 1, ..GuardConfig::default() });
+        assert_eq!([guard.look(far), guard.look(far)], [None, None]);
+        assert!(guard.look(Signs { kl: Some(4.0), ..far }).is_some());
     }
 
     #[test]

@@ -3,6 +3,10 @@
 
 use loupe_mllm::ops::Term;
 
+/// Largest k3 distance of a token, as verl has it (`low_var_kl`): a token that the reference all but expects and the policy
+/// all but excludes would otherwise outweigh everything else in a step. Beyond it there is no slope.
+const FARTHEST: f32 = 10.0;
+
 /// What the loss is made of.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Objective {
@@ -28,7 +32,7 @@ pub struct Token {
 pub struct Part {
     /// The loss and its slope by the token's surprise.
     pub term: Term,
-    /// The k3 distance.
+    /// The k3 distance, at most [`FARTHEST`].
     pub kl: f32,
     /// Whether the surrogate is clipped, so that the token has no gradient but that of the distance.
     pub clipped: bool,
@@ -36,7 +40,7 @@ pub struct Part {
 
 impl Objective {
     /// The loss of a token that now has `surprise`:
-    /// `-min(r A, clamp(r, 1 - clip, 1 + clip) A) + kl (e^d - d - 1)` with `r = p / p_before` and
+    /// `-min(r A, clamp(r, 1 - clip, 1 + clip) A) + kl min(e^d - d - 1, 10)` with `r = p / p_before` and
     /// `d = ln p_reference - ln p`.
     #[must_use]
     pub fn part(&self, token: &Token, surprise: f32) -> Part {
@@ -49,7 +53,7 @@ impl Objective {
         let surrogate_slope = if clipped { 0.0 } else { -ratio * advantage };
         let distance = surprise - token.reference;
         let kl = distance.exp() - distance - 1.0;
-        let kl_slope = distance.exp() - 1.0;
+        let (kl, kl_slope) = if kl > FARTHEST { (FARTHEST, 0.0) } else { (kl, distance.exp() - 1.0) };
         let term = Term { value: self.kl * kl - surrogate, slope: self.kl * kl_slope - surrogate_slope };
         Part { term, kl, clipped }
     }
@@ -91,6 +95,16 @@ mod tests {
         let found = part(0.0, 1.2, 1.0, 1.2);
         assert!((found.kl - 0.021_402_8).abs() < 1e-6 && (found.term.slope - 0.022_140_3).abs() < 1e-6);
         assert!(part(0.0, 0.8, 1.0, 0.8).term.slope < 0.0);
+    }
+
+    #[test]
+    fn a_token_far_from_the_reference_counts_no_more_than_others() {
+        // d = 12: e^12 - 13 = 162 742. d = -12: 11.
+        for surprise in [13.0, -11.0] {
+            let found = part(0.0, surprise, 1.0, surprise);
+            assert_eq!((found.kl, found.term.slope), (FARTHEST, 0.0));
+        }
+        assert!(part(0.0, 3.5, 1.0, 3.5).kl < FARTHEST && part(0.0, 3.5, 1.0, 3.5).term.slope > 0.0);
     }
 
     #[test]

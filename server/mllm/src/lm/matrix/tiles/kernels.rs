@@ -28,17 +28,18 @@ macro_rules! kernel {
                 tile: &Tile<$tile>,
                 strip: &[Strip<LANES>],
                 rows: usize,
+                fresh: bool,
             ) {
                 if !is_there() {
-                    return packed::add(sums, tile, strip, rows);
+                    return packed::add(sums, tile, strip, rows, fresh);
                 }
                 // SAFETY: the processor has what the function asks for, as was just checked.
                 #[allow(unsafe_code)]
                 unsafe {
                     if rows > $width {
-                        registers::<2>(sums, tile, strip);
+                        registers::<2>(sums, tile, strip, fresh);
                     } else {
-                        registers::<1>(sums, tile, strip);
+                        registers::<1>(sums, tile, strip, fresh);
                     }
                 }
             }
@@ -50,13 +51,16 @@ macro_rules! kernel {
                 sums: &mut Sums<LANES, $tile>,
                 tile: &Tile<$tile>,
                 strip: &[Strip<LANES>],
+                fresh: bool,
             ) {
                 const { assert!(COUNT <= 2, "a strip has no more") };
                 let mut kept = [[$zero(); COUNT]; $tile];
                 // SAFETY: every load and store is of a register's numbers within an array of at least as many.
                 unsafe {
-                    for (kept, sums) in kept.iter_mut().zip(sums.iter()) {
-                        *kept = std::array::from_fn(|nth| $load(sums.as_ptr().add(nth * $width)));
+                    if !fresh {
+                        for (kept, sums) in kept.iter_mut().zip(sums.iter()) {
+                            *kept = std::array::from_fn(|nth| $load(sums.as_ptr().add(nth * $width)));
+                        }
                     }
                     for (at, x) in strip.iter().enumerate().take(BLOCK) {
                         let x: [_; COUNT] = std::array::from_fn(|nth| $load(x.as_ptr().add(nth * $width)));

@@ -10,9 +10,14 @@
 mod kernels;
 mod packed;
 
+use std::ops::Range;
+
+use half::bf16;
+
 #[cfg(target_arch = "x86_64")]
 use self::kernels::{avx2, avx512};
 use self::packed::Packed;
+use super::rows::{Dense, widen};
 
 /// Most weight rows that share a walk over x: widened, they are not to fill the second cache.
 const GROUP: usize = 96;
@@ -23,6 +28,26 @@ pub(super) fn are_fast() -> bool {
     return avx512::is_there() || avx2::is_there();
     #[cfg(not(target_arch = "x86_64"))]
     return false;
+}
+
+/// Weight rows, a part of which is brought into a tile at a time.
+pub(super) trait Parts {
+    /// Writes some columns of a row, as f32.
+    fn copy(&self, row: usize, columns: Range<usize>, into: &mut [f32]);
+}
+
+impl Parts for Dense<'_, f32> {
+    fn copy(&self, row: usize, columns: Range<usize>, into: &mut [f32]) {
+        into.copy_from_slice(&self.of(row..row + 1)[columns]);
+    }
+}
+
+impl Parts for Dense<'_, bf16> {
+    fn copy(&self, row: usize, columns: Range<usize>, into: &mut [f32]) {
+        for (into, value) in into.iter_mut().zip(&self.of(row..row + 1)[columns]) {
+            *into = widen(*value);
+        }
+    }
 }
 
 /// Rows of x in the order in which the processor's tiles read them.
@@ -58,11 +83,12 @@ impl Strips {
         rows.div_ceil(groups).next_multiple_of(tile)
     }
 
-    /// `x wᵀ` `[count, rows]` for weights `[rows, columns]`, by the calling thread.
-    pub(super) fn times(&self, w: &[f32]) -> Vec<f32> {
+    /// Writes `x wᵀ` for the rows `rows` of the weights `w` into `y`, that many numbers for each row of x, by the calling
+    /// thread.
+    pub(super) fn times(&self, w: &impl Parts, rows: Range<usize>, y: &mut [&mut [f32]]) {
         match self {
-            Self::Wide(strips) => strips.times(w),
-            Self::Narrow(strips) => strips.times(w),
+            Self::Wide(strips) => strips.times(w, rows, y),
+            Self::Narrow(strips) => strips.times(w, rows, y),
         }
     }
 }

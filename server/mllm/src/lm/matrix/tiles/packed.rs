@@ -1,6 +1,11 @@
 //! Strips and tiles of any size.
 
+use std::cell::RefCell;
+use std::ops::Range;
+
 use rayon::prelude::*;
+
+use super::Parts;
 
 /// Columns of a block: its part of a strip has 16 or 32 KiB, its part of a tile 6 or 12.
 pub(super) const BLOCK: usize = 256;
@@ -11,10 +16,20 @@ pub(super) type Strip<const LANES: usize> = [f32; LANES];
 pub(super) type Sums<const LANES: usize, const TILE: usize> = [Strip<LANES>; TILE];
 /// A block of a tile's weight rows.
 pub(super) type Tile<const TILE: usize> = [[f32; BLOCK]; TILE];
-/// Adds to the sums the products of a tile with a strip's first `rows` rows, at least; both begin with the same column,
-/// and the strip has at most [`BLOCK`] columns.
+/// Adds to the sums, or to zeros where they are `fresh`, the products of a tile with a strip's first `rows` rows, at least;
+/// both begin with the same column, and the strip has at most [`BLOCK`] columns.
 pub(super) type Add<const LANES: usize, const TILE: usize> =
-    fn(&mut Sums<LANES, TILE>, &Tile<TILE>, &[Strip<LANES>], rows: usize);
+    fn(&mut Sums<LANES, TILE>, &Tile<TILE>, &[Strip<LANES>], rows: usize, fresh: bool);
+
+/// Blocks of strips that are walked over for one tile after the other.
+const WALK: usize = 8;
+/// Numbers of x that are brought into strips by one thread, rather than waking up others for them.
+const ALONE: usize = 1 << 16;
+
+thread_local! {
+    /// A thread's sums: memory that is new each time would have to be cleared.
+    static SUMS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Rows of x, strip by strip and in them column by column. The last strip is filled up with zeros.
 pub(in super::super) struct Packed<const LANES: usize, const TILE: usize> {
@@ -28,7 +43,9 @@ impl<const LANES: usize, const TILE: usize> Packed<LANES, TILE> {
     /// Of x `[count, columns]`.
     pub(super) fn new(x: &[f32], columns: usize, add: Add<LANES, TILE>) -> Self {
         let mut values = vec![[0.0; LANES]; x.len().div_ceil(LANES * columns) * columns];
-        values.par_chunks_exact_mut(columns).zip(x.par_chunks(LANES * columns)).for_each(|(strip, rows)| {
+        let together = ALONE.div_ceil(LANES * columns);
+        let strips = values.par_chunks_exact_mut(columns).zip(x.par_chunks(LANES * columns));
+        strips.with_min_len(together).for_each(|(strip, rows)| {
             // Few columns at a time, so that they stay in the first cache while all rows are written to them.
             for (nth, strip) in strip.chunks_mut(BLOCK / 4).enumerate() {
                 for (lane, row) in rows.chunks_exact(columns).enumerate() {
@@ -47,43 +64,58 @@ impl<const LANES: usize, const TILE: usize> Packed<LANES, TILE> {
         TILE
     }
 
-    /// `x wᵀ` `[count, rows]` for weights `[rows, columns]`, by the calling thread.
-    pub(super) fn times(&self, w: &[f32]) -> Vec<f32> {
-        let (columns, rows) = (self.columns, w.len() / self.columns);
+    /// Writes `x wᵀ` for the rows `rows` of the weights `w` into `y`, that many numbers for each row of x, by the calling
+    /// thread.
+    pub(super) fn times(&self, w: &impl Parts, rows: Range<usize>, y: &mut [&mut [f32]]) {
+        let strips = self.values.len() / self.columns;
+        let tiles = rows.len().div_ceil(TILE);
+        SUMS.with_borrow_mut(|sums| {
+            let needed = tiles * strips * TILE * LANES;
+            if sums.len() < needed {
+                sums.resize(needed, 0.0);
+            }
+            // [tile, strip]
+            let sums = sums[..needed].as_chunks_mut::<LANES>().0.as_chunks_mut::<TILE>().0;
+            self.sum(w, rows, sums);
+            self.by_row(sums, y);
+        });
+    }
+
+    fn sum(&self, w: &impl Parts, rows: Range<usize>, sums: &mut [Sums<LANES, TILE>]) {
+        let columns = self.columns;
         let strips = self.values.len() / columns;
-        // [tile, strip]
-        let mut sums: Vec<Sums<LANES, TILE>> = vec![[[0.0; LANES]; TILE]; rows.div_ceil(TILE) * strips];
         let mut tile = [[0.0; BLOCK]; TILE];
-        for start in (0..columns).step_by(BLOCK) {
-            let end = columns.min(start + BLOCK);
-            for (w, sums) in w.chunks(TILE * columns).zip(sums.chunks_exact_mut(strips)) {
-                for (kept, row) in tile.iter_mut().zip(w.chunks_exact(columns)) {
-                    kept[..end - start].copy_from_slice(&row[start..end]);
-                }
-                for (nth, (sums, strip)) in sums.iter_mut().zip(self.values.chunks_exact(columns)).enumerate()
-                {
-                    (self.add)(sums, &tile, &strip[start..end], self.count - nth * LANES);
+        // Weights come from far: as long a part of their rows as leaves what is walked over of x in the second cache.
+        let span = BLOCK * (WALK / strips).max(1);
+        for from in (0..columns).step_by(span) {
+            for (first, sums) in rows.clone().step_by(TILE).zip(sums.chunks_exact_mut(strips)) {
+                for start in (from..columns.min(from + span)).step_by(BLOCK) {
+                    let part = start..columns.min(start + BLOCK);
+                    for (row, kept) in (first..rows.end).zip(&mut tile) {
+                        w.copy(row, part.clone(), &mut kept[..part.len()]);
+                    }
+                    let strips = self.values.chunks_exact(columns).map(|strip| &strip[part.clone()]);
+                    for (nth, (sums, strip)) in sums.iter_mut().zip(strips).enumerate() {
+                        (self.add)(sums, &tile, strip, self.count - nth * LANES, start == 0);
+                    }
                 }
             }
         }
-        self.by_row(&sums, rows)
     }
 
-    /// Sums `[tile, strip]` as `[count, rows]`.
-    fn by_row(&self, sums: &[Sums<LANES, TILE>], rows: usize) -> Vec<f32> {
+    /// Brings sums `[tile, strip]` to the rows of x that they belong to.
+    fn by_row(&self, sums: &[Sums<LANES, TILE>], y: &mut [&mut [f32]]) {
         let strips = self.values.len() / self.columns;
-        let mut y = vec![0.0; self.count * rows];
         for (tile, sums) in sums.chunks_exact(strips).enumerate() {
             let first = tile * TILE;
-            for (sums, y) in sums.iter().zip(y.chunks_mut(LANES * rows)) {
-                for (lane, y) in y.chunks_exact_mut(rows).enumerate() {
+            for (sums, y) in sums.iter().zip(y.chunks_mut(LANES)) {
+                for (lane, y) in y.iter_mut().enumerate() {
                     for (y, sums) in y[first..].iter_mut().zip(sums) {
                         *y = sums[lane];
                     }
                 }
             }
         }
-        y
     }
 }
 
@@ -93,7 +125,11 @@ pub(super) fn add<const LANES: usize, const TILE: usize>(
     tile: &Tile<TILE>,
     strip: &[Strip<LANES>],
     _rows: usize,
+    fresh: bool,
 ) {
+    if fresh {
+        *sums = [[0.0; LANES]; TILE];
+    }
     for (at, x) in strip.iter().enumerate().take(BLOCK) {
         for (sums, w) in sums.iter_mut().zip(tile) {
             for (sum, x) in sums.iter_mut().zip(x) {
@@ -105,22 +141,36 @@ pub(super) fn add<const LANES: usize, const TILE: usize>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::rows::Dense;
     use super::super::super::tests::{expected, numbers};
     use super::*;
+
+    /// `x wᵀ`, in two parts.
+    fn product<const LANES: usize, const TILE: usize>(strips: &Packed<LANES, TILE>, w: &[f32]) -> Vec<f32> {
+        let (columns, rows) = (strips.columns, w.len() / strips.columns);
+        let mut y = vec![f32::NAN; strips.count * rows];
+        let middle = rows / 2;
+        let (mut left, mut right): (Vec<_>, Vec<_>) =
+            y.chunks_exact_mut(rows).map(|y| y.split_at_mut(middle)).unzip();
+        let w = Dense { values: w, columns };
+        strips.times(&w, 0..middle, &mut left);
+        strips.times(&w, middle..rows, &mut right);
+        y
+    }
 
     /// Products by the definition, and with every kernel that this processor has.
     fn products(x: &[f32], w: &[f32], columns: usize) -> Vec<Vec<f32>> {
         let mut products = vec![
-            Packed::<16, 6>::new(x, columns, add).times(w),
-            Packed::<32, 12>::new(x, columns, add).times(w),
+            product(&Packed::<16, 6>::new(x, columns, add), w),
+            product(&Packed::<32, 12>::new(x, columns, add), w),
         ];
         #[cfg(target_arch = "x86_64")]
         if super::super::kernels::avx2::is_there() {
-            products.push(Packed::new(x, columns, super::super::kernels::avx2::add).times(w));
+            products.push(product(&Packed::new(x, columns, super::super::kernels::avx2::add), w));
         }
         #[cfg(target_arch = "x86_64")]
         if super::super::kernels::avx512::is_there() {
-            products.push(Packed::new(x, columns, super::super::kernels::avx512::add).times(w));
+            products.push(product(&Packed::new(x, columns, super::super::kernels::avx512::add), w));
         }
         products
     }
