@@ -58,6 +58,7 @@ pub(super) async fn turns(decoder: Arc<dyn Decoder>, asked: Asked<'_>) -> anyhow
             }
         }
     }
+    anyhow::ensure!(!pairs.is_empty(), "no question of {} took a second turn", asked.data.display());
     Ok(TURNS.filter_map(|turn| figure(turn, &pairs)).collect())
 }
 
@@ -89,7 +90,7 @@ fn under_another_picture(mut request: GenerateRequest, turn: u8) -> anyhow::Resu
     for part in request.messages.iter_mut().flat_map(|message| &mut message.parts) {
         if let Part::Image(picture) = part {
             let (width, height, mut data) = (picture.width(), picture.height(), picture.data().to_vec());
-            data[0] ^= turn;
+            data.iter_mut().take(1).for_each(|byte| *byte ^= turn);
             *picture = Arc::new(Rgb8::new(width, height, data)?);
         }
     }
