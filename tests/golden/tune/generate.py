@@ -7,7 +7,7 @@ The model is the checkpoint `tied` of ../qwen2_5_vl with its adapter `all`, the 
   advantages [n]    of each of them, for GRPO
   before [n]        their surprise when they were generated: what the model says now, moved at random
   sft.loss, sft.<PEFT's key>      the weighted mean of their surprises
-  grpo.loss, grpo.<PEFT's key>    the mean of -min(r A, clip(r, 0.8, 1.2) A) + 0.05 k3 against the model without adapter
+  grpo.loss, grpo.<PEFT's key>    the mean of -min(r A, clip(r, 0.8, 1.2) A) + 0.05 min(k3, 10) against the model without adapter
 Everything in f32 on the CPU.
 """
 
@@ -24,7 +24,7 @@ sys.path.insert(0, str(HERE.parent / "qwen2_5_vl"))
 from adapters import opened  # noqa: E402
 from generate import TIED, forward  # noqa: E402
 
-CLIP, KL, COUNT = 0.2, 0.05, 40
+CLIP, KL, FARTHEST, COUNT = 0.2, 0.05, 10, 40
 
 
 def surprises(model, inputs, targets):
@@ -64,7 +64,11 @@ def main():
     ratio = (before - found).exp()
     surrogate = torch.min(ratio * advantages, ratio.clamp(1 - CLIP, 1 + CLIP) * advantages)
     distance = found - reference
+    # As verl bounds it.
     k3 = distance.exp() - distance - 1
+    far = (k3 > FARTHEST).sum()
+    assert 3 < far < COUNT - 3, "both sides of the bound have to be seen"
+    k3 = k3.clamp(max=FARTHEST)
     clipped = (ratio * advantages > ratio.clamp(1 - CLIP, 1 + CLIP) * advantages).sum()
     assert 3 < clipped < COUNT - 3, "both sides of the clip have to be seen"
     out |= gradients(model, (KL * k3 - surrogate).mean(), "grpo")
