@@ -29,7 +29,8 @@ FIELDS = ("id", "search", "flags", "hops")
 def keep(out, results):
     """Keeps the reports in `out`: a digit a question. All have to be about the same questions."""
     results.mkdir(parents=True, exist_ok=True)
-    for path in sorted(out.glob("*/report.json")):
+    # Data sets have a report.json, too.
+    for path in [out / "base/report.json", *sorted(out.glob("eval-*/report.json"))]:
         kept = {}
         for part in json.loads(path.read_text())["workflows"]:
             rows = sorted(part["rows"], key=lambda row: row["id"])

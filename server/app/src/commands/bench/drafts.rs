@@ -32,13 +32,9 @@ pub(super) fn line(figure: &DraftFigure) -> String {
 }
 
 /// Answers questions with both, one after the other.
-pub(super) async fn drafts(
-    model: &str,
-    format: WeightFormat,
-    asked: Asked<'_>,
-) -> anyhow::Result<DraftFigure> {
+pub(super) async fn drafts(model: &str, format: WeightFormat, asked: &Asked) -> anyhow::Result<DraftFigure> {
     let records = asked.records()?;
-    let index = Arc::new(Index::open(asked.index)?);
+    let index = Arc::new(Index::open(&asked.index)?);
     let mut sides = Vec::new();
     for drafts in [false, true] {
         let limits = Limits { drafts, ..Limits::default() };

@@ -146,30 +146,16 @@ enum What {
         /// Checkpoint folder or `pocket`
         #[arg(long, default_value = "pocket")]
         model: String,
-        /// Questions, as `loupe dataset build` writes them
-        #[arg(long, value_name = "FILE")]
-        data: PathBuf,
-        /// Folder of the local index to search
-        #[arg(long, value_name = "DIR")]
-        index: PathBuf,
-        /// Only the first N questions
-        #[arg(long, value_name = "N", default_value_t = 200)]
-        limit: usize,
+        #[command(flatten)]
+        asked: Asked,
     },
     /// Time to the first token of the later turns of questions answered with real tools, and of the same turns cold
     Turns {
         /// Checkpoint folder or `pocket`
         #[arg(long, default_value = "pocket")]
         model: String,
-        /// Questions, as `loupe dataset build` writes them
-        #[arg(long, value_name = "FILE")]
-        data: PathBuf,
-        /// Folder of the local index to search
-        #[arg(long, value_name = "DIR")]
-        index: PathBuf,
-        /// Only the first N questions
-        #[arg(long, value_name = "N", default_value_t = 80)]
-        limit: usize,
+        #[command(flatten)]
+        asked: Asked,
     },
     /// Tokens per second of training in f32, everything and then a LoRA adapter
     Train {
@@ -288,14 +274,13 @@ async fn measure(what: &What, format: WeightFormat, on: Processor, out: &Out) ->
             let figure = grammar::grammar(model, tokenizer.as_deref(), *runs)?;
             out.line(&grammar::line(&figure), &figure)?;
         }
-        What::Drafts { model, data, index, limit } => {
-            let asked = Asked { data, index, limit: *limit };
+        What::Drafts { model, asked } => {
             let figure = drafts::drafts(model, format, asked).await?;
             out.line(&drafts::line(&figure), &figure)?;
         }
-        What::Turns { model, data, index, limit } => {
+        What::Turns { model, asked } => {
             let decoder = served::decoder(model, format, on, None, 0).await?;
-            for figure in turns::turns(decoder, Asked { data, index, limit: *limit }).await? {
+            for figure in turns::turns(decoder, asked).await? {
                 out.line(&turns::line(&figure), &figure)?;
             }
         }

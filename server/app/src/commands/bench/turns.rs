@@ -42,8 +42,8 @@ pub(super) fn line(figure: &TurnFigure) -> String {
 }
 
 /// Answers questions with tools, one after the other, and asks for their later turns once more under other pictures.
-pub(super) async fn turns(decoder: Arc<dyn Decoder>, asked: Asked<'_>) -> anyhow::Result<Vec<TurnFigure>> {
-    let index = Arc::new(Index::open(asked.index)?);
+pub(super) async fn turns(decoder: Arc<dyn Decoder>, asked: &Asked) -> anyhow::Result<Vec<TurnFigure>> {
+    let index = Arc::new(Index::open(&asked.index)?);
     let watched = Watched::new(decoder.clone());
     let agent = watched.agent(&index)?;
     let mut pairs = Vec::new();

@@ -1,6 +1,6 @@
 //! Questions answered with real tools, and what their turns were.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -58,25 +58,29 @@ impl Decoder for Watched {
     }
 }
 
-/// Questions of a data set, with the folder of their pictures, and the index that is searched.
-pub(super) struct Asked<'a> {
-    /// The file.
-    pub(super) data: &'a Path,
-    /// The index' folder.
-    pub(super) index: &'a Path,
-    /// How many of the questions.
-    pub(super) limit: usize,
+/// Questions to answer, and the index to search.
+#[derive(Debug, clap::Args)]
+pub(super) struct Asked {
+    /// Questions, as `loupe dataset build` writes them
+    #[arg(long, value_name = "FILE")]
+    pub(super) data: PathBuf,
+    /// Folder of the local index to search
+    #[arg(long, value_name = "DIR")]
+    pub(super) index: PathBuf,
+    /// Only the first N questions
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    limit: usize,
 }
 
-impl<'a> Asked<'a> {
+impl Asked {
     pub(super) fn records(&self) -> anyhow::Result<Vec<Record>> {
-        let mut records = file::read(self.data)?;
+        let mut records = file::read(&self.data)?;
         records.truncate(self.limit);
         Ok(records)
     }
 
     /// Where their pictures are.
-    pub(super) fn folder(&self) -> &'a Path {
+    pub(super) fn folder(&self) -> &Path {
         self.data.parent().unwrap_or(Path::new("."))
     }
 }

@@ -64,10 +64,14 @@ impl<const LANES: usize, const TILE: usize> Packed<LANES, TILE> {
         TILE
     }
 
+    fn strips(&self) -> usize {
+        self.values.len() / self.columns
+    }
+
     /// Writes `x wᵀ` for the rows `rows` of the weights `w` into `y`, that many numbers for each row of x, by the calling
     /// thread.
     pub(super) fn times(&self, w: &impl Parts, rows: Range<usize>, y: &mut [&mut [f32]]) {
-        let strips = self.values.len() / self.columns;
+        let strips = self.strips();
         let tiles = rows.len().div_ceil(TILE);
         SUMS.with_borrow_mut(|sums| {
             let needed = tiles * strips * TILE * LANES;
@@ -83,7 +87,7 @@ impl<const LANES: usize, const TILE: usize> Packed<LANES, TILE> {
 
     fn sum(&self, w: &impl Parts, rows: Range<usize>, sums: &mut [Sums<LANES, TILE>]) {
         let columns = self.columns;
-        let strips = self.values.len() / columns;
+        let strips = self.strips();
         let mut tile = [[0.0; BLOCK]; TILE];
         // Weights come from far: as long a part of their rows as leaves what is walked over of x in the second cache.
         let span = BLOCK * (WALK / strips).max(1);
@@ -105,7 +109,7 @@ impl<const LANES: usize, const TILE: usize> Packed<LANES, TILE> {
 
     /// Brings sums `[tile, strip]` to the rows of x that they belong to.
     fn by_row(&self, sums: &[Sums<LANES, TILE>], y: &mut [&mut [f32]]) {
-        let strips = self.values.len() / self.columns;
+        let strips = self.strips();
         for (tile, sums) in sums.chunks_exact(strips).enumerate() {
             let first = tile * TILE;
             for (sums, y) in sums.iter().zip(y.chunks_mut(LANES)) {
