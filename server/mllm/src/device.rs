@@ -64,7 +64,7 @@ impl fmt::Display for Processor {
 #[derive(Debug)]
 pub enum Language {
     /// On this machine's processor.
-    Cpu(LanguageModel),
+    Cpu(Box<LanguageModel>),
     /// On a GPU.
     #[cfg(feature = "cuda")]
     Cuda(Box<Mutex<cuda::language::Language<Driver>>>, TextConfig),
@@ -79,7 +79,7 @@ impl Language {
         match on {
             Processor::Cpu => {
                 ops::prepare_to_decode();
-                Ok(Self::Cpu(LanguageModel::load(text, tied, weights)?))
+                Ok(Self::Cpu(Box::new(LanguageModel::load(text, tied, weights)?)))
             }
             #[cfg(feature = "cuda")]
             Processor::Cuda(number) => {

@@ -39,10 +39,10 @@ pub trait Weights {
 /// In which numbers a model's matrices are kept while it decodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WeightFormat {
-    /// As the checkpoint stores them: bf16 or f32.
+    /// As the checkpoint stores them: bf16 (large matrices in twelve bits of the same value) or f32.
     #[default]
     Stored,
-    /// Eight bits a number, rounded when the model is opened: half the memory of bf16, and nearly twice the speed.
+    /// Eight bits a number, rounded when the model is opened: half the memory of bf16.
     Q8_0,
     /// Four and a half bits a number, rounded when the model is opened; the embedding table and the output projection
     /// in eight.

@@ -47,12 +47,12 @@ impl Layer {
         Ok(Self {
             eps: config.rms_norm_eps,
             attention_norm: scope.vector("input_layernorm.weight", width)?,
-            qkv: Matrix::stack(qkv)?,
+            qkv: Matrix::stack(qkv)?.compact(),
             qkv_bias,
-            output: attention.matrix("o_proj.weight", [width, width])?,
+            output: attention.matrix("o_proj.weight", [width, width])?.compact(),
             mlp_norm: scope.vector("post_attention_layernorm.weight", width)?,
-            gate_up: Matrix::stack(gate_up.into_iter().collect::<crate::Result<_>>()?)?,
-            down: mlp.matrix("down_proj.weight", [width, inner])?,
+            gate_up: Matrix::stack(gate_up.into_iter().collect::<crate::Result<_>>()?)?.compact(),
+            down: mlp.matrix("down_proj.weight", [width, inner])?.compact(),
             width,
             kv_width,
         })

@@ -63,12 +63,12 @@ impl LanguageModel {
     pub fn load(text: &TextConfig, tied: bool, weights: &dyn Weights) -> crate::Result<Self> {
         let shape = [text.vocab_size, text.hidden_size];
         let scope = Scope::new(weights, "model");
-        let table = scope.matrix("embed_tokens.weight", shape)?;
+        let table = scope.matrix("embed_tokens.weight", shape)?.compact();
         let layers = scope.below("layers");
         let layers =
             (0..text.layers).map(|i| Layer::load(text, &layers.below(i))).collect::<crate::Result<_>>()?;
         let norm = scope.vector("norm.weight", text.hidden_size)?;
-        let output = if tied { None } else { Some(weights.matrix("lm_head.weight", shape)?) };
+        let output = if tied { None } else { Some(weights.matrix("lm_head.weight", shape)?.compact()) };
         Ok(Self { config: text.clone(), table, layers, norm, output })
     }
 

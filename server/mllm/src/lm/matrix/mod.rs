@@ -1,12 +1,14 @@
 //! Weight matrices as they are kept, and products with them.
 //!
 //! - `rows`: rows as products read them, in f32 and bf16.
+//! - `b12`: bf16 in twelve bits a number, without loss.
 //! - `q8`: eight bits a number.
 //! - `q4`: four bits a number.
 //! - `q6`: six bits a number, as files have it.
 //! - `tiles`: products with many rows of x.
 //! - `blocks`: matrices as ggml's files hold them.
 
+mod b12;
 mod blocks;
 mod q4;
 mod q6;
@@ -22,6 +24,7 @@ use candle_core::{Result, bail};
 use half::bf16;
 use rayon::prelude::*;
 
+use self::b12::B12;
 pub use self::blocks::Blocks;
 use self::q4::Q4;
 use self::q8::Q8;
@@ -34,6 +37,8 @@ use crate::ops::gemm::{Into, Mat, Threads, gemm};
 pub(crate) const FEW: usize = 8;
 /// The same where weights are first to be widened for what is done with more rows, or no tiles are fast.
 const FEW_WIDENED: usize = 16;
+/// Bytes of a matrix that a cache may hold from one step to the next.
+const CACHED: usize = 4 << 20;
 /// Weight rows that a thread takes at a time.
 const ROWS: usize = 32;
 /// Weight rows that are widened at a time for a matrix product.
@@ -56,6 +61,7 @@ pub struct Matrix {
 enum Values {
     F32(Vec<f32>),
     Bf16(Vec<bf16>),
+    B12(B12),
     Q8(Q8),
     Q4(Q4),
     /// Matrices of as many columns, one below the other.
@@ -95,12 +101,36 @@ impl Matrix {
                 let parts = parts.into_iter().map(Self::in_eight_bits).collect();
                 Self { values: Values::Mixed(parts), ..self }
             }
-            Values::F32(_) | Values::Bf16(_) if Q8::fits(self.columns) => {
+            Values::F32(_) | Values::Bf16(_) | Values::B12(_) if Q8::fits(self.columns) => {
                 let rounded = Q8::round(self.rows, self.columns, |rows| self.widened(rows));
                 Self { values: Values::Q8(rounded), ..self }
             }
             _ => self,
         }
+    }
+
+    /// Numbers of bf16 in less memory where that is faster: what is read from memory, rather than from a cache, is kept in
+    /// twelve bits a number, of the same value. All others stay as they are.
+    #[must_use]
+    pub fn compact(self) -> Self {
+        match self.values {
+            Values::Mixed(parts) => {
+                let parts = parts.into_iter().map(Self::compact).collect();
+                Self { values: Values::Mixed(parts), ..self }
+            }
+            Values::Bf16(_) if self.bytes() >= CACHED => self.packed(),
+            _ => self,
+        }
+    }
+
+    /// The same for a matrix of any size.
+    fn packed(mut self) -> Self {
+        if let Values::Bf16(values) = &self.values
+            && let Some(packed) = B12::pack(values, self.columns)
+        {
+            self.values = Values::B12(packed);
+        }
+        self
     }
 
     /// The matrix with `change` `[rows, columns]` added to it, in the numbers in which it is kept.
@@ -110,6 +140,10 @@ impl Matrix {
     pub fn plus(mut self, change: &[f32]) -> Result<Self> {
         if change.len() != self.rows * self.columns {
             bail!("{} numbers do not fill {} rows of {}", change.len(), self.rows, self.columns);
+        }
+        if matches!(self.values, Values::B12(_)) {
+            let shape = [self.rows, self.columns];
+            return Ok(Self::bf16(self.into_bf16(), shape)?.plus(change)?.packed());
         }
         match &mut self.values {
             Values::F32(values) => crate::ops::rows::add(values, change),
@@ -191,6 +225,7 @@ impl Matrix {
         match &self.values {
             Values::F32(values) => size_of_val(values.as_slice()),
             Values::Bf16(values) => size_of_val(values.as_slice()),
+            Values::B12(values) => values.bytes(),
             Values::Q8(values) => values.bytes(),
             Values::Q4(values) => values.bytes(),
             Values::Mixed(parts) => parts.iter().map(Self::bytes).sum(),
@@ -234,6 +269,7 @@ impl Matrix {
         match &self.values {
             Values::F32(values) => Dense { values, columns }.widen(rows, into),
             Values::Bf16(values) => Dense { values, columns }.widen(rows, into),
+            Values::B12(values) => values.widen(rows, into),
             Values::Q8(values) => values.widen(rows, into),
             Values::Q4(values) => values.widen(rows, into),
             Values::Mixed(parts) => {
@@ -263,6 +299,7 @@ impl Matrix {
             }
             Values::F32(values) if count <= self.most_few() => self.few(&Dense { values, columns }, x),
             Values::Bf16(values) if count <= self.most_few() => self.few(&Dense { values, columns }, x),
+            Values::B12(values) if count <= self.most_few() => self.few(values, x),
             Values::Q8(values) if count <= self.most_few() => self.few(values, x),
             Values::Q4(values) if count <= self.most_few() => self.few(values, x),
             _ if tiles::are_fast() => self.by_tiles(x, count),
@@ -285,7 +322,7 @@ impl Matrix {
     /// Rows of x up to which row by row is faster than what is done with many.
     fn most_few(&self) -> usize {
         match self.values {
-            Values::F32(_) | Values::Bf16(_) if tiles::are_fast() => FEW,
+            Values::F32(_) | Values::Bf16(_) | Values::B12(_) if tiles::are_fast() => FEW,
             _ => FEW_WIDENED,
         }
     }
@@ -303,11 +340,7 @@ impl Matrix {
             let first = part * ROWS;
             let mut together = y.chunks_exact_mut(TOGETHER * count);
             for (nth, y) in together.by_ref().enumerate() {
-                for (at, x) in x.iter().enumerate() {
-                    for (row, sum) in weights.dots(first + nth * TOGETHER, x).into_iter().enumerate() {
-                        y[row * count + at] = sum;
-                    }
-                }
+                weights.dots(first + nth * TOGETHER, &x, y);
             }
             let rest = together.into_remainder();
             let last = (first + ROWS).min(self.rows) - rest.len() / count;
@@ -341,6 +374,7 @@ impl Matrix {
             match &self.values {
                 Values::F32(values) => strips.times(&Dense { values, columns }, rows, &mut y),
                 Values::Bf16(values) => strips.times(&Dense { values, columns }, rows, &mut y),
+                Values::B12(values) => strips.times(values, rows, &mut y),
                 _ => WIDE.with_borrow_mut(|wide| {
                     wide.clear();
                     self.widen(rows.clone(), wide);

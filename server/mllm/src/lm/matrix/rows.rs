@@ -1,9 +1,11 @@
-//! Rows of weights in each number format, as products read them.
+//! Rows of weights in each number format, and how products read them.
 //!
-//! - `avx2`: sums of bf16 where there is no AVX-512.
+//! - `avx512`, `avx2`: sums of bf16.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx512;
 
 use std::ops::Range;
 
@@ -11,7 +13,7 @@ use half::bf16;
 
 use crate::ops::rows::dot;
 
-/// Rows that may be multiplied together: x is longer than its weights in bytes, and is then read once for all of them.
+/// Rows that are multiplied together: x is longer than its weights in bytes, and is then read once for all of them.
 pub(super) const TOGETHER: usize = 4;
 
 /// Weights `[rows, columns]`.
@@ -25,9 +27,13 @@ pub(super) trait Rows: Sync {
     /// The sum of products of a row with a row of x.
     fn dot(&self, row: usize, x: &Self::X<'_>) -> f32;
 
-    /// The same for [`TOGETHER`] rows from `row` on.
-    fn dots(&self, row: usize, x: &Self::X<'_>) -> [f32; TOGETHER] {
-        std::array::from_fn(|nth| self.dot(row + nth, x))
+    /// The same for [`TOGETHER`] rows from `row` on and all of x: `sums` are `[TOGETHER, x]`.
+    fn dots(&self, row: usize, x: &[Self::X<'_>], sums: &mut [f32]) {
+        for (at, x) in x.iter().enumerate() {
+            for (nth, sums) in sums.chunks_exact_mut(sums.len() / TOGETHER).enumerate() {
+                sums[at] = self.dot(row + nth, x);
+            }
+        }
     }
 
     /// Rows as f32, `[rows, columns]`.
@@ -40,6 +46,63 @@ pub(super) trait Rows: Sync {
 
     /// Appends rows as f32.
     fn widen(&self, rows: Range<usize>, values: &mut Vec<f32>);
+}
+
+/// Weights that are bf16, however they are kept; x stays as it is.
+pub(super) trait Narrow: Sync {
+    /// Sums of products of `N` rows from `row` on with `M` rows of x. Each is what it would be alone.
+    fn sums<const N: usize, const M: usize>(&self, row: usize, x: [&[f32]; M]) -> [[f32; M]; N];
+
+    /// See [`Rows::widen`].
+    fn widen(&self, rows: Range<usize>, values: &mut Vec<f32>);
+}
+
+impl<W: Narrow> Rows for W {
+    type X<'x> = &'x [f32];
+
+    fn prepare<'x>(&self, x: &'x [f32]) -> &'x [f32] {
+        x
+    }
+
+    fn dot(&self, row: usize, x: &&[f32]) -> f32 {
+        let [[sum]] = self.sums(row, [x]);
+        sum
+    }
+
+    fn dots(&self, row: usize, x: &[&[f32]], sums: &mut [f32]) {
+        let &[x] = x else { return by_pairs(self, row, x, sums) };
+        let all: [[f32; 1]; TOGETHER] = self.sums(row, [x]);
+        sums.copy_from_slice(all.as_flattened());
+    }
+
+    fn widen(&self, rows: Range<usize>, values: &mut Vec<f32>) {
+        Narrow::widen(self, rows, values);
+    }
+}
+
+/// Sums of pairs of rows with many of x: numbers that are in registers serve some of x before the next come.
+fn by_pairs(w: &impl Narrow, row: usize, x: &[&[f32]], sums: &mut [f32]) {
+    const PAIR: usize = 2;
+    const MANY: usize = 4;
+    fn put<const M: usize>(of: [[f32; M]; PAIR], first: usize, sums: &mut [f32]) {
+        for (sums, of) in sums.chunks_exact_mut(sums.len() / PAIR).zip(of) {
+            sums[first..first + M].copy_from_slice(&of);
+        }
+    }
+    let (parts, rest) = x.as_chunks::<MANY>();
+    for (pair, sums) in sums.chunks_exact_mut(PAIR * x.len()).enumerate() {
+        let row = row + pair * PAIR;
+        for (nth, x) in parts.iter().enumerate() {
+            put(w.sums(row, *x), nth * MANY, sums);
+        }
+        let first = parts.len() * MANY;
+        match *rest {
+            [a, b, c] => put(w.sums(row, [a, b, c]), first, sums),
+            [a, b] => put(w.sums(row, [a, b]), first, sums),
+            [a] => put(w.sums(row, [a]), first, sums),
+            _ => {}
+        }
+    }
 }
 
 /// Numbers as they are.
@@ -70,20 +133,18 @@ impl Rows for Dense<'_, f32> {
     }
 }
 
-impl Rows for Dense<'_, bf16> {
-    type X<'x> = &'x [f32];
-
-    fn prepare<'x>(&self, x: &'x [f32]) -> &'x [f32] {
-        x
-    }
-
-    fn dot(&self, row: usize, x: &&[f32]) -> f32 {
-        let [sum] = sums([self.of(row..row + 1)], x);
-        sum
-    }
-
-    fn dots(&self, row: usize, x: &&[f32]) -> [f32; TOGETHER] {
-        sums(std::array::from_fn(|nth| self.of(row + nth..row + nth + 1)), x)
+impl Narrow for Dense<'_, bf16> {
+    fn sums<const N: usize, const M: usize>(&self, row: usize, x: [&[f32]; M]) -> [[f32; M]; N] {
+        let rows: [&[bf16]; N] = std::array::from_fn(|nth| self.of(row + nth..row + nth + 1));
+        #[cfg(target_arch = "x86_64")]
+        if has_avx512() {
+            return avx512::sums(rows, x);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if has_avx2() {
+            return avx2::sums(rows, x);
+        }
+        rows.map(|row| x.map(|x| sum(row, x)))
     }
 
     fn widen(&self, rows: Range<usize>, values: &mut Vec<f32>) {
@@ -91,30 +152,23 @@ impl Rows for Dense<'_, bf16> {
     }
 }
 
-/// Sums of products of rows as long as x with x; each is what it would be alone.
-fn sums<const N: usize>(rows: [&[bf16]; N], x: &[f32]) -> [f32; N] {
+/// The sum of products of a row with one of x that is as long, for processors without a kernel of their own.
+fn sum(row: &[bf16], x: &[f32]) -> f32 {
     const LANES: usize = 32;
-    #[cfg(target_arch = "x86_64")]
-    if !is_x86_feature_detected!("avx512f") && has_avx2() {
-        return avx2::sums(rows, x);
-    }
-    let mut sums = [[0f32; LANES]; N];
-    let x_len = x.len();
-    let (chunks, rest) = x.as_chunks::<LANES>();
-    let rows = rows.map(|row| row.as_chunks::<LANES>());
-    for (at, x) in chunks.iter().enumerate() {
-        for (sums, (chunks, _)) in sums.iter_mut().zip(&rows) {
-            let Some(w) = chunks.get(at) else { break };
-            prefetch(w.as_ptr().wrapping_add(N * x_len));
-            for ((sum, w), x) in sums.iter_mut().zip(w).zip(x) {
-                *sum += widen(*w) * x;
-            }
+    let mut sums = [0f32; LANES];
+    let (w, w_rest) = row.as_chunks::<LANES>();
+    let (x, x_rest) = x.as_chunks::<LANES>();
+    for (w, x) in w.iter().zip(x) {
+        for ((sum, w), x) in sums.iter_mut().zip(w).zip(x) {
+            *sum += widen(*w) * x;
         }
     }
-    std::array::from_fn(|nth| {
-        let rest: f32 = rows[nth].1.iter().zip(rest).map(|(w, x)| widen(*w) * x).sum();
-        sums[nth].iter().sum::<f32>() + rest
-    })
+    sums.iter().sum::<f32>() + rest_of(w_rest, x_rest)
+}
+
+/// The same for few numbers, one after the other.
+fn rest_of(row: &[bf16], x: &[f32]) -> f32 {
+    row.iter().zip(x).map(|(w, x)| widen(*w) * x).sum()
 }
 
 /// Whether the processor has the byte products of AVX-512 that kernels here are written for.
@@ -124,6 +178,12 @@ pub(super) fn has_byte_products() -> bool {
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vl")
         && is_x86_feature_detected!("avx512f")
+}
+
+/// Whether the processor has the part of AVX-512 that kernels of bf16 are written for.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn has_avx512() -> bool {
+    is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw")
 }
 
 /// Whether the processor has AVX2 and what comes with it, that kernels here are written for.

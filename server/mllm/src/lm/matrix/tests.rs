@@ -52,6 +52,39 @@ fn a_row_of_few_does_not_depend_on_the_others() {
 }
 
 #[test]
+fn bf16_in_twelve_bits_gives_the_same_bit_for_bit() {
+    let (rows, columns) = (303, 384);
+    let narrow = numbers(rows * columns, 1).into_iter().map(bf16::from_f32).collect();
+    let plain = Matrix::bf16(narrow, [rows, columns]).unwrap();
+    let packed = plain.clone().packed();
+    let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    for count in [1, 2, 3, 5, FEW, FEW + 1, 40] {
+        let x = numbers(count * columns, 2);
+        let (y, expected) = (packed.product(&x, None).unwrap(), plain.product(&x, None).unwrap());
+        assert_eq!(bits(&y), bits(&expected), "{count} rows");
+    }
+    let stack = Matrix::stack(vec![packed.clone(), plain.clone()]).unwrap();
+    assert_eq!(stack.to_f32(), [plain.to_f32(), plain.to_f32()].concat());
+    assert_eq!(packed.clone().in_eight_bits().bytes(), plain.clone().in_eight_bits().bytes());
+    let change = vec![0.5; rows * columns];
+    assert_eq!(packed.plus(&change).unwrap().to_f32(), plain.plus(&change).unwrap().to_f32());
+}
+
+#[test]
+fn bf16_in_twelve_bits_is_for_what_no_cache_holds() {
+    let bf16s = |rows: usize, columns: usize| {
+        let narrow = numbers(rows * columns, 1).into_iter().map(bf16::from_f32).collect();
+        Matrix::bf16(narrow, [rows, columns]).unwrap()
+    };
+    let small = bf16s(64, 128);
+    assert_eq!(small.clone().compact().bytes(), small.bytes());
+    let large = bf16s(CACHED / 2 / 1_024, 1_024);
+    let packed = large.clone().compact();
+    assert!(packed.bytes() == large.bytes() || packed.bytes() < large.bytes() * 4 / 5);
+    assert_eq!(packed.to_f32(), large.to_f32());
+}
+
+#[test]
 fn eight_bits_give_the_product_up_to_their_rounding() {
     let (rows, columns) = (300, 96);
     let wide = numbers(rows * columns, 1);

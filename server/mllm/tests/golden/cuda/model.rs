@@ -65,7 +65,9 @@ fn rounded() -> Loaded<Served> {
     let (config, weights) = (config(), Rounded::open());
     let mut loaded = serving(&folder(CHECKPOINT)).expect("a checkpoint");
     loaded.model = Served {
-        language: Language::Cpu(LanguageModel::load(&config.text, config.tied, &weights).expect("a model")),
+        language: Language::Cpu(Box::new(
+            LanguageModel::load(&config.text, config.tied, &weights).expect("a model"),
+        )),
         vision: Eye::Cpu(Box::new(Vision::load(&config.vision, &weights).expect("a tower"))),
         ..loaded.model
     };

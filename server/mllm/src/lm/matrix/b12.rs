@@ -1,0 +1,374 @@
+//! Weights of bf16 in twelve bits, without loss. The upper byte of a bf16 holds its sign and seven of the eight bits of its
+//! exponent, and the weights of a row have few of them: the 16 most frequent get a code of four bits, what has another is
+//! kept beside with its place. The lower byte stays as it is. Sums are those of bf16 bit for bit, of three quarters of the
+//! bytes. (DFloat11, arXiv 2504.11651, spends eleven bits with Huffman codes, which a processor reads too slowly.)
+//!
+//! - `avx512`, `avx2`: the product, and rows as f32.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
+use std::ops::Range;
+
+use half::bf16;
+use rayon::prelude::*;
+
+use super::rows::{Narrow, prefetch, widen};
+#[cfg(target_arch = "x86_64")]
+use super::rows::{has_avx2, has_avx512};
+use super::tiles::Parts;
+
+/// Numbers of a chunk; rows hold whole chunks.
+const CHUNK: usize = 2 * HALF;
+const HALF: usize = 64;
+const CODES: usize = 16;
+/// Bytes that memory gives at once.
+const LINE: usize = 64;
+/// Numbers beside the codes, as a part of all, up to which that pays.
+const MOST_OTHERS: usize = 64;
+
+/// Numbers in the order of [`stored`]: three lines of memory.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+struct Chunk {
+    lower: [[u8; HALF]; 2],
+    /// Of the first half in the lower bits, of the second in the upper.
+    codes: [u8; HALF],
+}
+
+/// The upper byte of a number whose code says nothing.
+#[derive(Debug, Clone, Copy)]
+struct Other {
+    /// Where it is stored in its row.
+    place: u32,
+    upper: u8,
+}
+
+/// The upper bytes that codes stand for.
+type Table = [u8; CODES];
+
+/// Weights `[rows, columns]`; `columns` is a multiple of [`CHUNK`].
+#[derive(Debug, Clone)]
+pub(super) struct B12 {
+    columns: usize,
+    /// `[rows]`
+    tables: Vec<Table>,
+    /// `[rows, columns / CHUNK]`
+    chunks: Vec<Chunk>,
+    others: Vec<Other>,
+    /// `[rows]`: where a row's others end.
+    ends: Vec<usize>,
+}
+
+/// A row, or some chunks of it.
+#[derive(Clone, Copy)]
+struct Row<'a> {
+    table: &'a Table,
+    chunks: &'a [Chunk],
+    /// In the order of their places.
+    others: Others<'a>,
+}
+
+impl Row<'_> {
+    /// Asks for the chunk that lies `rows` rows below.
+    #[inline(always)]
+    fn prefetch(&self, chunk: usize, rows: usize) {
+        ask_for(self.chunks.as_ptr().wrapping_add(chunk + rows * self.chunks.len()), 1);
+    }
+}
+
+/// Asks memory for chunks from `first` on.
+#[inline(always)]
+fn ask_for(first: *const Chunk, count: usize) {
+    for line in 0..count * size_of::<Chunk>() / LINE {
+        prefetch(first.cast::<[u8; LINE]>().wrapping_add(line));
+    }
+}
+
+/// What is not yet passed of a row's others.
+#[derive(Clone, Copy)]
+struct Others<'a>(&'a [Other]);
+
+impl Others<'_> {
+    /// The next in the chunk `chunk` of the row: its place there and its upper byte.
+    #[inline(always)]
+    fn next(&mut self, chunk: usize) -> Option<(usize, u8)> {
+        let (first, rest) = self.0.split_first()?;
+        let place = first.place as usize;
+        if place / CHUNK > chunk {
+            return None;
+        }
+        self.0 = rest;
+        Some((place % CHUNK, first.upper))
+    }
+}
+
+/// Where a number of a chunk is stored, and which is stored there: registers that interleave bytes within their quarters
+/// then hold neighbours.
+const fn stored(at: usize) -> usize {
+    at & !0b11_1100 | (at & 0b00_1100) << 2 | (at & 0b11_0000) >> 2
+}
+
+impl B12 {
+    /// Bf16 so, where this processor multiplies them as fast as memory gives them and it takes less memory.
+    pub(super) fn pack(values: &[bf16], columns: usize) -> Option<Self> {
+        if !is_fast() || columns == 0 || !columns.is_multiple_of(CHUNK) || u32::try_from(columns).is_err() {
+            return None;
+        }
+        let rows = values.len() / columns;
+        let empty = Chunk { lower: [[0; HALF]; 2], codes: [0; HALF] };
+        let mut chunks = vec![empty; values.len() / CHUNK];
+        let by_row = chunks.par_chunks_mut(columns / CHUNK).zip(values.par_chunks_exact(columns));
+        let packed: Option<Vec<_>> = by_row.map(|(chunks, values)| pack_row(values, chunks)).collect();
+        let mut packed_rows = Self {
+            columns,
+            tables: Vec::with_capacity(rows),
+            chunks,
+            others: Vec::new(),
+            ends: Vec::with_capacity(rows),
+        };
+        for (table, others) in packed? {
+            packed_rows.tables.push(table);
+            packed_rows.others.extend(others);
+            packed_rows.ends.push(packed_rows.others.len());
+        }
+        Some(packed_rows)
+    }
+
+    /// Bytes that a product reads.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(self.tables.as_slice())
+            + size_of_val(self.chunks.as_slice())
+            + size_of_val(self.others.as_slice())
+            + size_of_val(self.ends.as_slice())
+    }
+
+    fn row(&self, row: usize) -> Row<'_> {
+        let chunks = self.columns / CHUNK;
+        let first = row.checked_sub(1).map_or(0, |above| self.ends[above]);
+        Row {
+            table: &self.tables[row],
+            chunks: &self.chunks[row * chunks..(row + 1) * chunks],
+            others: Others(&self.others[first..self.ends[row]]),
+        }
+    }
+
+    /// Writes some columns of a row, which are whole chunks, as f32.
+    fn write(&self, row: usize, columns: Range<usize>, into: &mut [f32]) {
+        let mut row = self.row(row);
+        let first = columns.start / CHUNK;
+        let passed = row.others.0.partition_point(|other| (other.place as usize) < columns.start);
+        row.others.0 = &row.others.0[passed..];
+        row.chunks = &row.chunks[..columns.end / CHUNK];
+        let (into, _) = into.as_chunks_mut::<CHUNK>();
+        #[cfg(target_arch = "x86_64")]
+        if has_avx512() {
+            return avx512::write(row, first, into);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if has_avx2() {
+            return avx2::write(row, first, into);
+        }
+        write(row, first, into);
+    }
+}
+
+/// Whether this processor has a kernel for them.
+fn is_fast() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return has_avx512() || has_avx2();
+    #[cfg(not(target_arch = "x86_64"))]
+    return false;
+}
+
+/// Packs a row; gives its table and what has no code, or nothing where that is too much.
+fn pack_row(values: &[bf16], chunks: &mut [Chunk]) -> Option<(Table, Vec<Other>)> {
+    let mut counts = [0u32; 256];
+    for value in values {
+        counts[usize::from(value.to_bits() >> 8)] += 1;
+    }
+    let mut uppers: [u8; 256] = std::array::from_fn(|upper| upper as u8);
+    uppers.select_nth_unstable_by_key(CODES, |upper| std::cmp::Reverse(counts[usize::from(*upper)]));
+    let (table, rare) = uppers.split_first_chunk::<CODES>()?;
+    let without: u32 = rare.iter().map(|upper| counts[usize::from(*upper)]).sum();
+    if without as usize > values.len() / MOST_OTHERS {
+        return None;
+    }
+    let mut codes = [None; 256];
+    for (code, upper) in (0..).zip(table) {
+        codes[usize::from(*upper)] = Some(code);
+    }
+    let mut others = Vec::with_capacity(without as usize);
+    for (nth, (chunk, values)) in chunks.iter_mut().zip(values.as_chunks::<CHUNK>().0).enumerate() {
+        for place in 0..CHUNK {
+            let [lower, upper] = values[stored(place)].to_bits().to_le_bytes();
+            chunk.lower[place / HALF][place % HALF] = lower;
+            let code: u8 = codes[usize::from(upper)].unwrap_or_else(|| {
+                others.push(Other { place: (nth * CHUNK + place) as u32, upper });
+                0
+            });
+            chunk.codes[place % HALF] |= code << (place / HALF * 4);
+        }
+    }
+    Some((*table, others))
+}
+
+/// The definition: chunks from `first` on as f32.
+fn write(mut row: Row, first: usize, into: &mut [[f32; CHUNK]]) {
+    for (nth, (chunk, into)) in (first..).zip(row.chunks[first..].iter().zip(into)) {
+        let code = |place: usize| chunk.codes[place % HALF] >> (place / HALF * 4) & 15;
+        let mut upper: [u8; CHUNK] = std::array::from_fn(|place| row.table[usize::from(code(place))]);
+        while let Some((place, byte)) = row.others.next(nth) {
+            upper[place] = byte;
+        }
+        for (place, (lower, upper)) in chunk.lower.as_flattened().iter().zip(upper).enumerate() {
+            into[stored(place)] = widen(bf16::from_bits(u16::from_le_bytes([*lower, upper])));
+        }
+    }
+}
+
+impl Narrow for B12 {
+    fn sums<const N: usize, const M: usize>(&self, row: usize, x: [&[f32]; M]) -> [[f32; M]; N] {
+        let rows: [Row; N] = std::array::from_fn(|nth| self.row(row + nth));
+        #[cfg(target_arch = "x86_64")]
+        if has_avx512() {
+            return avx512::sums(rows, x);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if has_avx2() {
+            return avx2::sums(rows, x);
+        }
+        rows.map(|row| {
+            let mut wide = vec![[0.0; CHUNK]; row.chunks.len()];
+            write(row, 0, &mut wide);
+            x.map(|x| crate::ops::rows::dot(wide.as_flattened(), x))
+        })
+    }
+
+    fn widen(&self, rows: Range<usize>, values: &mut Vec<f32>) {
+        let (start, columns) = (values.len(), self.columns);
+        values.resize(start + rows.len() * columns, 0.0);
+        for (row, into) in rows.zip(values[start..].chunks_exact_mut(columns)) {
+            self.write(row, 0..columns, into);
+        }
+    }
+}
+
+impl Parts for B12 {
+    fn copy(&self, row: usize, columns: Range<usize>, into: &mut [f32]) {
+        // Rows are walked over side by side, each in steps too short for the processor to see where they lead.
+        let next = self.chunks.as_ptr().wrapping_add((row * self.columns + columns.end) / CHUNK);
+        ask_for(next, columns.len() / CHUNK);
+        self.write(row, columns, into);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rows::{Dense, Rows};
+    use super::super::tests::numbers;
+    use super::*;
+
+    /// Rows with numbers of every size, zeros and what is not a number among them.
+    fn values(rows: usize, columns: usize) -> Vec<bf16> {
+        let mut values: Vec<_> = numbers(rows * columns, 1).into_iter().map(bf16::from_f32).collect();
+        for (nth, value) in values.iter_mut().enumerate().step_by(97) {
+            let scale = 2f32.powi((nth % 61) as i32 - 30);
+            *value = bf16::from_f32(value.to_f32() * scale);
+        }
+        values[columns - 1] = bf16::ZERO;
+        values
+    }
+
+    fn bits(values: &[f32]) -> Vec<u32> {
+        values.iter().map(|value| value.to_bits()).collect()
+    }
+
+    type Write = fn(Row, usize, &mut [[f32; CHUNK]]);
+
+    /// Rows as f32 with every kernel that this processor has, and by the definition.
+    fn all_written(packed: &B12, rows: usize) -> Vec<Vec<f32>> {
+        let chunks = packed.columns / CHUNK;
+        let mut ways: Vec<Write> = vec![write];
+        #[cfg(target_arch = "x86_64")]
+        if has_avx2() {
+            ways.push(avx2::write);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if has_avx512() {
+            ways.push(avx512::write);
+        }
+        let by = |way: &Write| {
+            let mut wide = vec![[f32::NAN; CHUNK]; rows * chunks];
+            for (row, wide) in wide.chunks_exact_mut(chunks).enumerate() {
+                way(packed.row(row), 0, wide);
+            }
+            wide.as_flattened().to_vec()
+        };
+        ways.iter().map(by).collect()
+    }
+
+    #[test]
+    fn places_are_where_neighbours_come_together() {
+        assert!((0..CHUNK).all(|at| stored(stored(at)) == at));
+        assert_eq!([0, 3, 4, 16, 63, 64, 68].map(stored), [0, 3, 16, 4, 63, 64, 80]);
+    }
+
+    #[test]
+    fn every_number_is_kept_as_it_is() {
+        let (rows, columns) = (9, 1_152);
+        let values = values(rows, columns);
+        let Some(packed) = B12::pack(&values, columns) else {
+            assert!(!is_fast());
+            return;
+        };
+        assert!(!packed.others.is_empty() && packed.others.len() < rows * columns / MOST_OTHERS);
+        let wide: Vec<f32> = values.iter().map(|value| value.to_f32()).collect();
+        for written in all_written(&packed, rows) {
+            assert_eq!(bits(&written), bits(&wide));
+        }
+        assert_eq!(bits(&packed.widened(2..7)), bits(&wide[2 * columns..7 * columns]));
+        for part in [0..256, 256..384, 128..256] {
+            let mut some = vec![0.0; part.len()];
+            packed.copy(4, part.clone(), &mut some);
+            assert_eq!(bits(&some), bits(&wide[4 * columns..][part]));
+        }
+    }
+
+    #[test]
+    fn sums_are_those_of_bf16_bit_for_bit() {
+        for columns in [128, 256, 1_152] {
+            let values = values(5, columns);
+            let Some(packed) = B12::pack(&values, columns) else { continue };
+            let x = numbers(3 * columns, 3);
+            let x = [0, 1, 2].map(|nth| &x[nth * columns..(nth + 1) * columns]);
+            let dense = Dense { values: &values[..], columns };
+            let sums: [[f32; 3]; 2] = packed.sums(1, x);
+            let expected: [[f32; 3]; 2] = dense.sums(1, x);
+            assert_eq!(sums.map(|sums| bits(&sums)), expected.map(|sums| bits(&sums)));
+            // The best that the processor has was asked; what is below it has to be right as well.
+            #[cfg(target_arch = "x86_64")]
+            if has_avx2() {
+                let below: [[f32; 3]; 2] = avx2::sums([1, 2].map(|row| packed.row(row)), x);
+                for (sum, expected) in below.as_flattened().iter().zip(expected.as_flattened()) {
+                    assert!((sum - expected).abs() <= 1e-4 * (1.0 + expected.abs()), "{columns}: {sum}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_takes_no_less_memory_stays_bf16() {
+        let all_sizes: Vec<_> = (0..256).map(|nth| bf16::from_f32(2f32.powi(nth - 120))).collect();
+        assert!(B12::pack(&all_sizes, 256).is_none());
+        assert!(B12::pack(&values(2, 192), 192).is_none(), "rows of half a chunk");
+        assert!(B12::pack(&[], 0).is_none());
+        let nothing = vec![bf16::ZERO; 1_024];
+        if let Some(packed) = B12::pack(&nothing, 256) {
+            assert!(packed.widened(0..4).iter().all(|value| *value == 0.0));
+            assert!(packed.bytes() < 1_024 * 2);
+        }
+    }
+}

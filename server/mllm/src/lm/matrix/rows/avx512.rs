@@ -1,0 +1,74 @@
+//! Sums of products with rows of bf16 on AVX-512.
+
+use std::arch::x86_64::*;
+
+use half::bf16;
+
+use super::{has_avx512, prefetch, rest_of};
+
+/// Numbers of a register.
+pub(in super::super) const LANES: usize = 16;
+/// Numbers of a row that are read in one go: a line of memory.
+const LINE: usize = 2 * LANES;
+
+/// Sums of products of rows with rows of x that are as long; each is what it would be alone.
+pub(super) fn sums<const N: usize, const M: usize>(rows: [&[bf16]; N], x: [&[f32]; M]) -> [[f32; M]; N] {
+    let len = x.first().map_or(0, |x| x.len());
+    assert!(has_avx512() && rows.iter().all(|row| row.len() == len) && x.iter().all(|x| x.len() == len));
+    let whole = len - len % LINE;
+    // SAFETY: the processor has what the function asks for, and all rows are as long, as was just checked.
+    #[allow(unsafe_code)]
+    let mut sums = unsafe { lines(rows, x, whole) };
+    if whole < len {
+        for (sums, row) in sums.iter_mut().zip(rows) {
+            for (sum, x) in sums.iter_mut().zip(x) {
+                *sum += rest_of(&row[whole..], &x[whole..]);
+            }
+        }
+    }
+    sums
+}
+
+/// The same for the first `whole` numbers, which are lines; all rows have as many.
+#[allow(unsafe_code)]
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn lines<const N: usize, const M: usize>(
+    rows: [&[bf16]; N],
+    x: [&[f32]; M],
+    whole: usize,
+) -> [[f32; M]; N] {
+    let mut totals = [[[_mm512_setzero_ps(); 2]; M]; N];
+    for at in (0..whole).step_by(LINE) {
+        for nth in 0..N {
+            let row = rows[nth];
+            // What comes after these rows.
+            prefetch(row.as_ptr().wrapping_add(at + N * row.len()));
+            for lane in 0..2 {
+                let at = at + lane * LANES;
+                // SAFETY: as many numbers are there, of every row.
+                unsafe {
+                    let narrow = _mm256_loadu_si256(row.as_ptr().add(at).cast());
+                    // A bf16 is the upper half of an f32.
+                    let wide = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(narrow)));
+                    for (total, x) in totals[nth].iter_mut().zip(&x) {
+                        total[lane] = _mm512_fmadd_ps(wide, _mm512_loadu_ps(x.as_ptr().add(at)), total[lane]);
+                    }
+                }
+            }
+        }
+    }
+    let mut sums = [[0.0; M]; N];
+    for (sums, totals) in sums.iter_mut().zip(&totals) {
+        for (sum, total) in sums.iter_mut().zip(totals) {
+            *sum = added(total);
+        }
+    }
+    sums
+}
+
+/// The sum of two registers.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(in super::super) fn added(pair: &[__m512; 2]) -> f32 {
+    _mm512_reduce_add_ps(_mm512_add_ps(pair[0], pair[1]))
+}
