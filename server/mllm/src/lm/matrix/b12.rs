@@ -105,10 +105,12 @@ impl Others<'_> {
     }
 }
 
-/// Where a number of a chunk is stored, and which is stored there: registers that interleave bytes within their quarters
-/// then hold neighbours.
-const fn stored(at: usize) -> usize {
-    at & !0b11_1100 | (at & 0b00_1100) << 2 | (at & 0b11_0000) >> 2
+/// Which number of a chunk is stored at a place. Registers that interleave lower and upper bytes within their quarters
+/// then hold neighbours, with the even words and with the odd.
+const fn stored(place: usize) -> usize {
+    let (half, quarter, second) = (place & HALF, place >> 4 & 3, place >> 3 & 1);
+    let (pair, odd) = (place >> 1 & 3, place & 1);
+    half | second << 5 | odd << 4 | quarter << 2 | pair
 }
 
 impl B12 {
@@ -312,8 +314,12 @@ mod tests {
 
     #[test]
     fn places_are_where_neighbours_come_together() {
-        assert!((0..CHUNK).all(|at| stored(stored(at)) == at));
-        assert_eq!([0, 3, 4, 16, 63, 64, 68].map(stored), [0, 3, 16, 4, 63, 64, 80]);
+        let mut all: Vec<_> = (0..CHUNK).map(stored).collect();
+        assert_eq!([0, 2, 16, 48 + 6].map(|place| all[place]), [0, 1, 4, 15], "even words of the first bytes");
+        assert_eq!([1, 3, 17, 48 + 7].map(|place| all[place]), [16, 17, 20, 31], "odd ones");
+        assert_eq!([8, 9, 64].map(|place| all[place]), [32, 48, 64]);
+        all.sort_unstable();
+        assert!(all.into_iter().eq(0..CHUNK));
     }
 
     #[test]

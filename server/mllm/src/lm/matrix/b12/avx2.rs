@@ -126,14 +126,14 @@ fn upper(row: &mut Row, at: usize, table: __m256i) -> [__m256i; 4] {
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn wide(lower: &[u8; QUARTER], upper: __m256i) -> [__m256; 4] {
-    let (lower, zero) = (bytes(lower), _mm256_setzero_si256());
+    let (lower, odd) = (bytes(lower), _mm256_set1_epi32(!0xffff));
     let first = _mm256_unpacklo_epi8(lower, upper);
     let second = _mm256_unpackhi_epi8(lower, upper);
     [
-        _mm256_castsi256_ps(_mm256_unpacklo_epi16(zero, first)),
-        _mm256_castsi256_ps(_mm256_unpackhi_epi16(zero, first)),
-        _mm256_castsi256_ps(_mm256_unpacklo_epi16(zero, second)),
-        _mm256_castsi256_ps(_mm256_unpackhi_epi16(zero, second)),
+        _mm256_castsi256_ps(_mm256_slli_epi32::<16>(first)),
+        _mm256_castsi256_ps(_mm256_and_si256(first, odd)),
+        _mm256_castsi256_ps(_mm256_slli_epi32::<16>(second)),
+        _mm256_castsi256_ps(_mm256_and_si256(second, odd)),
     ]
 }
 

@@ -103,14 +103,14 @@ fn upper(row: &mut Row, at: usize, table: __m512i) -> (__m512i, __m512i) {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 fn wide(lower: &[u8; HALF], upper: __m512i) -> [__m512; 4] {
-    let (lower, zero) = (bytes(lower), _mm512_setzero_si512());
+    let (lower, odd) = (bytes(lower), _mm512_set1_epi32(!0xffff));
     let first = _mm512_unpacklo_epi8(lower, upper);
     let second = _mm512_unpackhi_epi8(lower, upper);
     [
-        _mm512_castsi512_ps(_mm512_unpacklo_epi16(zero, first)),
-        _mm512_castsi512_ps(_mm512_unpackhi_epi16(zero, first)),
-        _mm512_castsi512_ps(_mm512_unpacklo_epi16(zero, second)),
-        _mm512_castsi512_ps(_mm512_unpackhi_epi16(zero, second)),
+        _mm512_castsi512_ps(_mm512_slli_epi32::<16>(first)),
+        _mm512_castsi512_ps(_mm512_and_si512(first, odd)),
+        _mm512_castsi512_ps(_mm512_slli_epi32::<16>(second)),
+        _mm512_castsi512_ps(_mm512_and_si512(second, odd)),
     ]
 }
 
