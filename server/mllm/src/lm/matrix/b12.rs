@@ -1,7 +1,8 @@
 //! Weights of bf16 in twelve bits, without loss. The upper byte of a bf16 holds its sign and seven of the eight bits of its
 //! exponent, and the weights of a row have few of them: the 16 most frequent get a code of four bits, what has another is
-//! kept beside with its place. The lower byte stays as it is. Sums are those of bf16 bit for bit, of three quarters of the
-//! bytes. (DFloat11, arXiv 2504.11651, spends eleven bits with Huffman codes, which a processor reads too slowly.)
+//! kept beside with its place (16 of a million of the pocket's weights). The lower byte stays as it is. Sums are those of
+//! bf16 bit for bit, of three quarters of the bytes. (DFloat11, arXiv 2504.11651, spends eleven bits with Huffman codes:
+//! one number after the other.)
 //!
 //! - `avx512`, `avx2`: the product, and rows as f32.
 
@@ -26,7 +27,7 @@ const HALF: usize = 64;
 const CODES: usize = 16;
 /// Bytes that memory gives at once.
 const LINE: usize = 64;
-/// Numbers beside the codes, as a part of all, up to which that pays.
+/// One in so many numbers may have no code: more would take longer than they spare.
 const MOST_OTHERS: usize = 64;
 
 /// Numbers in the order of [`stored`]: three lines of memory.
@@ -123,20 +124,18 @@ impl B12 {
         let empty = Chunk { lower: [[0; HALF]; 2], codes: [0; HALF] };
         let mut chunks = vec![empty; values.len() / CHUNK];
         let by_row = chunks.par_chunks_mut(columns / CHUNK).zip(values.par_chunks_exact(columns));
-        let packed: Option<Vec<_>> = by_row.map(|(chunks, values)| pack_row(values, chunks)).collect();
-        let mut packed_rows = Self {
-            columns,
-            tables: Vec::with_capacity(rows),
-            chunks,
-            others: Vec::new(),
-            ends: Vec::with_capacity(rows),
-        };
-        for (table, others) in packed? {
-            packed_rows.tables.push(table);
-            packed_rows.others.extend(others);
-            packed_rows.ends.push(packed_rows.others.len());
+        let beside: Vec<_> = by_row.map(|(chunks, values)| pack_row(values, chunks)).collect();
+        let without: usize = beside.iter().map(|(_, others)| others.len()).sum();
+        if without > values.len() / MOST_OTHERS {
+            return None;
         }
-        Some(packed_rows)
+        let (mut tables, mut others, mut ends) = (Vec::with_capacity(rows), Vec::new(), Vec::new());
+        for (table, of_row) in beside {
+            tables.push(table);
+            others.extend(of_row);
+            ends.push(others.len());
+        }
+        Some(Self { columns, tables, chunks, others, ends })
     }
 
     /// Bytes that a product reads.
@@ -185,24 +184,20 @@ fn is_fast() -> bool {
     return false;
 }
 
-/// Packs a row; gives its table and what has no code, or nothing where that is too much.
-fn pack_row(values: &[bf16], chunks: &mut [Chunk]) -> Option<(Table, Vec<Other>)> {
+/// Packs a row; gives its table and what has no code.
+fn pack_row(values: &[bf16], chunks: &mut [Chunk]) -> (Table, Vec<Other>) {
     let mut counts = [0u32; 256];
     for value in values {
         counts[usize::from(value.to_bits() >> 8)] += 1;
     }
     let mut uppers: [u8; 256] = std::array::from_fn(|upper| upper as u8);
     uppers.select_nth_unstable_by_key(CODES, |upper| std::cmp::Reverse(counts[usize::from(*upper)]));
-    let (table, rare) = uppers.split_first_chunk::<CODES>()?;
-    let without: u32 = rare.iter().map(|upper| counts[usize::from(*upper)]).sum();
-    if without as usize > values.len() / MOST_OTHERS {
-        return None;
-    }
+    let table: Table = std::array::from_fn(|code| uppers[code]);
     let mut codes = [None; 256];
     for (code, upper) in (0..).zip(table) {
-        codes[usize::from(*upper)] = Some(code);
+        codes[usize::from(upper)] = Some(code);
     }
-    let mut others = Vec::with_capacity(without as usize);
+    let mut others = Vec::new();
     for (nth, (chunk, values)) in chunks.iter_mut().zip(values.as_chunks::<CHUNK>().0).enumerate() {
         for place in 0..CHUNK {
             let [lower, upper] = values[stored(place)].to_bits().to_le_bytes();
@@ -214,7 +209,7 @@ fn pack_row(values: &[bf16], chunks: &mut [Chunk]) -> Option<(Table, Vec<Other>)
             chunk.codes[place % HALF] |= code << (place / HALF * 4);
         }
     }
-    Some((*table, others))
+    (table, others)
 }
 
 /// The definition: chunks from `first` on as f32.
@@ -315,7 +310,11 @@ mod tests {
     #[test]
     fn places_are_where_neighbours_come_together() {
         let mut all: Vec<_> = (0..CHUNK).map(stored).collect();
-        assert_eq!([0, 2, 16, 48 + 6].map(|place| all[place]), [0, 1, 4, 15], "even words of the first bytes");
+        assert_eq!(
+            [0, 2, 16, 48 + 6].map(|place| all[place]),
+            [0, 1, 4, 15],
+            "even words of the first bytes"
+        );
         assert_eq!([1, 3, 17, 48 + 7].map(|place| all[place]), [16, 17, 20, 31], "odd ones");
         assert_eq!([8, 9, 64].map(|place| all[place]), [32, 48, 64]);
         all.sort_unstable();
