@@ -268,7 +268,7 @@ mod tests {
     use super::super::tests::numbers;
     use super::*;
 
-    /// Rows with numbers of every size, zeros and what is not a number among them.
+    /// Rows with numbers of every size, and a zero.
     fn values(rows: usize, columns: usize) -> Vec<bf16> {
         let mut values: Vec<_> = numbers(rows * columns, 1).into_iter().map(bf16::from_f32).collect();
         for (nth, value) in values.iter_mut().enumerate().step_by(97) {
