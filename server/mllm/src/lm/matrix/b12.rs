@@ -324,13 +324,14 @@ mod tests {
     #[test]
     fn every_number_is_kept_as_it_is() {
         let (rows, columns) = (9, 1_152);
-        let values = values(rows, columns);
+        let mut values = values(rows, columns);
+        values[3..6].copy_from_slice(&[bf16::NAN, bf16::NEG_INFINITY, bf16::from_bits(0xffab)]);
         let Some(packed) = B12::pack(&values, columns) else {
             assert!(!is_fast());
             return;
         };
         assert!(!packed.others.is_empty() && packed.others.len() < rows * columns / MOST_OTHERS);
-        let wide: Vec<f32> = values.iter().map(|value| value.to_f32()).collect();
+        let wide: Vec<f32> = values.iter().copied().map(widen).collect();
         for written in all_written(&packed, rows) {
             assert_eq!(bits(&written), bits(&wide));
         }
