@@ -15,6 +15,8 @@ use crate::ops::rows::dot;
 
 /// Rows that are multiplied together: x is longer than its weights in bytes, and is then read once for all of them.
 pub(super) const TOGETHER: usize = 4;
+/// Numbers of bf16 that memory gives at once.
+const LINE: usize = 32;
 
 /// Weights `[rows, columns]`.
 pub(super) trait Rows: Sync {
@@ -136,15 +138,16 @@ impl Rows for Dense<'_, f32> {
 impl Narrow for Dense<'_, bf16> {
     fn sums<const N: usize, const M: usize>(&self, row: usize, x: [&[f32]; M]) -> [[f32; M]; N] {
         let rows: [&[bf16]; N] = std::array::from_fn(|nth| self.of(row + nth..row + nth + 1));
-        #[cfg(target_arch = "x86_64")]
-        if has_avx512() {
-            return avx512::sums(rows, x);
+        let whole = self.columns - self.columns % LINE;
+        let mut sums = lines(rows, x, whole);
+        if whole < self.columns {
+            for (sums, row) in sums.iter_mut().zip(rows) {
+                for (sum, x) in sums.iter_mut().zip(x) {
+                    *sum += row[whole..].iter().zip(&x[whole..]).map(|(w, x)| widen(*w) * x).sum::<f32>();
+                }
+            }
         }
-        #[cfg(target_arch = "x86_64")]
-        if has_avx2() {
-            return avx2::sums(rows, x);
-        }
-        rows.map(|row| x.map(|x| sum(row, x)))
+        sums
     }
 
     fn widen(&self, rows: Range<usize>, values: &mut Vec<f32>) {
@@ -152,23 +155,28 @@ impl Narrow for Dense<'_, bf16> {
     }
 }
 
-/// The sum of products of a row with one of x that is as long, for processors without a kernel of their own.
+/// Sums of products of the first `whole` numbers, which are lines.
+fn lines<const N: usize, const M: usize>(rows: [&[bf16]; N], x: [&[f32]; M], whole: usize) -> [[f32; M]; N] {
+    #[cfg(target_arch = "x86_64")]
+    if has_avx512() {
+        return avx512::lines(rows, x, whole);
+    }
+    #[cfg(target_arch = "x86_64")]
+    if has_avx2() {
+        return avx2::lines(rows, x, whole);
+    }
+    rows.map(|row| x.map(|x| sum(&row[..whole], &x[..whole])))
+}
+
+/// The definition, for processors without a kernel of their own.
 fn sum(row: &[bf16], x: &[f32]) -> f32 {
-    const LANES: usize = 32;
-    let mut sums = [0f32; LANES];
-    let (w, w_rest) = row.as_chunks::<LANES>();
-    let (x, x_rest) = x.as_chunks::<LANES>();
-    for (w, x) in w.iter().zip(x) {
+    let mut sums = [0f32; LINE];
+    for (w, x) in row.as_chunks::<LINE>().0.iter().zip(x.as_chunks::<LINE>().0) {
         for ((sum, w), x) in sums.iter_mut().zip(w).zip(x) {
             *sum += widen(*w) * x;
         }
     }
-    sums.iter().sum::<f32>() + rest_of(w_rest, x_rest)
-}
-
-/// The same for few numbers, one after the other.
-fn rest_of(row: &[bf16], x: &[f32]) -> f32 {
-    row.iter().zip(x).map(|(w, x)| widen(*w) * x).sum()
+    sums.iter().sum()
 }
 
 /// Whether the processor has the byte products of AVX-512 that kernels here are written for.
@@ -210,4 +218,38 @@ pub(super) fn prefetch<T>(place: *const T) {
 #[inline(always)]
 pub(super) fn widen(value: bf16) -> f32 {
     f32::from_bits(u32::from(value.to_bits()) << 16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::numbers;
+    use super::*;
+
+    #[test]
+    fn every_kernel_of_bf16_gives_the_definition() {
+        type Lines = fn([&[bf16]; 2], [&[f32]; 3], usize) -> [[f32; 3]; 2];
+        let mut ways: Vec<Lines> = vec![lines];
+        #[cfg(target_arch = "x86_64")]
+        if has_avx2() {
+            ways.push(avx2::lines);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if has_avx512() {
+            ways.push(avx512::lines);
+        }
+        for len in [LINE, 3 * LINE, 1_024] {
+            let w: Vec<_> = numbers(2 * len, 1).into_iter().map(bf16::from_f32).collect();
+            let x = numbers(3 * len, 2);
+            let rows = [&w[..len], &w[len..]];
+            let x = [0, 1, 2].map(|nth| &x[nth * len..(nth + 1) * len]);
+            for way in &ways {
+                let sums = way(rows, x, len);
+                for (sums, row) in sums.iter().zip(rows) {
+                    for (got, x) in sums.iter().zip(x) {
+                        assert!((got - sum(row, x)).abs() < 1e-4, "{len}: {got}");
+                    }
+                }
+            }
+        }
+    }
 }

@@ -4,35 +4,30 @@ use std::arch::x86_64::*;
 
 use half::bf16;
 
-use super::{has_avx512, prefetch, rest_of};
+use super::{LINE, has_avx512, prefetch};
 
 /// Numbers of a register.
 pub(in super::super) const LANES: usize = 16;
-/// Numbers of a row that are read in one go: a line of memory.
-const LINE: usize = 2 * LANES;
 
-/// Sums of products of rows with rows of x that are as long; each is what it would be alone.
-pub(super) fn sums<const N: usize, const M: usize>(rows: [&[bf16]; N], x: [&[f32]; M]) -> [[f32; M]; N] {
-    let len = x.first().map_or(0, |x| x.len());
-    assert!(has_avx512() && rows.iter().all(|row| row.len() == len) && x.iter().all(|x| x.len() == len));
-    let whole = len - len % LINE;
+/// Sums of products of the first `whole` numbers, which are lines, of rows with rows of x that are as long.
+pub(super) fn lines<const N: usize, const M: usize>(
+    rows: [&[bf16]; N],
+    x: [&[f32]; M],
+    whole: usize,
+) -> [[f32; M]; N] {
+    assert!(has_avx512() && whole.is_multiple_of(LINE));
+    assert!(rows.iter().all(|row| row.len() >= whole) && x.iter().all(|x| x.len() >= whole));
     // SAFETY: the processor has what the function asks for, and all rows are as long, as was just checked.
     #[allow(unsafe_code)]
-    let mut sums = unsafe { lines(rows, x, whole) };
-    if whole < len {
-        for (sums, row) in sums.iter_mut().zip(rows) {
-            for (sum, x) in sums.iter_mut().zip(x) {
-                *sum += rest_of(&row[whole..], &x[whole..]);
-            }
-        }
+    unsafe {
+        sum(rows, x, whole)
     }
-    sums
 }
 
-/// The same for the first `whole` numbers, which are lines; all rows have as many.
+/// See [`lines`].
 #[allow(unsafe_code)]
 #[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn lines<const N: usize, const M: usize>(
+unsafe fn sum<const N: usize, const M: usize>(
     rows: [&[bf16]; N],
     x: [&[f32]; M],
     whole: usize,
