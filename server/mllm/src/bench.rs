@@ -325,7 +325,7 @@ fn bell(count: usize, deviation: f32) -> Vec<bf16> {
     (0..count).into_par_iter().map(number).collect()
 }
 
-/// Weights of no meaning for any shape: what is measured does not depend on what they are.
+/// Weights of no meaning for any shape: what is measured depends on how they are spread, not on what they are.
 #[derive(Debug, Clone, Copy)]
 pub struct RandomWeights;
 
