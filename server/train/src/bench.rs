@@ -80,7 +80,7 @@ fn learner(files: &Files, what: Trained) -> Result<Learner> {
     let params = Params::new(Init { seed: 1, deviation: 0.02, layers, vision_layers });
     let model = Qwen2_5Vl::load(&config, &params)?;
     let optimiser = AdamW::new(AdamWConfig::default());
-    Ok(Learner { params, model, dense: None, optimiser, checkpointing: false })
+    Ok(Learner { params, model, dense: None, optimiser, checkpointing: false, temperature: 1.0 })
 }
 
 /// How an adapter of a large model is tuned.
@@ -129,7 +129,8 @@ pub fn tune(config: &ModelConfig, how: Tuning) -> Result<TuneFigure> {
     let pairs = LoraWeights { base: &RandomWeights, params: &params, config: &lora, dropout: &dropout };
     let model = Qwen2_5Vl::load(config, &pairs)?;
     let optimiser = AdamW::new(AdamWConfig::default());
-    let mut learner = Learner { params, model, dense: None, optimiser, checkpointing: how.checkpointing };
+    let mut learner =
+        Learner { params, model, dense: None, optimiser, checkpointing: how.checkpointing, temperature: 1.0 };
     let batch = batch(1, how.length, config.text.vocab_size)?;
     let mut times = Vec::with_capacity(how.steps);
     for step in 0..how.steps as u64 {

@@ -109,19 +109,23 @@ fn fine_tuning_has_pytorchs_gradients_with_and_without_checkpointing() {
 }
 
 #[test]
-fn grpo_has_pytorchs_loss_and_gradients() {
+fn grpo_has_pytorchs_loss_and_gradients_at_any_temperature() {
     let expected = tensors("tune/expected.safetensors");
-    let (base, batch) = set_up(&expected, false);
-    let (advantages, before) = (floats(&expected["advantages"]), floats(&expected["before"]));
-    let reference = Base::reference(&Files::folder(&golden("qwen2_5_vl/tied"))).expect("the model");
-    let reference = surprises(&reference, &batch).expect("the reference").rows;
+    let (mut base, batch) = set_up(&expected, false);
+    let advantages = floats(&expected["advantages"]);
+    let without = Base::reference(&Files::folder(&golden("qwen2_5_vl/tied"))).expect("the model");
     let objective = Objective { clip: 0.2, kl: 0.05 };
     let count = batch.targets.len() as f32;
-    let found = base.learner.pass(&batch, 1.0, |row, surprise| {
-        let token =
-            Token { advantage: advantages[row], before: Some(before[row]), reference: reference[row] };
-        let Term { value, slope } = objective.part(&token, surprise).term;
-        Term { value: value / count, slope: slope / count }
-    });
-    hold(&found.expect("a pass"), &expected, "grpo");
+    for (name, temperature) in [("grpo", 1.0), ("cooled", 0.7)] {
+        base.learner.temperature = temperature;
+        let before = floats(&expected[&format!("{name}.before")]);
+        let reference = surprises(&without, &batch, temperature).expect("the reference").rows;
+        let found = base.learner.pass(&batch, 1.0, |row, surprise| {
+            let token =
+                Token { advantage: advantages[row], before: Some(before[row]), reference: reference[row] };
+            let Term { value, slope } = objective.part(&token, surprise).term;
+            Term { value: value / count, slope: slope / count }
+        });
+        hold(&found.expect("a pass"), &expected, name);
+    }
 }

@@ -5,9 +5,10 @@
 The model is the checkpoint `tied` of ../qwen2_5_vl with its adapter `all`, the conversation `several` (three pictures).
   targets [n]       tokens that count, by their place in input_ids; odd ones weigh 1, the others 0.5
   advantages [n]    of each of them, for GRPO
-  before [n]        their surprise when they were generated: what the model says now, moved at random
   sft.loss, sft.<PEFT's key>      the weighted mean of their surprises
   grpo.loss, grpo.<PEFT's key>    the mean of -min(r A, clip(r, 0.8, 1.2) A) + 0.05 min(k3, 10) against the model without adapter
+  grpo.before [n]                 their surprise when they were generated: what the model says now, moved at random
+  cooled.loss and so on           the same with logits divided by 0.7
 Everything in f32 on the CPU.
 """
 
@@ -25,10 +26,11 @@ from adapters import opened  # noqa: E402
 from generate import TIED, forward  # noqa: E402
 
 CLIP, KL, FARTHEST, COUNT = 0.2, 0.05, 10, 40
+TEMPERATURES = {"grpo": 1.0, "cooled": 0.7}
 
 
-def surprises(model, inputs, targets):
-    logits = forward(model, inputs).logits[0, targets - 1]
+def surprises(model, inputs, targets, temperature=1.0):
+    logits = forward(model, inputs).logits[0, targets - 1] / temperature
     return torch.nn.functional.cross_entropy(logits, inputs["input_ids"][0, targets], reduction="none")
 
 
@@ -38,6 +40,19 @@ def gradients(model, loss, name):
     found = {f"{name}.{key.replace('.default', '')}": weight.grad.clone()
              for key, weight in model.named_parameters() if "lora_" in key}
     return found | {f"{name}.loss": loss.detach().reshape(1)}
+
+
+def grpo(found, before, reference, advantages):
+    ratio = (before - found).exp()
+    bounded = ratio.clamp(1 - CLIP, 1 + CLIP)
+    clipped = (ratio * advantages > bounded * advantages).sum()
+    assert 3 < clipped < COUNT - 3, "both sides of the clip have to be seen"
+    distance = found - reference
+    # As verl bounds it.
+    k3 = distance.exp() - distance - 1
+    far = (k3 > FARTHEST).sum()
+    assert 3 < far < COUNT - 3, "both sides of the bound have to be seen"
+    return (KL * k3.clamp(max=FARTHEST) - torch.min(ratio * advantages, bounded * advantages)).mean()
 
 
 def main():
@@ -52,27 +67,18 @@ def main():
     targets = torch.tensor(words[-COUNT:])
     gen = torch.Generator().manual_seed(20261125)
     advantages = torch.randn(COUNT, generator=gen)
-    with torch.no_grad():
-        now = surprises(base, inputs, targets)
-        before = now + 0.25 * torch.randn(COUNT, generator=gen)
-        with model.disable_adapter():
-            reference = surprises(base, inputs, targets)
+    moved = 0.25 * torch.randn(COUNT, generator=gen)
     weights = torch.where(torch.arange(COUNT) % 2 == 1, 1.0, 0.5)
     found = surprises(base, inputs, targets)
     out = gradients(model, (found * weights).sum() / weights.sum(), "sft")
-    found = surprises(base, inputs, targets)
-    ratio = (before - found).exp()
-    surrogate = torch.min(ratio * advantages, ratio.clamp(1 - CLIP, 1 + CLIP) * advantages)
-    distance = found - reference
-    # As verl bounds it.
-    k3 = distance.exp() - distance - 1
-    far = (k3 > FARTHEST).sum()
-    assert 3 < far < COUNT - 3, "both sides of the bound have to be seen"
-    k3 = k3.clamp(max=FARTHEST)
-    clipped = (ratio * advantages > ratio.clamp(1 - CLIP, 1 + CLIP) * advantages).sum()
-    assert 3 < clipped < COUNT - 3, "both sides of the clip have to be seen"
-    out |= gradients(model, (KL * k3 - surrogate).mean(), "grpo")
-    out |= dict(targets=targets, advantages=advantages, before=before)
+    for name, temperature in TEMPERATURES.items():
+        with torch.no_grad(), model.disable_adapter():
+            reference = surprises(base, inputs, targets, temperature)
+        found = surprises(base, inputs, targets, temperature)
+        before = found.detach() + moved
+        out |= gradients(model, grpo(found, before, reference, advantages), name)
+        out[f"{name}.before"] = before
+    out |= dict(targets=targets, advantages=advantages)
     save_file({key: value.contiguous() for key, value in out.items()}, HERE / "expected.safetensors")
 
 

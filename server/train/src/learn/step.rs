@@ -28,6 +28,8 @@ pub struct Learner {
     /// Whether only what is between the decoder's layers is kept, and each computed again for its gradient: a third more
     /// time, and a fraction of the memory.
     pub checkpointing: bool,
+    /// What logits are divided by, so that likelihoods are those that tokens were sampled with; 1 but for reinforcement.
+    pub temperature: f64,
 }
 
 /// What a step found.
@@ -135,7 +137,7 @@ impl Learner {
         term: impl Fn(usize, f32) -> Term + Sync,
     ) -> Result<(CrossEntropy, Grads)> {
         let hidden = self.model.forward(&inputs.embeds, &inputs.rotary, None)?;
-        let words = likelihood(&self.model, batch, &hidden, term)?;
+        let words = likelihood(&self.model, self.temperature, batch, &hidden, term)?;
         let total = match &inputs.dense {
             Some((dense, weight)) => (&words.loss + (&dense.loss * *weight)?)?,
             None => words.loss.clone(),
@@ -159,7 +161,7 @@ impl Learner {
             between.push(self.model.layer(index, x, &inputs.rotary)?.detach());
         }
         let last = Var::from_tensor(&between.pop().unwrap_or_else(|| inputs.embeds.detach()))?;
-        let words = likelihood(&self.model, batch, &self.model.last_norm(&last)?, term)?;
+        let words = likelihood(&self.model, self.temperature, batch, &self.model.last_norm(&last)?, term)?;
         let store = words.loss.backward()?;
         let mut grads = Grads::of(&vars, &store)?;
         let mut slope = store.get(&last).cloned();
@@ -196,18 +198,19 @@ impl Learner {
     }
 }
 
-/// How surprised a model is by each of a batch's targets, in nats; nothing is kept for gradients.
+/// How surprised a model whose logits are divided by `temperature` is by each of a batch's targets, in nats; nothing is
+/// kept for gradients.
 ///
 /// # Errors
 /// When the batch does not fit the model.
-pub fn surprises(model: &Qwen2_5Vl, batch: &Batch) -> Result<CrossEntropy> {
+pub fn surprises(model: &Qwen2_5Vl, batch: &Batch, temperature: f64) -> Result<CrossEntropy> {
     let (_, embeds) = embed(model, batch)?;
     let rotary = model.rotary(&batch.positions, batch.ids.dim(1)?)?;
     let mut x = embeds.detach();
     for index in 0..model.layers() {
         x = model.layer(index, &x, &rotary)?.detach();
     }
-    likelihood(model, batch, &model.last_norm(&x)?.detach(), |_, _| Term::default())
+    likelihood(model, temperature, batch, &model.last_norm(&x)?.detach(), |_, _| Term::default())
 }
 
 /// The pictures' embeddings `[tokens, hidden]`, and those of all tokens `[b, t, hidden]`.
@@ -229,13 +232,15 @@ fn embed(model: &Qwen2_5Vl, batch: &Batch) -> Result<(Option<Tensor>, Tensor)> {
 /// The loss over a batch's targets, given the final hidden states `[b, t, hidden]`.
 fn likelihood(
     model: &Qwen2_5Vl,
+    temperature: f64,
     batch: &Batch,
     hidden: &Tensor,
     term: impl Fn(usize, f32) -> Term + Sync,
 ) -> Result<CrossEntropy> {
     let column = |f: fn(&Target) -> u32| batch.targets.iter().map(f).collect::<Vec<u32>>();
     let chosen = Tensor::new(column(|target| target.row), hidden.device())?;
-    let hidden = hidden.flatten_to(1)?.index_select(&chosen, 0)?;
+    // Logits are linear in what they are read from, so dividing that divides them.
+    let hidden = (hidden.flatten_to(1)?.index_select(&chosen, 0)? / temperature)?;
     Ok(ops::linear_likelihood(&hidden, model.output_weight(), &column(|target| target.id), term)?)
 }
 

@@ -162,5 +162,5 @@ fn learner(recipe: &Recipe, config: &ModelConfig, seen_classes: SeenClasses) -> 
     let model = Qwen2_5Vl::load(config, &params)?;
     let head = DenseHead::new(&params, config.text.hidden_size, seen_classes)?;
     let (dense, optimiser) = (Some((head, recipe.dense_weight)), AdamW::new(recipe.optimiser));
-    Ok(Learner { params, model, dense, optimiser, checkpointing: false })
+    Ok(Learner { params, model, dense, optimiser, checkpointing: false, temperature: 1.0 })
 }

@@ -54,7 +54,14 @@ impl Base {
         let optimiser = AdamW::new(optimiser);
         Ok(Self {
             config: model.config().clone(),
-            learner: Learner { params, model, dense: None, optimiser, checkpointing: false },
+            learner: Learner {
+                params,
+                model,
+                dense: None,
+                optimiser,
+                checkpointing: false,
+                temperature: 1.0,
+            },
             chat: loaded.chat,
             name: loaded.about.name,
             weights: Fingerprint::of(files)?,

@@ -190,7 +190,7 @@ impl<'a> Sft<'a> {
         }
         let (mut loss, mut weight) = (0.0, 0.0);
         for batch in &self.dev {
-            let found = surprises(&self.base.learner.model, batch)?;
+            let found = surprises(&self.base.learner.model, batch, 1.0)?;
             for (target, surprise) in batch.targets.iter().zip(&found.rows) {
                 loss += f64::from(target.weight * surprise);
                 weight += f64::from(target.weight);

@@ -44,6 +44,10 @@ pub struct GrpoRecipe {
     /// Times that the weights move in a step, each by a part of its rollouts.
     #[serde(default = "one")]
     pub updates: usize,
+    /// What logits are divided by where rollouts are sampled, and in all likelihoods of the loss. Below 1, samples are
+    /// nearer to the greedy answers that the policy is measured by.
+    #[serde(default = "even")]
+    pub temperature: f32,
     /// Most tokens of a turn.
     #[serde(default = "turn_tokens")]
     pub turn_tokens: u32,
@@ -88,6 +92,10 @@ fn one<T: From<u8>>() -> T {
     T::from(1)
 }
 
+fn even() -> f32 {
+    1.0
+}
+
 fn turn_tokens() -> u32 {
     1_024
 }
@@ -129,6 +137,12 @@ impl GrpoRecipe {
         }
         if self.group < 2 {
             return Err("group has to be 2 or more: a rollout is compared with its group".into());
+        }
+        if !(self.temperature > 0.0 && self.temperature <= 2.0) {
+            return Err(
+                "temperature has to be above 0 and at most 2: greedy rollouts of a question are all the same"
+                    .into(),
+            );
         }
         if self.lora.dropout > 0.0 {
             return Err(

@@ -122,6 +122,7 @@ impl<'a> Grpo<'a> {
         resume: bool,
     ) -> Result<Self> {
         parts.base.learner.checkpointing = recipe.checkpointing;
+        parts.base.learner.temperature = recipe.temperature.into();
         let progress = parts.base.begin(out, resume, start, (&recipe.lora, recipe.optimiser))?;
         stamp::check(out, resume, &parts.base, (&parts.train, parts.dev.as_ref()), recipe)?;
         let guard = Guard::new(recipe.guard);
@@ -224,7 +225,7 @@ impl<'a> Grpo<'a> {
             for nth in 0..recipe.group {
                 let draw = (self.progress.examples + at as u64) * recipe.group + nth;
                 let seed = recipe.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(draw);
-                let sampling = Sampling::Random { temperature: 1.0, top_p: 1.0, seed };
+                let sampling = Sampling::Random { temperature: recipe.temperature, top_p: 1.0, seed };
                 tasks.push(Task { row: row.clone(), sampling });
             }
         }
@@ -281,11 +282,12 @@ impl<'a> Grpo<'a> {
         let sequences = lessons.iter().map(|lesson| lesson.sequence.clone()).collect();
         let mut advantages = lessons.iter().map(|lesson| lesson.advantage);
         let Base { learner, chat, .. } = &self.parts.base;
+        let said = |model: &Qwen2_5Vl, batch: &Batch| surprises(model, batch, learner.temperature);
         let mut prepared = Vec::new();
         for group in groups(sequences, &self.recipe.batch) {
             let batch = Batch::new(&group, chat.image_token, Place::default())?;
-            let reference = surprises(&self.parts.reference, &batch)?.rows;
-            let before = if moves_again { Some(surprises(&learner.model, &batch)?.rows) } else { None };
+            let reference = said(&self.parts.reference, &batch)?.rows;
+            let before = if moves_again { Some(said(&learner.model, &batch)?.rows) } else { None };
             let advantages = advantages.by_ref().take(group.len()).collect();
             prepared.push(Prepared { batch, advantages, reference, before });
         }
