@@ -156,6 +156,7 @@ fn grpo_recipe(guard_kl: f64) -> GrpoRecipe {
         "questions": 6,
         "group": 4,
         "updates": 2,
+        "epochs": 2,
         "boxes": true,
         "turn_tokens": 96,
         "batch": { "tokens": 2048, "pictures": 8, "max_length": 1536, "pool": 8 },

@@ -6,6 +6,9 @@ use loupe_mllm::ops::Term;
 /// Largest k3 distance of a token, as verl has it (`low_var_kl`): a token that the reference all but expects and the policy
 /// all but excludes would otherwise outweigh everything else in a step. Beyond it there is no slope.
 const FARTHEST: f32 = 10.0;
+/// How many times its advantage a token costs at most where that is negative (dual-clip PPO, Ye et al. 2020; `clip_ratio_c`
+/// in verl): PPO's clip has no bound there, and a token that has become e^6 times as likely would be all of a step.
+const COSTLIEST: f32 = 3.0;
 
 /// What the loss is made of.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,21 +37,22 @@ pub struct Part {
     pub term: Term,
     /// The k3 distance, at most [`FARTHEST`].
     pub kl: f32,
-    /// Whether the surrogate is clipped, so that the token has no gradient but that of the distance.
+    /// Whether the surrogate is clipped, on either side, so that the token has no gradient but that of the distance.
     pub clipped: bool,
 }
 
 impl Objective {
     /// The loss of a token that now has `surprise`:
-    /// `-min(r A, clamp(r, 1 - clip, 1 + clip) A) + kl min(e^d - d - 1, 10)` with `r = p / p_before` and
+    /// `-min(r A, clamp(r, 1 - clip, 1 + clip) A) + kl min(e^d - d - 1, 10)`, the first at most `-3 A`, with `r = p / p_before` and
     /// `d = ln p_reference - ln p`.
     #[must_use]
     pub fn part(&self, token: &Token, surprise: f32) -> Part {
         let advantage = token.advantage;
         let ratio = (token.before.unwrap_or(surprise) - surprise).exp();
         let bounded = ratio.clamp(1.0 - self.clip, 1.0 + self.clip);
-        let surrogate = (ratio * advantage).min(bounded * advantage);
-        let clipped = ratio * advantage > bounded * advantage;
+        let costliest = if advantage < 0.0 { COSTLIEST * advantage } else { f32::NEG_INFINITY };
+        let surrogate = (ratio * advantage).min(bounded * advantage).max(costliest);
+        let clipped = ratio * advantage > bounded * advantage || ratio * advantage < costliest;
         // d r / d surprise = -r.
         let surrogate_slope = if clipped { 0.0 } else { -ratio * advantage };
         let distance = surprise - token.reference;
@@ -87,6 +91,15 @@ mod tests {
         assert!((down.term.slope + 1.648_721).abs() < 1e-5);
         // r = e^-0.5 = 0.6065: the other way round.
         assert!(!part(1.0, 0.5, 1.0, 1.0).clipped && part(-1.0, 0.5, 1.0, 1.0).clipped);
+    }
+
+    #[test]
+    fn what_has_become_much_likelier_and_was_wrong_costs_three_times_its_advantage() {
+        // r = e^6 = 403.4 would cost 403.4, with as steep a slope.
+        let found = part(-1.0, 7.0, 1.0, 1.0);
+        assert_eq!((found.term.value, found.term.slope, found.clipped), (3.0, 0.0, true));
+        assert!(!part(-1.0, 2.0, 1.0, 1.0).clipped, "e^1 is within it");
+        assert_eq!(part(1.0, 7.0, 1.0, 1.0).term.value, -1.2, "where it was right the clip is that of PPO");
     }
 
     #[test]

@@ -44,6 +44,9 @@ pub struct GrpoRecipe {
     /// Times that the weights move in a step, each by a part of its rollouts.
     #[serde(default = "one")]
     pub updates: usize,
+    /// How many times a step learns from its rollouts; from the second time on, the clip bounds how far it goes.
+    #[serde(default = "one")]
+    pub epochs: u64,
     /// What logits are divided by where rollouts are sampled, and in all likelihoods of the loss. Below 1, samples are
     /// nearer to the greedy answers that the policy is measured by.
     #[serde(default = "even")]
@@ -131,9 +134,10 @@ impl GrpoRecipe {
         self.lora.check()?;
         self.batch.check()?;
         self.reward.check()?;
-        let counts = [self.steps, self.questions, self.draws, self.updates as u64, self.save_steps];
+        let Self { steps, questions, draws, epochs, save_steps, .. } = *self;
+        let counts = [steps, questions, draws, self.updates as u64, epochs, save_steps];
         if counts.contains(&0) {
-            return Err("steps, questions, draws, updates and save_steps have to be above 0".into());
+            return Err("steps, questions, draws, updates, epochs and save_steps have to be above 0".into());
         }
         if self.group < 2 {
             return Err("group has to be 2 or more: a rollout is compared with its group".into());
@@ -151,5 +155,44 @@ impl GrpoRecipe {
         }
         let fits = self.clip > 0.0 && self.clip < 1.0 && self.kl >= 0.0;
         if fits { Ok(()) } else { Err("clip has to be above 0 and below 1, kl 0 or more".into()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn recipe(field: &str, value: Value) -> GrpoRecipe {
+        let mut recipe = json!({
+            "seed": 1,
+            "schedule": { "peak": 0.001, "warmup_steps": 1, "decay": "cosine" },
+            "steps": 1,
+            "questions": 1,
+            "batch": { "tokens": 2048, "pictures": 8, "max_length": 1536, "pool": 8 },
+            "save_steps": 1,
+        });
+        recipe[field] = value;
+        serde_json::from_value(recipe).unwrap()
+    }
+
+    #[test]
+    fn what_cannot_be_trained_by_is_refused_with_its_field() {
+        assert_eq!(recipe("temperature", json!(0.7)).check(), Ok(()));
+        for (field, value) in [
+            ("steps", json!(0)),
+            ("epochs", json!(0)),
+            ("group", json!(1)),
+            ("temperature", json!(0.0)),
+            ("temperature", json!(-1.0)),
+            ("temperature", json!(2.5)),
+            ("clip", json!(1.0)),
+            ("kl", json!(-0.1)),
+            ("lora", json!({ "dropout": 0.1 })),
+        ] {
+            let refused = recipe(field, value.clone()).check().unwrap_err();
+            assert!(refused.contains(field), "{field} {value}: {refused}");
+        }
     }
 }

@@ -262,12 +262,14 @@ impl<'a> Grpo<'a> {
         let share = lessons.len().div_ceil(updates);
         let mut parts = Vec::new();
         for lessons in lessons.chunks(share) {
-            parts.push(self.prepare(lessons, updates > 1)?);
+            parts.push(self.prepare(lessons, updates > 1 || self.recipe.epochs > 1)?);
         }
         let mut sums = Sums::default();
-        for prepared in &parts {
-            let norm = self.update(prepared, line.rate, &mut sums)?;
-            line.grad_norm += norm / parts.len() as f64;
+        let moves = parts.len() as f64 * self.recipe.epochs as f64;
+        for _ in 0..self.recipe.epochs {
+            for prepared in &parts {
+                line.grad_norm += self.update(prepared, line.rate, &mut sums)? / moves;
+            }
         }
         line.tokens = parts.iter().flatten().map(|prepared| prepared.batch.tokens).sum();
         let tokens = sums.tokens.max(1.0);
