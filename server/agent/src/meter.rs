@@ -62,13 +62,11 @@ mod tests {
     fn turns_add_up_and_the_first_token_is_the_first_turns() {
         let began = Instant::now();
         let turn = |tokens| Completion {
-            text: String::new(),
-            finish: Finish::Stop,
-            prompt_tokens: 100,
             reused_tokens: 60,
             generated_tokens: tokens,
             first_token: Duration::from_millis(40),
             decoding: Duration::from_millis(500),
+            ..Completion::nothing(Finish::Stop, 100)
         };
         let mut meter = Meter::default();
         assert_eq!(meter.usage(), Usage::default());

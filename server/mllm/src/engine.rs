@@ -110,6 +110,8 @@ pub enum Finish {
 pub struct Completion {
     /// What the model wrote, special tokens left out.
     pub text: String,
+    /// The same as tokens, without the one that ended the turn; empty where an engine does not say.
+    pub tokens: Vec<u32>,
     /// Why it ended.
     pub finish: Finish,
     /// Tokens of the prompt.
@@ -181,6 +183,7 @@ impl Completion {
     pub fn nothing(finish: Finish, prompt_tokens: u32) -> Self {
         Self {
             text: String::new(),
+            tokens: Vec::new(),
             finish,
             prompt_tokens,
             reused_tokens: 0,

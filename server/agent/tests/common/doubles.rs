@@ -105,11 +105,10 @@ impl Decoder for Script {
         Ok(Completion {
             generated_tokens: u32::try_from(chars.len().div_ceil(3)).unwrap(),
             text,
-            finish,
-            prompt_tokens: 100,
             reused_tokens: 50,
             first_token: Duration::from_millis(5),
             decoding: Duration::from_millis(100),
+            ..Completion::nothing(finish, 100)
         })
     }
 }

@@ -146,6 +146,7 @@ impl Answer<'_> {
         let cached = usage.prompt_tokens_details.and_then(|details| details.cached_tokens);
         Ok(Completion {
             finish,
+            tokens: Vec::new(),
             prompt_tokens: usage.prompt_tokens,
             reused_tokens: cached.unwrap_or(0),
             // Where the answer was cut short, the server's own count never came.

@@ -220,16 +220,17 @@ impl<'a> Sequence<'a> {
     }
 
     /// Tells whoever waits how it ended; a receiver that is gone is ignored.
-    pub(super) fn end(self, result: Result<Finish, EngineError>) {
-        let generated_tokens = self.written() as u32;
+    pub(super) fn end(mut self, result: Result<Finish, EngineError>) {
+        let tokens = self.ids.split_off(self.job.encoded.ids.len());
         let completion = result.map(|finish| Completion {
             finish,
             prompt_tokens: self.job.encoded.ids.len() as u32,
             reused_tokens: self.reused.unwrap_or(0) as u32,
-            generated_tokens,
+            generated_tokens: tokens.len() as u32,
             first_token: self.first_token.map_or(Duration::ZERO, |first| first - self.job.started),
             decoding: self.first_token.map_or(Duration::ZERO, |first| first.elapsed()),
             text: self.stream.into_text(),
+            tokens,
         });
         if let Ok(completion) = &completion {
             tracing::debug!(

@@ -28,6 +28,13 @@ pub enum Turn {
         /// Loss weight of its tokens; 0 masks them.
         weight: f32,
     },
+    /// The assistant's reply to the messages before it, as the tokens that it was written in.
+    Reply {
+        /// Their ids.
+        ids: Vec<u32>,
+        /// Their loss weight; 0 masks them.
+        weight: f32,
+    },
 }
 
 /// Something to be seen in the example's first picture, for the dense teacher of the vision tower.

@@ -43,13 +43,13 @@ struct Draft {
 
 impl Sequence {
     /// Encodes an example: runs of messages by the chat template, plain text as it is with `<|endoftext|>` behind it,
-    /// tokens as they are.
+    /// tokens as they are. A reply ends its run.
     ///
     /// # Errors
     /// When the text, the template or a picture is refused, or the example has fewer than two tokens.
     pub fn encode(example: &Example, chat: &Chat) -> loupe_mllm::Result<Self> {
         let mut draft = Draft::default();
-        let is_message = |turn: &Turn| matches!(turn, Turn::Message { .. });
+        let is_message = |turn: &Turn| matches!(turn, Turn::Message { .. } | Turn::Reply { .. });
         for run in example.turns.chunk_by(|a, b| is_message(a) && is_message(b)) {
             draft.push(run, chat)?;
         }
@@ -58,10 +58,11 @@ impl Sequence {
 }
 
 impl Draft {
-    /// A text, tokens, or messages that follow each other.
+    /// A text, tokens, or messages that follow each other, with the reply to them.
     fn push(&mut self, run: &[Turn], chat: &Chat) -> loupe_mllm::Result<()> {
         let mut messages: Vec<Message> = Vec::new();
         let mut weights = Vec::new();
+        let mut reply = None;
         for turn in run {
             match turn {
                 Turn::Text { text, weight } => self.push_text(text, *weight, chat)?,
@@ -70,12 +71,19 @@ impl Draft {
                     messages.push(message.clone());
                     weights.push(*weight);
                 }
+                Turn::Reply { ids, weight } => reply = Some((ids, *weight)),
             }
         }
-        if messages.is_empty() {
-            return Ok(());
+        if !messages.is_empty() {
+            self.push_messages(&messages, &weights, reply.is_some(), chat)?;
         }
-        self.push_messages(&messages, &weights, chat)
+        if let Some((ids, weight)) = reply {
+            self.push_tokens(ids, weight);
+            self.replies += 1;
+            let start = self.ids.len() - ids.len();
+            self.turns[start..].fill(self.replies);
+        }
+        Ok(())
     }
 
     fn push_text(&mut self, text: &str, weight: f32, chat: &Chat) -> loupe_mllm::Result<()> {
@@ -95,9 +103,10 @@ impl Draft {
         &mut self,
         messages: &[Message],
         weights: &[f32],
+        reply: bool,
         chat: &Chat,
     ) -> loupe_mllm::Result<()> {
-        let encoded = chat.encode(messages, false)?;
+        let encoded = chat.encode(messages, reply)?;
         let start = self.ids.len();
         self.ids.extend(&encoded.ids);
         self.weights.resize(self.ids.len(), 0.0);

@@ -42,7 +42,7 @@ fn texts(example: Example) -> Vec<String> {
     for turn in example.turns {
         match turn {
             Turn::Text { text, .. } => texts.push(text),
-            Turn::Tokens { .. } => {}
+            Turn::Tokens { .. } | Turn::Reply { .. } => {}
             Turn::Message { message, .. } => {
                 texts.extend(message.parts.into_iter().filter_map(|part| match part {
                     Part::Text(text) => Some(text),

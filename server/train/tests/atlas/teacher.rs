@@ -135,15 +135,7 @@ impl Decoder for Script {
             std::future::pending::<()>().await;
         }
         drop(deltas.send(text.clone()));
-        Ok(Completion {
-            text,
-            finish: Finish::EndOfTurn,
-            prompt_tokens: 1,
-            reused_tokens: 0,
-            generated_tokens: 1,
-            first_token: Duration::ZERO,
-            decoding: Duration::ZERO,
-        })
+        Ok(Completion { text, generated_tokens: 1, ..Completion::nothing(Finish::EndOfTurn, 1) })
     }
 }
 

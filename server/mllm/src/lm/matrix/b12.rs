@@ -177,7 +177,7 @@ impl B12 {
 }
 
 /// Whether this processor has a kernel for them.
-fn is_fast() -> bool {
+pub(super) fn is_fast() -> bool {
     #[cfg(target_arch = "x86_64")]
     return has_avx512() || has_avx2();
     #[cfg(not(target_arch = "x86_64"))]

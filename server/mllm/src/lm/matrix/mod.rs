@@ -123,6 +123,12 @@ impl Matrix {
         }
     }
 
+    /// Whether [`Self::compact`] packs bf16 on this processor.
+    #[must_use]
+    pub(crate) fn packs_bf16() -> bool {
+        b12::is_fast()
+    }
+
     /// The same for a matrix of any size.
     fn packed(mut self) -> Self {
         if let Values::Bf16(values) = &self.values

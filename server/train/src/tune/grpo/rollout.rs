@@ -26,6 +26,10 @@ use crate::learn::sequence::Sequence;
 pub const POLICY: &str = "policy";
 /// Runs that are in flight: the engine decodes so many together.
 const TOGETHER: usize = 32;
+/// What sequences of rollouts are called in logs.
+const KIND: &str = "rollout";
+/// The template's end of a turn.
+const END: &str = "<|im_end|>";
 
 /// The agent with its tools.
 #[derive(Clone)]
@@ -139,14 +143,22 @@ impl Rollout {
     }
 
     /// What is learnt from: one sequence as long as the conversation only grew, a new one where it was kept otherwise
-    /// than it was written, and one for each box that was asked for. Only what the model wrote has a weight.
+    /// than it was written, and one for each box that was asked for. Only what the model wrote has a weight. A turn that
+    /// was sampled in other tokens than the tokenizer cuts it into has a sequence of its own: those tokens are what the
+    /// policy chose, and the usual ones are what it read later.
     ///
     /// # Errors
     /// When a conversation cannot be encoded.
     pub fn sequences(&self, chat: &Chat, mask_after_failure: bool) -> Result<Vec<Sequence>> {
         let mut conversations: Vec<Vec<Piece>> = Vec::new();
-        for turn in &self.turns {
-            let weight = if turn.after_failure && mask_after_failure { 0.0 } else { 1.0 };
+        let mut sampled = Vec::new();
+        for turn in self.turns.iter().filter(|turn| !(turn.after_failure && mask_after_failure)) {
+            let weight = if is_cut_otherwise(turn, chat)? {
+                sampled.push(reply(turn, chat)?);
+                0.0
+            } else {
+                1.0
+            };
             let wrote = Piece {
                 message: Message::text(Role::Assistant, turn.wrote.clone()),
                 weight,
@@ -163,8 +175,33 @@ impl Rollout {
                 }
             }
         }
-        conversations.into_iter().map(|conversation| encode(conversation, chat)).collect()
+        let learnt = |conversation: &Vec<Piece>| conversation.iter().any(|piece| piece.weight > 0.0);
+        let conversations = conversations.into_iter().filter(learnt);
+        conversations
+            .map(|conversation| encode(conversation, chat))
+            .chain(sampled.into_iter().map(Ok))
+            .collect()
     }
+}
+
+/// Whether the tokenizer would cut what was written into other tokens than those that were sampled. A picture's token among
+/// them would want a picture; such a turn is learnt as its text.
+fn is_cut_otherwise(turn: &Turn, chat: &Chat) -> Result<bool> {
+    if turn.ids.is_empty() || turn.ids.contains(&chat.image_token) {
+        return Ok(false);
+    }
+    let usual = chat.tokenizer.encode(&chat.tokenizer.plain(&turn.wrote))?;
+    Ok(usual.get_ids() != turn.ids)
+}
+
+/// A turn in the tokens that were sampled.
+fn reply(turn: &Turn, chat: &Chat) -> Result<Sequence> {
+    let told =
+        turn.read.iter().map(|message| example::Turn::Message { message: message.clone(), weight: 0.0 });
+    let end = chat.tokenizer.id(END).filter(|_| turn.ended);
+    let ids = turn.ids.iter().copied().chain(end).collect();
+    let turns = told.chain([example::Turn::Reply { ids, weight: 1.0 }]).collect();
+    Ok(Sequence::encode(&Example { kind: KIND, turns, seen: Vec::new() }, chat)?)
 }
 
 /// A message of a conversation to learn from.
@@ -196,9 +233,9 @@ fn encode(conversation: Vec<Piece>, chat: &Chat) -> Result<Sequence> {
         .into_iter()
         .map(|Piece { message, weight, .. }| example::Turn::Message { message, weight })
         .collect();
-    let mut sequence = Sequence::encode(&Example { kind: "rollout", turns, seen: Vec::new() }, chat)?;
+    let mut sequence = Sequence::encode(&Example { kind: KIND, turns, seen: Vec::new() }, chat)?;
     // Where decoding stopped at the dialect's closing tag, the template's end of the turn was not generated.
-    let end = chat.tokenizer.id("<|im_end|>");
+    let end = chat.tokenizer.id(END);
     let Sequence { ids, weights, turns, .. } = &mut sequence;
     for ((id, weight), turn) in ids.iter().zip(weights).zip(turns) {
         let Some(turn) = turn.checked_sub(1) else { continue };
@@ -233,7 +270,7 @@ mod tests {
 
     fn turn(read: &[Message], wrote: &str) -> Turn {
         let (read, wrote) = (read.to_vec(), wrote.to_owned());
-        Turn { read, wrote, tokens: 9, valid: true, ended: false, after_failure: false }
+        Turn { read, wrote, ids: Vec::new(), tokens: 9, valid: true, ended: false, after_failure: false }
     }
 
     /// A run that searches, asks for a box meanwhile, and ends its answer itself after a tool has failed.
@@ -249,14 +286,16 @@ mod tests {
         Rollout::new(Some("7".into()), true, Notes { turns, searches: 1, failed: true })
     }
 
+    /// The tokens of a sequence that are learnt.
+    fn weighty(sequence: &Sequence) -> Vec<u32> {
+        let ids = sequence.ids.iter().zip(&sequence.weights).filter(|(_, weight)| **weight > 0.0);
+        ids.map(|(id, _)| *id).collect()
+    }
+
     /// What is learnt in each sequence, as text.
     fn learnt(rollout: &Rollout, chat: &Chat, mask_after_failure: bool) -> Vec<String> {
-        let text = |sequence: Sequence| {
-            let ids = sequence.ids.iter().zip(&sequence.weights).filter(|(_, weight)| **weight > 0.0);
-            let ids: Vec<u32> = ids.map(|(id, _)| *id).collect();
-            chat.tokenizer.inner().decode(&ids, false).unwrap()
-        };
-        rollout.sequences(chat, mask_after_failure).unwrap().into_iter().map(text).collect()
+        let text = |sequence| chat.tokenizer.inner().decode(&weighty(sequence), false).unwrap();
+        rollout.sequences(chat, mask_after_failure).unwrap().iter().map(text).collect()
     }
 
     #[test]
@@ -274,5 +313,27 @@ mod tests {
             Message::text(Role::Assistant, "<text_search>Chad</text_search>".to_owned());
         let answered = format!("{ANSWERED}<|im_end|>");
         assert_eq!(learnt(&rollout, &chat, false), [SEARCHED.to_owned(), BOX.to_owned(), answered]);
+    }
+
+    #[test]
+    fn a_turn_is_learnt_in_the_tokens_that_were_sampled() {
+        let (chat, mut rollout) = (chat(), rollout());
+        let cut = |pieces: &[&str]| -> Vec<u32> {
+            pieces.iter().flat_map(|piece| chat.tokenizer.encode(piece).unwrap().get_ids().to_vec()).collect()
+        };
+        rollout.turns[0].ids = cut(&[SEARCHED]);
+        rollout.turns[2].ids = cut(&["<reason>The page says i", "t.</reason><answer>", "7</ans", "wer>"]);
+        assert_ne!(rollout.turns[2].ids, cut(&[ANSWERED]));
+        let learnt: Vec<Vec<u32>> = rollout.sequences(&chat, false).unwrap().iter().map(weighty).collect();
+        let end = chat.tokenizer.id(END);
+        let sampled = rollout.turns[2].ids.iter().copied().chain(end).collect();
+        assert_eq!(learnt, [cut(&[SEARCHED]), cut(&[BOX]), sampled]);
+        // What it read before is what the others read, too.
+        let whole = rollout.sequences(&chat, false).unwrap().pop().unwrap();
+        rollout.turns[2].ids.clear();
+        let usual = rollout.sequences(&chat, false).unwrap().swap_remove(0);
+        let told = whole.weights.iter().take_while(|weight| **weight == 0.0).count();
+        assert_eq!(whole.ids[..told], usual.ids[..told]);
+        assert!(usual.weights[told] > 0.0, "both begin to write at the same place");
     }
 }

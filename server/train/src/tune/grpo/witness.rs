@@ -23,7 +23,9 @@ pub(super) struct Turn {
     pub(super) read: Vec<Message>,
     /// What it wrote.
     pub(super) wrote: String,
-    /// Tokens that it wrote.
+    /// The same as the tokens that were sampled; empty where the engine does not say.
+    pub(super) ids: Vec<u32>,
+    /// How many.
     pub(super) tokens: u32,
     /// Whether it is of valid grammar, or a box.
     pub(super) valid: bool,
@@ -113,9 +115,10 @@ impl Decoder for Witness {
         let valid = self.is_valid(&completion.text, says_where);
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         let after_failure = notes.failed;
-        let (wrote, tokens) = (completion.text.trim().to_owned(), completion.generated_tokens);
+        let (wrote, ids) = (completion.text.trim().to_owned(), completion.tokens.clone());
+        let tokens = completion.generated_tokens;
         let ended = completion.finish == Finish::EndOfTurn;
-        notes.turns.push(Turn { read, wrote, tokens, valid, ended, after_failure });
+        notes.turns.push(Turn { read, wrote, ids, tokens, valid, ended, after_failure });
         Ok(completion)
     }
 }
