@@ -172,7 +172,7 @@ fn batch(rows: usize, length: usize, vocab: usize) -> Result<Batch> {
         next: Place::default(),
         positions: positions.collect::<loupe_mllm::Result<_>>()?,
         order: None,
-        patches: None,
+        pictures: None,
         grids: Vec::new(),
         targets,
         kinds: vec!["bench"; rows],

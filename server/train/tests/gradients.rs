@@ -12,7 +12,7 @@ use loupe_mllm::ops::Term;
 use loupe_train::learn::batch::{Batch, Place};
 use loupe_train::learn::optim::AdamWConfig;
 use loupe_train::learn::sequence::Sequence;
-use loupe_train::learn::step::{Pass, surprises};
+use loupe_train::learn::step::{Pass, see, surprises};
 use loupe_train::tune::base::Base;
 use loupe_train::tune::grpo::objective::{Objective, Token};
 use loupe_train::tune::lora::{self, LoraConfig};
@@ -111,7 +111,7 @@ fn fine_tuning_has_pytorchs_gradients_with_and_without_checkpointing() {
 #[test]
 fn grpo_has_pytorchs_loss_and_gradients_at_any_temperature() {
     let expected = tensors("tune/expected.safetensors");
-    let (mut base, batch) = set_up(&expected, false);
+    let (mut base, mut batch) = set_up(&expected, false);
     let advantages = floats(&expected["advantages"]);
     let without = Base::reference(&Files::folder(&golden("qwen2_5_vl/tied"))).expect("the model");
     let objective = Objective { clip: 0.2, kl: 0.05 };
@@ -127,5 +127,7 @@ fn grpo_has_pytorchs_loss_and_gradients_at_any_temperature() {
             Term { value: value / count, slope: slope / count }
         });
         hold(&found.expect("a pass"), &expected, name);
+        // The second time its pictures are known already.
+        see(&without, &mut batch).expect("pictures");
     }
 }

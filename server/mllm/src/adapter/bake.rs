@@ -1,11 +1,11 @@
 //! A checkpoint with an adapter merged into it, as every program opens it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use candle_core::{DType, Tensor};
 
-use super::write::failed;
+use super::write::{failed, write_tensors};
 use super::{Adapter, merged, modules};
 use crate::checkpoint::Files;
 use crate::checkpoint::shard::Shard;
@@ -56,7 +56,6 @@ impl Adapter {
             };
             tensors.push((name, changed));
         }
-        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-        safetensors::serialize_to_file(tensors, Some(metadata), file).map_err(|error| failed(file, &error))
+        write_tensors(tensors, file)
     }
 }

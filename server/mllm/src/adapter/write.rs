@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt::Display;
+use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 
 use safetensors::View;
@@ -44,17 +47,29 @@ impl Adapter {
     /// # Errors
     /// [`Error::Write`].
     pub fn save(&self, folder: &Path) -> Result<()> {
-        std::fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;
+        fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;
         let file = folder.join(WEIGHTS);
         let tensors = self.pairs.iter().flat_map(|(module, pair)| matrices(module, pair));
-        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-        safetensors::serialize_to_file(tensors, Some(metadata), &file)
-            .map_err(|error| failed(&file, &error))?;
+        write_tensors(tensors, &file)?;
         let file = folder.join(CONFIG);
         let json = format!("{:#}\n", self.config.to_json(self.modules()));
-        std::fs::write(&file, json).map_err(|error| failed(&file, &error))?;
+        fs::write(&file, json).map_err(|error| failed(&file, &error))?;
         self.base.as_ref().map_or(Ok(()), |weights| base::write(weights, folder))
     }
+}
+
+/// Writes a file of tensors that whoever may read the files beside it may read, too: `safetensors` by itself makes one that
+/// only its owner may read, so that a model tuned by one user could not be served by another.
+pub(super) fn write_tensors<S, V>(tensors: impl IntoIterator<Item = (S, V)>, file: &Path) -> Result<()>
+where
+    S: AsRef<str> + Ord + Display,
+    V: View,
+{
+    let new = || Ok::<_, io::Error>(File::create(file)?.metadata()?.permissions());
+    let permissions = new().map_err(|error| failed(file, &error))?;
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    safetensors::serialize_to_file(tensors, Some(metadata), file).map_err(|error| failed(file, &error))?;
+    fs::set_permissions(file, permissions).map_err(|error| failed(file, &error))
 }
 
 /// Why a file was not written.

@@ -257,6 +257,8 @@ fn what_is_written_reads_back_the_same() {
         let original = Adapter::open(&Files::folder(&adapter("tied", name)), &base).expect("an adapter");
         let written = Path::new(env!("CARGO_TARGET_TMPDIR")).join("adapters").join(name);
         original.save(&written).expect("written");
+        let may = |file| std::fs::metadata(written.join(file)).expect("a file").permissions();
+        assert_eq!(may("adapter_model.safetensors"), may("adapter_config.json"), "{name}");
         let again = Adapter::open(&Files::folder(&written), &base).expect("own output");
         assert!(original.modules().eq(again.modules()), "{name}");
         for module in original.modules() {

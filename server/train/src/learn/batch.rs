@@ -61,6 +61,15 @@ pub struct Target {
     pub turn: u16,
 }
 
+/// The pictures of a batch, one behind the other.
+#[derive(Debug, Clone)]
+pub enum Pictures {
+    /// Patches `[patches, 1176]`.
+    Patches(Tensor),
+    /// What a vision tower that is not trained makes of them, `[tokens, hidden]`.
+    Seen(Tensor),
+}
+
 /// What the model reads in one step.
 #[derive(Debug, Clone)]
 pub struct Batch {
@@ -73,8 +82,8 @@ pub struct Batch {
     /// For each of the `b * t` tokens, its row in the words' embeddings with the pictures' behind them; none without
     /// pictures.
     pub order: Option<Tensor>,
-    /// Patches of all pictures `[patches, 1176]`; none without pictures.
-    pub patches: Option<Tensor>,
+    /// All pictures; none without.
+    pub pictures: Option<Pictures>,
     /// The pictures' grids.
     pub grids: Vec<Grid>,
     /// Predictions that count.
@@ -179,7 +188,9 @@ impl Batch {
             order: (rows > 0).then(|| Tensor::new(order, cpu)).transpose()?,
             ids: Tensor::from_vec(ids, (sequences.len(), length), cpu)?,
             positions: sequences.iter().map(|sequence| sequence.positions.clone()).collect(),
-            patches: (rows > 0).then(|| Tensor::from_vec(patches, (rows, PATCH_VALUES), cpu)).transpose()?,
+            pictures: (rows > 0)
+                .then(|| Tensor::from_vec(patches, (rows, PATCH_VALUES), cpu).map(Pictures::Patches))
+                .transpose()?,
             grids: sequences.iter().flat_map(|sequence| sequence.grids.iter().copied()).collect(),
             targets: targets(sequences, length),
             kinds: sequences.iter().map(|sequence| sequence.kind).collect(),

@@ -7,7 +7,7 @@ use loupe_mllm::model::{Qwen2_5Vl, Rotary};
 use loupe_mllm::ops::{self, CrossEntropy, Term};
 
 use crate::error::{Result, TrainError};
-use crate::learn::batch::{Batch, Target};
+use crate::learn::batch::{Batch, Pictures, Target};
 use crate::learn::dense::{DenseHead, DenseLoss};
 use crate::learn::example::TRAITS;
 use crate::learn::grads::Grads;
@@ -213,14 +213,28 @@ pub fn surprises(model: &Qwen2_5Vl, batch: &Batch, temperature: f64) -> Result<C
     likelihood(model, temperature, batch, &model.last_norm(&x)?.detach(), |_, _| Term::default())
 }
 
+/// Looks at a batch's pictures once for all passes to come, by models whose vision tower is this one's and is not trained.
+///
+/// # Errors
+/// When they do not fit the model.
+pub fn see(model: &Qwen2_5Vl, batch: &mut Batch) -> Result<()> {
+    if let Some(Pictures::Patches(patches)) = &batch.pictures {
+        batch.pictures = Some(Pictures::Seen(model.vision(patches, &batch.grids)?.detach()));
+    }
+    Ok(())
+}
+
 /// The pictures' embeddings `[tokens, hidden]`, and those of all tokens `[b, t, hidden]`.
 fn embed(model: &Qwen2_5Vl, batch: &Batch) -> Result<(Option<Tensor>, Tensor)> {
     let (rows, length) = batch.ids.dims2()?;
     let words = model.embed(&batch.ids)?.flatten_to(1)?;
     let width = words.dim(1)?;
-    let (pictures, embeds) = match (&batch.patches, &batch.order) {
-        (Some(patches), Some(order)) => {
-            let pictures = model.vision(patches, &batch.grids)?;
+    let (pictures, embeds) = match (&batch.pictures, &batch.order) {
+        (Some(pictures), Some(order)) => {
+            let pictures = match pictures {
+                Pictures::Patches(patches) => model.vision(patches, &batch.grids)?,
+                Pictures::Seen(seen) => seen.clone(),
+            };
             let embeds = Tensor::cat(&[&words, &pictures], 0)?.index_select(order, 0)?;
             (Some(pictures), embeds)
         }

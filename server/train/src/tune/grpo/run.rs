@@ -24,7 +24,7 @@ use crate::learn::curve;
 use crate::learn::grads::Grads;
 use crate::learn::log::Log;
 use crate::learn::sequence::Sequence;
-use crate::learn::step::surprises;
+use crate::learn::step::{see, surprises};
 use crate::tune::base::Base;
 use crate::tune::lora;
 use crate::tune::records::Records;
@@ -287,7 +287,8 @@ impl<'a> Grpo<'a> {
         let said = |model: &Qwen2_5Vl, batch: &Batch| surprises(model, batch, learner.temperature);
         let mut prepared = Vec::new();
         for group in groups(sequences, &self.recipe.batch) {
-            let batch = Batch::new(&group, chat.image_token, Place::default())?;
+            let mut batch = Batch::new(&group, chat.image_token, Place::default())?;
+            see(&self.parts.reference, &mut batch)?;
             let reference = said(&self.parts.reference, &batch)?.rows;
             let before = if moves_again { Some(said(&learner.model, &batch)?.rows) } else { None };
             let advantages = advantages.by_ref().take(group.len()).collect();
