@@ -66,12 +66,10 @@ impl Decoder for ScriptedModel {
         }
         Ok(Completion {
             text: text.to_owned(),
-            finish,
-            prompt_tokens: 10,
-            reused_tokens: 0,
             generated_tokens: 5,
             first_token: Duration::from_millis(1),
             decoding: Duration::from_millis(1),
+            ..Completion::nothing(finish, 10)
         })
     }
 }

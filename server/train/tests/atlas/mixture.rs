@@ -34,7 +34,7 @@ fn words(example: &Example) -> String {
     let turns = example.turns.iter().map(|turn| match turn {
         Turn::Text { text, .. } => text.clone(),
         Turn::Message { message, .. } => text_of(message),
-        Turn::Tokens { .. } => panic!("tokens without a text"),
+        Turn::Tokens { .. } | Turn::Reply { .. } => panic!("tokens without a text"),
     });
     turns.collect::<Vec<_>>().join("\n")
 }
@@ -118,7 +118,7 @@ fn answers_at_once_are_of_valid_grammar_and_stand_in_what_was_read_where_it_was_
             .iter()
             .map(|turn| match turn {
                 Turn::Message { message, .. } => message,
-                Turn::Text { .. } | Turn::Tokens { .. } => panic!("no message"),
+                _ => panic!("no message"),
             })
             .collect();
         let [asked, answered] = messages[..] else { panic!("{} turns", messages.len()) };
