@@ -118,7 +118,7 @@ fn answers_at_once_are_of_valid_grammar_and_stand_in_what_was_read_where_it_was_
             .iter()
             .map(|turn| match turn {
                 Turn::Message { message, .. } => message,
-                _ => panic!("no message"),
+                Turn::Text { .. } | Turn::Tokens { .. } | Turn::Reply { .. } => panic!("no message"),
             })
             .collect();
         let [asked, answered] = messages[..] else { panic!("{} turns", messages.len()) };
