@@ -45,7 +45,7 @@ pub struct StepLine {
     pub grad_norm: f64,
     /// Learning rate.
     pub rate: f64,
-    /// Tokens learnt from, what was read included.
+    /// Tokens learnt from, what was read included; what several rollouts of a group wrote counts once.
     pub tokens: u64,
     /// Seconds of this step that went into rollouts, and into learning.
     pub rollout_seconds: f64,

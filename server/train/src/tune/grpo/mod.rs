@@ -7,12 +7,14 @@
 //! - [`reward`]: what a rollout is worth.
 //! - `witness`: what the model read and wrote in a run of the agent.
 //! - [`rollout`]: runs of the agent, as sequences to learn from.
+//! - `lesson`: what a group's rollouts teach, each thing once.
 //! - [`guard`]: signs of collapse that end a run.
 //! - [`log`]: the log of a run, and rollouts to read.
 //! - [`run`]: a run.
 
 pub mod advantage;
 pub mod guard;
+mod lesson;
 pub mod log;
 pub mod objective;
 pub mod recipe;

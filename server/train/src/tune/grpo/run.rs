@@ -12,6 +12,7 @@ use loupe_mllm::ops;
 
 use super::advantage::advantages;
 use super::guard::{Guard, Signs};
+use super::lesson::{Lesson, gather};
 use super::log::{StepLine, samples};
 use super::objective::{Objective, Token};
 use super::recipe::GrpoRecipe;
@@ -84,17 +85,11 @@ struct Group {
     advantages: Vec<f64>,
 }
 
-/// A sequence to learn from, with the advantage of its rollout.
-struct Lesson {
-    sequence: Sequence,
-    advantage: f32,
-}
-
 /// A batch with what its tokens' losses are made of.
 struct Prepared {
     batch: Batch,
-    /// Advantage of each of its sequences.
-    advantages: Vec<f32>,
+    /// Advantage of each of its sequences, and how many rollouts it stands for.
+    taught: Vec<(f32, u16)>,
     /// Surprise of each target under the reference, and before the step where the weights move more than once.
     reference: Vec<f32>,
     before: Option<Vec<f32>>,
@@ -245,15 +240,7 @@ impl<'a> Grpo<'a> {
     fn learn(&mut self, groups: &[Group], line: &mut StepLine) -> Result<()> {
         let mut lessons = Vec::new();
         for group in groups.iter().filter(|group| group.is_mixed()) {
-            for (rollout, advantage) in group.rollouts.iter().zip(&group.advantages) {
-                for sequence in rollout.sequences(&self.parts.base.chat, self.recipe.mask_after_failure)? {
-                    if sequence.ids.len() > self.recipe.batch.max_length {
-                        line.too_long += 1;
-                        continue;
-                    }
-                    lessons.push(Lesson { sequence, advantage: *advantage as f32 });
-                }
-            }
+            lessons.extend(gather(self.sequences(group, line)?));
         }
         if lessons.is_empty() {
             return Ok(());
@@ -278,11 +265,24 @@ impl<'a> Grpo<'a> {
         Ok(())
     }
 
+    /// The sequences of a group's rollouts with their advantages, but for those that are too long to learn from.
+    fn sequences(&self, group: &Group, line: &mut StepLine) -> Result<Vec<(Sequence, f32)>> {
+        let mut all = Vec::new();
+        for (rollout, advantage) in group.rollouts.iter().zip(&group.advantages) {
+            let sequences = rollout.sequences(&self.parts.base.chat, self.recipe.mask_after_failure)?;
+            all.extend(sequences.into_iter().map(|sequence| (sequence, *advantage as f32)));
+        }
+        let before = all.len();
+        all.retain(|(sequence, _)| sequence.ids.len() <= self.recipe.batch.max_length);
+        line.too_long += before - all.len();
+        Ok(all)
+    }
+
     fn prepare(&self, lessons: &[Lesson], moves_again: bool) -> Result<Vec<Prepared>> {
         let mut lessons: Vec<&Lesson> = lessons.iter().collect();
         lessons.sort_by_key(|lesson| lesson.sequence.ids.len());
         let sequences = lessons.iter().map(|lesson| lesson.sequence.clone()).collect();
-        let mut advantages = lessons.iter().map(|lesson| lesson.advantage);
+        let mut taught = lessons.iter().map(|lesson| (lesson.advantage, lesson.times));
         let Base { learner, chat, .. } = &self.parts.base;
         let said = |model: &Qwen2_5Vl, batch: &Batch| surprises(model, batch, learner.temperature);
         let mut prepared = Vec::new();
@@ -291,8 +291,8 @@ impl<'a> Grpo<'a> {
             see(&self.parts.reference, &mut batch)?;
             let reference = said(&self.parts.reference, &batch)?.rows;
             let before = if moves_again { Some(said(&learner.model, &batch)?.rows) } else { None };
-            let advantages = advantages.by_ref().take(group.len()).collect();
-            prepared.push(Prepared { batch, advantages, reference, before });
+            let taught = taught.by_ref().take(group.len()).collect();
+            prepared.push(Prepared { batch, taught, reference, before });
         }
         Ok(prepared)
     }
@@ -300,13 +300,14 @@ impl<'a> Grpo<'a> {
     /// One move of the weights; the loss is the mean over all tokens that were generated.
     fn update(&mut self, prepared: &[Prepared], rate: f64, sums: &mut Sums) -> Result<f64> {
         let objective = Objective { clip: self.recipe.clip, kl: self.recipe.kl };
-        let tokens: usize = prepared.iter().map(|prepared| prepared.batch.targets.len()).sum();
-        let scale = 1.0 / tokens.max(1) as f32;
+        let tokens: f32 = prepared.iter().map(Prepared::written).sum();
+        let scale = 1.0 / tokens.max(1.0);
         let learner = &mut self.parts.base.learner;
         let mut grads = Grads::default();
         for part in prepared {
             let pass = learner.pass(&part.batch, 1.0, |row, surprise| {
                 let ops::Term { value, slope } = objective.part(&part.token(row), surprise).term;
+                let scale = scale * part.times(row);
                 ops::Term { value: value * scale, slope: slope * scale }
             })?;
             if !pass.loss.is_finite() {
@@ -314,10 +315,11 @@ impl<'a> Grpo<'a> {
             }
             for (row, surprise) in pass.words.rows.iter().enumerate() {
                 let found = objective.part(&part.token(row), *surprise);
-                sums.tokens += 1.0;
-                sums.kl += f64::from(found.kl);
-                sums.surprise += f64::from(*surprise);
-                sums.clipped += f64::from(u8::from(found.clipped));
+                let times = f64::from(part.times(row));
+                sums.tokens += times;
+                sums.kl += times * f64::from(found.kl);
+                sums.surprise += times * f64::from(*surprise);
+                sums.clipped += times * f64::from(u8::from(found.clipped));
             }
             grads.add(pass.grads)?;
         }
@@ -368,12 +370,25 @@ impl Group {
 
 impl Prepared {
     fn token(&self, row: usize) -> Token {
-        let sequence = self.batch.targets[row].sequence as usize;
         Token {
-            advantage: self.advantages[sequence],
+            advantage: self.taught(row).0,
             before: self.before.as_ref().map(|before| before[row]),
             reference: self.reference[row],
         }
+    }
+
+    /// How many rollouts wrote this token.
+    fn times(&self, row: usize) -> f32 {
+        f32::from(self.taught(row).1)
+    }
+
+    fn taught(&self, row: usize) -> (f32, u16) {
+        self.taught[self.batch.targets[row].sequence as usize]
+    }
+
+    /// Tokens that the rollouts wrote.
+    fn written(&self) -> f32 {
+        (0..self.batch.targets.len()).map(|row| self.times(row)).sum()
     }
 }
 
