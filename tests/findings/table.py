@@ -23,12 +23,18 @@ STYLE = """
 
 
 QUESTIONS = "questions.json"
+# What `run` wrote of the base and the recipes.
+MEASURED = "measured"
 FIELDS = ("id", "search", "flags", "hops")
 
 
 def keep(out, results):
-    """Keeps the reports in `out`: a digit a question. All have to be about the same questions."""
+    """Keeps the reports in `out`: a digit a question. All have to be about the same questions, base and recipes."""
     results.mkdir(parents=True, exist_ok=True)
+    measured, ours = (folder / MEASURED for folder in (out, results))
+    if not ours.exists() and (results / "base.json").exists() or ours.exists() and ours.read_text() != measured.read_text():
+        raise SystemExit(f"{results} holds results of another base or of other recipes than {out}; clear it first")
+    ours.write_text(measured.read_text())
     # Data sets have a report.json, too.
     for path in [out / "base/report.json", *sorted(out.glob("eval-*/report.json"))]:
         kept = {}

@@ -11,8 +11,8 @@ use loupe_mllm::model::{Grid, Positions};
 use loupe_mllm::ops::Term;
 use loupe_train::learn::batch::{Batch, Place};
 use loupe_train::learn::optim::AdamWConfig;
+use loupe_train::learn::pass::{Pass, foretold, see};
 use loupe_train::learn::sequence::Sequence;
-use loupe_train::learn::step::{Pass, see, surprises};
 use loupe_train::tune::base::Base;
 use loupe_train::tune::grpo::objective::{Objective, Token};
 use loupe_train::tune::lora::{self, LoraConfig};
@@ -119,7 +119,7 @@ fn grpo_has_pytorchs_loss_and_gradients_at_any_temperature() {
     for (name, temperature) in [("grpo", 1.0), ("cooled", 0.7)] {
         base.learner.temperature = temperature;
         let before = floats(&expected[&format!("{name}.before")]);
-        let reference = surprises(&without, &batch, temperature).expect("the reference").rows;
+        let reference = foretold(&without, &batch, temperature).expect("the reference").rows;
         let found = base.learner.pass(&batch, 1.0, |row, surprise| {
             let token =
                 Token { advantage: advantages[row], before: Some(before[row]), reference: reference[row] };

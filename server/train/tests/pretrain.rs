@@ -132,6 +132,8 @@ fn it_learns_resumes_and_exports_what_it_trained() {
     assert_eq!(curve(&lines), curve(&whole));
 
     let run = Run::new(&stopped, Arc::new(Toy), &halves, true).expect("a run");
+    let may = |file| std::fs::metadata(halves.join(MODEL).join(file)).expect("a file").permissions();
+    assert_eq!(may("model.safetensors"), may("config.json"));
     let files = Files::folder(&halves.join(MODEL));
     let config = read_config(&files).expect("config.json");
     let store = Store::open(&files, &Device::Cpu).expect("weights");

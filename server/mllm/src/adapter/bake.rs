@@ -5,11 +5,11 @@ use std::path::Path;
 
 use candle_core::{DType, Tensor};
 
-use super::write::{failed, write_tensors};
 use super::{Adapter, merged, modules};
 use crate::checkpoint::Files;
 use crate::checkpoint::shard::Shard;
 use crate::checkpoint::shards;
+use crate::checkpoint::write::{failed, write_tensors};
 use crate::error::{Error, Result};
 
 impl Adapter {

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::Adapter;
-use super::write::failed;
+use crate::checkpoint::write::failed;
 use crate::checkpoint::{Files, Fingerprint};
 use crate::error::{Error, Result};
 

@@ -1,10 +1,7 @@
 //! An adapter as PEFT reads it.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::fmt::Display;
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::path::Path;
 
 use safetensors::View;
@@ -14,7 +11,8 @@ use super::config::CONFIG;
 use super::modules::{Side, key};
 use super::weights::WEIGHTS;
 use super::{Adapter, Pair, base};
-use crate::error::{Error, Result};
+use crate::checkpoint::write::{failed, write_tensors};
+use crate::error::Result;
 
 /// A matrix of f32.
 struct F32<'a> {
@@ -56,25 +54,6 @@ impl Adapter {
         fs::write(&file, json).map_err(|error| failed(&file, &error))?;
         self.base.as_ref().map_or(Ok(()), |weights| base::write(weights, folder))
     }
-}
-
-/// Writes a file of tensors that whoever may read the files beside it may read, too: `safetensors` by itself makes one that
-/// only its owner may read, so that a model tuned by one user could not be served by another.
-pub(super) fn write_tensors<S, V>(tensors: impl IntoIterator<Item = (S, V)>, file: &Path) -> Result<()>
-where
-    S: AsRef<str> + Ord + Display,
-    V: View,
-{
-    let new = || Ok::<_, io::Error>(File::create(file)?.metadata()?.permissions());
-    let permissions = new().map_err(|error| failed(file, &error))?;
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    safetensors::serialize_to_file(tensors, Some(metadata), file).map_err(|error| failed(file, &error))?;
-    fs::set_permissions(file, permissions).map_err(|error| failed(file, &error))
-}
-
-/// Why a file was not written.
-pub(super) fn failed(file: &Path, problem: &dyn ToString) -> Error {
-    Error::Write { file: file.to_owned(), problem: problem.to_string() }
 }
 
 fn matrices<'a>(module: &str, pair: &'a Pair) -> [(String, F32<'a>); 2] {

@@ -6,6 +6,7 @@
 //! - `shards`: weights in safetensors.
 //! - `shard`: one safetensors file.
 //! - `gguf`: weights as llama.cpp stores them.
+//! - `write`: files of one, written.
 //! - [`about`]: what `loupe.json` and `generation_config.json` say.
 
 pub mod about;
@@ -15,11 +16,13 @@ mod gguf;
 pub(crate) mod shard;
 pub(crate) mod shards;
 pub mod store;
+pub(crate) mod write;
 
 pub use about::About;
 pub use files::Files;
 pub use fingerprint::Fingerprint;
 pub use store::Store;
+pub use write::write_tensors;
 
 use crate::config::{ModelConfig, ParseError};
 use crate::error::{Error, Result};

@@ -3,12 +3,13 @@
 /// Makes this thread and all threads of rayon's global pool treat denormals as zero. Gradients fade into denormals,
 /// where they no longer matter but cost over a hundred cycles each. Does nothing but on x86-64.
 pub(super) fn flush_denormals() {
-    flush_here();
-    rayon::broadcast(|_| flush_here());
+    flush_denormals_here();
+    rayon::broadcast(|_| flush_denormals_here());
 }
 
+/// Makes this thread treat denormals as zero.
 #[cfg(target_arch = "x86_64")]
-fn flush_here() {
+pub fn flush_denormals_here() {
     /// Results that are denormal become 0.
     const FLUSH_TO_ZERO: u32 = 1 << 15;
     /// Operands that are denormal count as 0.
@@ -25,8 +26,9 @@ fn flush_here() {
     }
 }
 
+/// Does nothing: this is known of x86-64 only.
 #[cfg(not(target_arch = "x86_64"))]
-fn flush_here() {}
+pub fn flush_denormals_here() {}
 
 #[cfg(all(test, target_arch = "x86_64"))]
 mod tests {
@@ -37,7 +39,7 @@ mod tests {
         let halved = || std::hint::black_box(f32::MIN_POSITIVE) * std::hint::black_box(0.5);
         std::thread::spawn(move || {
             assert!(halved() > 0.0);
-            flush_here();
+            flush_denormals_here();
             assert_eq!(halved(), 0.0);
         })
         .join()

@@ -22,3 +22,17 @@ pub(super) fn keep_memory(most: i32) {
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(super) fn keep_memory(_most: i32) {}
+
+/// Lets threads that come from now on take their memory from the one heap: those of their own give memory back in pieces of
+/// 64 MB, whatever is to be kept. Does nothing but with glibc.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub(super) fn share_heap() {
+    // SAFETY: mallopt changes one of the allocator's limits and touches no memory of ours.
+    #[allow(unsafe_code)]
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(super) fn share_heap() {}

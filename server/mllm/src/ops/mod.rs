@@ -38,6 +38,7 @@ pub use activation::{gelu_erf, swiglu};
 pub use attention::attention;
 pub(crate) use attention::softmax;
 pub use cross_entropy::{CrossEntropy, Term, linear_cross_entropy, linear_likelihood};
+pub use denormals::flush_denormals_here;
 pub use linear::linear;
 pub use low_rank::linear_low_rank;
 pub use mask::AttentionMask;
@@ -53,5 +54,6 @@ pub(crate) fn prepare_to_decode() {
 pub fn prepare_to_train() {
     // Hundreds of megabytes are given back in every step.
     keep_memory::keep_memory(i32::MAX);
+    keep_memory::share_heap();
     denormals::flush_denormals();
 }

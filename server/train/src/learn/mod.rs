@@ -6,15 +6,18 @@
 //! - [`dense`]: the dense teacher of the vision tower.
 //! - [`example`]: what the trainer eats.
 //! - [`grads`]: gradients by name.
+//! - `halves`: a batch as two.
 //! - [`init`]: what weights are before training.
+//! - `lanes`: what is computed side by side.
 //! - [`log`]: the log of a run.
 //! - [`muon`]: orthogonalised steps for hidden matrices.
 //! - [`optim`]: AdamW, with clipping by the global norm.
 //! - [`params`]: the weights under training.
+//! - [`pass`]: forward and backward over a batch.
 //! - [`prefetch`]: batches made ahead on a thread of their own.
 //! - [`schedule`]: the learning rate over a run.
 //! - [`sequence`]: one example as the model reads it.
-//! - [`step`]: one step: forward, loss, backward, update.
+//! - [`step`]: one step: passes and an update.
 //! - [`stop`]: when a session ends before its run does.
 //! - `window`: steps gathered between two lines of the log.
 
@@ -24,11 +27,14 @@ pub(crate) mod curve;
 pub mod dense;
 pub mod example;
 pub mod grads;
+mod halves;
 pub mod init;
+mod lanes;
 pub mod log;
 pub mod muon;
 pub mod optim;
 pub mod params;
+pub mod pass;
 pub mod prefetch;
 pub mod schedule;
 pub mod sequence;

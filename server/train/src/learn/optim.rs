@@ -1,5 +1,6 @@
 //! AdamW with decoupled weight decay, in place over the variables; hidden matrices by Muon where asked.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -8,7 +9,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::learn::grads::Grads;
-use crate::learn::muon;
+use crate::learn::{lanes, muon};
 
 /// Numbers that one thread updates at a time.
 const CHUNK: usize = 1 << 14;
@@ -97,7 +98,7 @@ impl AdamW {
     /// # Errors
     /// When a gradient is not an f32 tensor of its variable's shape on the CPU.
     pub fn step(&mut self, vars: &[(String, Var)], grads: &Grads, rate: f64) -> candle_core::Result<f64> {
-        let present: Vec<(&String, &Var, &Tensor)> =
+        let present: Vec<Present> =
             vars.iter().filter_map(|(name, var)| Some((name, var, grads.get(name)?))).collect();
         let mut total = 0.0;
         for (_, _, grad) in &present {
@@ -109,12 +110,11 @@ impl AdamW {
         }
         self.steps += 1;
         let update = Update::new(&self.config, self.steps, rate, norm);
-        for (name, var, grad) in present {
+        let (matrices, others): (Vec<_>, Vec<_>) =
+            present.into_iter().partition(|(name, var, _)| self.config.muon && muon::moves(name, var));
+        self.muon(matrices, rate, f64::from(update.keep))?;
+        for (name, var, grad) in others {
             let moments = self.moments.entry(name.clone()).or_default();
-            if self.config.muon && muon::moves(name, var) {
-                moments.muon(var, grad, rate, f64::from(update.keep))?;
-                continue;
-            }
             moments.mean.resize(var.elem_count(), 0.0);
             moments.square.resize(var.elem_count(), 0.0);
             let decays = var.rank() > 1;
@@ -122,7 +122,31 @@ impl AdamW {
         }
         Ok(norm)
     }
+
+    /// Moves matrices by Muon, half of them in each lane: none depends on another.
+    fn muon(&mut self, mut matrices: Vec<Present>, rate: f64, keep: f64) -> candle_core::Result<()> {
+        // The larger first, by turns, so that both lanes have as much to do.
+        matrices.sort_by_key(|(_, var, _)| Reverse(var.elem_count()));
+        let mut halves = [Vec::new(), Vec::new()];
+        for (at, (name, var, grad)) in matrices.into_iter().enumerate() {
+            halves[at % 2].push((name, self.moments.remove(name).unwrap_or_default(), var, grad));
+        }
+        let moved = |half: Vec<(&String, Moments, &Var, &Tensor)>| {
+            let each = half.into_iter().map(|(name, mut moments, var, grad)| {
+                moments.muon(var, grad, rate, keep)?;
+                Ok((name.clone(), moments))
+            });
+            each.collect::<candle_core::Result<Vec<_>>>()
+        };
+        let [one, other] = halves;
+        let (one, other) = lanes::both(|| moved(one), || moved(other));
+        self.moments.extend(one?.into_iter().chain(other?));
+        Ok(())
+    }
 }
+
+/// A variable with its name and gradient.
+type Present<'a> = (&'a String, &'a Var, &'a Tensor);
 
 /// The sum of a tensor's squares; the chunks are fixed, so that the number does not depend on the threads.
 fn sum_of_squares(tensor: &Tensor) -> candle_core::Result<f64> {

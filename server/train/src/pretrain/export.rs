@@ -1,10 +1,10 @@
 //! A trained model in Hugging Face layout, as the engine and transformers load it.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use half::bf16;
 use loupe_mllm::chat::DEFAULT_TEMPLATE;
+use loupe_mllm::checkpoint::write_tensors;
 use loupe_mllm::config::ModelConfig;
 use loupe_mllm::config::vision::{FRAMES, MERGE, PATCH};
 use safetensors::View;
@@ -80,9 +80,7 @@ impl Export<'_> {
             let values = values.into_iter().map(bf16::from_f32).collect();
             tensors.push((name, Bf16 { shape: var.dims().to_vec(), values }));
         }
-        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-        safetensors::serialize_to_file(tensors, Some(metadata), path)
-            .map_err(|error| TrainError::file(path)(std::io::Error::other(error)))
+        Ok(write_tensors(tensors, path)?)
     }
 
     fn documents(&self) -> [(&'static str, Value); 5] {

@@ -19,8 +19,8 @@ use crate::learn::checkpoint::{self, CHECKPOINT, Progress};
 use crate::learn::curve;
 use crate::learn::example::ExampleSource;
 use crate::learn::log::{Line, Log};
+use crate::learn::pass::foretold;
 use crate::learn::prefetch::{Ingredients, Prefetch};
-use crate::learn::step::surprises;
 use crate::learn::stop::Stop;
 use crate::learn::window::Window;
 
@@ -190,7 +190,7 @@ impl<'a> Sft<'a> {
         }
         let (mut loss, mut weight) = (0.0, 0.0);
         for batch in &self.dev {
-            let found = surprises(&self.base.learner.model, batch, 1.0)?;
+            let found = foretold(&self.base.learner.model, batch, 1.0)?;
             for (target, surprise) in batch.targets.iter().zip(&found.rows) {
                 loss += f64::from(target.weight * surprise);
                 weight += f64::from(target.weight);

@@ -24,8 +24,8 @@ use crate::learn::checkpoint::{self, CHECKPOINT, Progress};
 use crate::learn::curve;
 use crate::learn::grads::Grads;
 use crate::learn::log::Log;
+use crate::learn::pass::{foretold, see};
 use crate::learn::sequence::Sequence;
-use crate::learn::step::{see, surprises};
 use crate::tune::base::Base;
 use crate::tune::lora;
 use crate::tune::records::Records;
@@ -284,7 +284,7 @@ impl<'a> Grpo<'a> {
         let sequences = lessons.iter().map(|lesson| lesson.sequence.clone()).collect();
         let mut taught = lessons.iter().map(|lesson| (lesson.advantage, lesson.times));
         let Base { learner, chat, .. } = &self.parts.base;
-        let said = |model: &Qwen2_5Vl, batch: &Batch| surprises(model, batch, learner.temperature);
+        let said = |model: &Qwen2_5Vl, batch: &Batch| foretold(model, batch, learner.temperature);
         let mut prepared = Vec::new();
         for group in groups(sequences, &self.recipe.batch) {
             let mut batch = Batch::new(&group, chat.image_token, Place::default())?;
