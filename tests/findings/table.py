@@ -32,6 +32,8 @@ def keep(out, results):
     """Keeps the reports in `out`: a digit a question. All have to be about the same questions, base and recipes."""
     results.mkdir(parents=True, exist_ok=True)
     measured, ours = (folder / MEASURED for folder in (out, results))
+    if not measured.exists():
+        raise SystemExit(f"{measured}: is not there; name a folder that tests/findings/run has filled")
     if not ours.exists() and (results / "base.json").exists() or ours.exists() and ours.read_text() != measured.read_text():
         raise SystemExit(f"{results} holds results of another base or of other recipes than {out}; clear it first")
     ours.write_text(measured.read_text())

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use candle_core::{Result, Tensor};
+use loupe_mllm::model::Positions;
 
 use crate::learn::batch::{Batch, Pictures, Target};
 
@@ -25,7 +26,7 @@ impl Batch {
     }
 
     fn longest(&self, rows: Range<usize>) -> usize {
-        self.positions[rows].iter().map(|positions| positions.len()).max().unwrap_or(0)
+        self.positions[rows].iter().map(Positions::len).max().unwrap_or(0)
     }
 
     fn rows(&self, rows: Range<usize>) -> Result<Self> {
@@ -107,7 +108,7 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use loupe_mllm::config::vision::PATCH_VALUES;
-    use loupe_mllm::model::{Grid, Positions};
+    use loupe_mllm::model::Grid;
 
     use super::*;
     use crate::learn::batch::Place;
