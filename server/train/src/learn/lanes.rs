@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use loupe_mllm::ops;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
-static LANES: OnceLock<[ThreadPool; 2]> = OnceLock::new();
+static LANES: OnceLock<Option<[ThreadPool; 2]>> = OnceLock::new();
 
 /// Computes both, side by side. Where threads cannot be had, one after the other.
 pub(crate) fn both<A: Send, B: Send>(
@@ -22,14 +22,14 @@ pub(crate) fn both<A: Send, B: Send>(
 }
 
 fn lanes() -> Option<&'static [ThreadPool; 2]> {
-    if LANES.get().is_none() {
-        match [lane("first"), lane("second")] {
-            // Whoever was faster made the same.
-            [Ok(one), Ok(other)] => drop(LANES.set([one, other])),
-            [Err(error), _] | [_, Err(error)] => tracing::warn!(%error, "no threads for a second lane"),
+    let lanes = LANES.get_or_init(|| match [lane("first"), lane("second")] {
+        [Ok(one), Ok(other)] => Some([one, other]),
+        [Err(error), _] | [_, Err(error)] => {
+            tracing::warn!(%error, "no threads for a second lane");
+            None
         }
-    }
-    LANES.get()
+    });
+    lanes.as_ref()
 }
 
 fn lane(name: &'static str) -> Result<ThreadPool, ThreadPoolBuildError> {
