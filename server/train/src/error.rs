@@ -32,6 +32,9 @@ pub enum TrainError {
         /// What does not fit.
         reason: String,
     },
+    /// A new run was to begin where one is.
+    #[error("{0} holds a run already; go on with it (--resume), or name another folder")]
+    RunIsThere(PathBuf),
     /// An adapter to go on from does not fit.
     #[error("the adapter cannot be trained on: {reason}")]
     Adapter {
@@ -87,6 +90,7 @@ impl TrainError {
             Self::File { .. } => "file",
             Self::Recipe { .. } => "recipe",
             Self::Checkpoint { .. } => "checkpoint",
+            Self::RunIsThere(_) => "run_is_there",
             Self::Adapter { .. } => "adapter",
             Self::Rollout(_) => "rollout",
             Self::Lines(_) => "in_use",

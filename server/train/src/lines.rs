@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// How long a lock is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -15,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug, thiserror::Error)]
 pub enum LinesError {
     /// A line that an earlier process wrote cannot be read.
-    #[error("{path}, line {line}: {reason}; remove the file to begin anew")]
+    #[error("{path}, line {line}: {reason}; mend or remove the file")]
     Line {
         /// The file.
         path: PathBuf,
@@ -53,7 +54,7 @@ pub(crate) struct Lines {
 
 impl Lines {
     /// Opens a file, which is made if it is not there, and reads what it holds. A last line without its end was being
-    /// written when the process died; it is cut off.
+    /// written when the process died; it is cut off. A file that is somebody else's is refused and left as it is.
     ///
     /// # Errors
     /// [`LinesError::InUse`], [`LinesError::Line`] with the number of the first line that cannot be read, or
@@ -68,7 +69,11 @@ impl Lines {
         let (rows, length) = read(path, &bytes)?;
         file.set_len(length).map_err(at(path))?;
         file.seek(SeekFrom::End(0)).map_err(at(path))?;
-        Ok((Self { path: path.to_owned(), file, length }, rows))
+        let mut lines = Self { path: path.to_owned(), file, length };
+        if length == bytes.len() as u64 && bytes.last().is_some_and(|byte| *byte != b'\n') {
+            lines.put(b"\n")?;
+        }
+        Ok((lines, rows))
     }
 
     /// Adds a line in one write.
@@ -78,7 +83,11 @@ impl Lines {
     pub(crate) fn add(&mut self, row: &impl Serialize) -> Result<(), LinesError> {
         let mut line = serde_json::to_vec(row).map_err(at(&self.path))?;
         line.push(b'\n');
-        if let Err(error) = self.file.write_all(&line) {
+        self.put(&line)
+    }
+
+    fn put(&mut self, line: &[u8]) -> Result<(), LinesError> {
+        if let Err(error) = self.file.write_all(line) {
             // What did not fit on the disk must not stand before the next line. Where even this fails, opening cuts it.
             let back = self.file.set_len(self.length).and_then(|()| self.file.seek(SeekFrom::End(0)));
             drop(back);
@@ -105,7 +114,7 @@ pub(crate) fn lock(path: &Path, file: &File) -> Result<(), LinesError> {
     }
 }
 
-/// Reads a file that may still grow: its whole lines, and how many bytes these are.
+/// Reads a file that may still grow: its rows, and how many bytes of it are to stay.
 ///
 /// # Errors
 /// [`LinesError::Line`].
@@ -122,7 +131,29 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<(Ve
             reason: error.to_string(),
         })
     });
-    Ok((parsed.collect::<Result<_, _>>()?, whole as u64))
+    let rows: Vec<T> = parsed.collect::<Result<_, _>>()?;
+    if !rows.is_empty() || bytes.trim_ascii().is_empty() {
+        return Ok((rows, whole as u64));
+    }
+    match first(path, bytes)? {
+        Some(row) => Ok((vec![row], bytes.len() as u64)),
+        None => Ok((rows, whole as u64)),
+    }
+}
+
+/// The first line of a file in which no line has an end yet; none where it was being written when the process died.
+/// Anything else was not written here, and nothing may be cut from it.
+fn first<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<Option<T>, LinesError> {
+    let error = match serde_json::from_slice(bytes) {
+        Ok(row) => return Ok(Some(row)),
+        Err(error) => error,
+    };
+    let is_object = bytes.trim_ascii_start().starts_with(b"{");
+    if is_object && serde_json::from_slice::<Value>(bytes).is_err_and(|error| error.is_eof()) {
+        return Ok(None);
+    }
+    let line = bytes.iter().filter(|byte| **byte == b'\n').count() + 1;
+    Err(LinesError::Line { path: path.to_owned(), line, reason: error.to_string() })
 }
 
 #[cfg(test)]
@@ -142,5 +173,44 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "1\n2\n4\n");
         std::fs::write(&path, "1\nx\n3\n").unwrap();
         assert!(matches!(Lines::open::<u32>(&path), Err(LinesError::Line { line: 2, .. })));
+    }
+
+    /// A line as an evaluation's recording has it.
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    struct Row {
+        call: String,
+    }
+
+    #[test]
+    fn a_file_of_somebody_else_without_a_line_end_is_refused_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tape.jsonl");
+        for foreign in
+            [r#"{"answer": 42}"#, "[1, 2", "notes", "\nnotes", "\u{feff}{", r#"{"a": 1} {"b""#, "{,"]
+        {
+            std::fs::write(&path, foreign).unwrap();
+            let error = Lines::open::<Row>(&path).unwrap_err();
+            assert!(matches!(error, LinesError::Line { .. }), "{foreign}: {error}");
+            assert!(error.to_string().contains("mend or remove the file"), "{error}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), foreign);
+        }
+    }
+
+    #[test]
+    fn a_first_line_of_ours_is_kept_where_only_its_end_is_missing_and_cut_where_it_is_torn() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tape.jsonl");
+        let whole = r#"{"call":"Ω"}"#;
+        for end in 0..=whole.len() {
+            std::fs::write(&path, &whole.as_bytes()[..end]).unwrap();
+            let (lines, rows) = Lines::open::<Row>(&path).unwrap();
+            drop(lines);
+            let (expected, left) = match end == whole.len() {
+                true => (vec![Row { call: "Ω".to_owned() }], format!("{whole}\n")),
+                false => (Vec::new(), String::new()),
+            };
+            assert_eq!(rows, expected, "cut at {end}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), left, "cut at {end}");
+        }
     }
 }

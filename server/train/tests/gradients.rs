@@ -37,8 +37,12 @@ fn whole<T: TryFrom<i64>>(tensor: &Tensor) -> Vec<T> {
     values.into_iter().filter_map(|value| T::try_from(value).ok()).collect()
 }
 
-/// The model with the golden adapter, and the conversation `several` with the golden targets.
-fn set_up(expected: &HashMap<String, Tensor>, checkpointing: bool) -> (Base, Batch) {
+/// With and without checkpointing; a row alone, and two that are the same, of which each is computed with half of the
+/// threads beside the other.
+const WAYS: [(bool, usize); 4] = [(false, 1), (true, 1), (false, 2), (true, 2)];
+
+/// The model with the golden adapter, and so many copies of the conversation `several` with the golden targets.
+fn set_up(expected: &HashMap<String, Tensor>, (checkpointing, copies): (bool, usize)) -> (Base, Batch) {
     let config = LoraConfig { rank: 4, alpha: 8.0, ..LoraConfig::default() };
     let files = Files::folder(&golden("qwen2_5_vl/tied"));
     let mut base = Base::open(&files, &config, AdamWConfig::default(), 1).expect("a model");
@@ -68,7 +72,8 @@ fn set_up(expected: &HashMap<String, Tensor>, checkpointing: bool) -> (Base, Bat
         patches,
         cells: Vec::new(),
     };
-    let batch = Batch::new(&[sequence], base.chat.image_token, Place::default()).expect("a batch");
+    let rows = vec![sequence; copies];
+    let batch = Batch::new(&rows, base.chat.image_token, Place::default()).expect("a batch");
     (base, batch)
 }
 
@@ -95,10 +100,10 @@ fn hold(found: &Pass, expected: &HashMap<String, Tensor>, name: &str) {
 }
 
 #[test]
-fn fine_tuning_has_pytorchs_gradients_with_and_without_checkpointing() {
+fn fine_tuning_has_pytorchs_gradients() {
     let expected = tensors("tune/expected.safetensors");
-    for checkpointing in [false, true] {
-        let (base, batch) = set_up(&expected, checkpointing);
+    for way in WAYS {
+        let (base, batch) = set_up(&expected, way);
         let total: f32 = batch.targets.iter().map(|target| target.weight).sum();
         let found = base.learner.pass(&batch, 1.0, |row, surprise| {
             let weight = batch.targets[row].weight / total;
@@ -111,23 +116,27 @@ fn fine_tuning_has_pytorchs_gradients_with_and_without_checkpointing() {
 #[test]
 fn grpo_has_pytorchs_loss_and_gradients_at_any_temperature() {
     let expected = tensors("tune/expected.safetensors");
-    let (mut base, mut batch) = set_up(&expected, false);
     let advantages = floats(&expected["advantages"]);
     let without = Base::reference(&Files::folder(&golden("qwen2_5_vl/tied"))).expect("the model");
     let objective = Objective { clip: 0.2, kl: 0.05 };
-    let count = batch.targets.len() as f32;
-    for (name, temperature) in [("grpo", 1.0), ("cooled", 0.7)] {
-        base.learner.temperature = temperature;
-        let before = floats(&expected[&format!("{name}.before")]);
-        let reference = foretold(&without, &batch, temperature).expect("the reference").rows;
-        let found = base.learner.pass(&batch, 1.0, |row, surprise| {
-            let token =
-                Token { advantage: advantages[row], before: Some(before[row]), reference: reference[row] };
-            let Term { value, slope } = objective.part(&token, surprise).term;
-            Term { value: value / count, slope: slope / count }
-        });
-        hold(&found.expect("a pass"), &expected, name);
-        // The second time its pictures are known already.
-        see(&without, &mut batch).expect("pictures");
+    for way in WAYS {
+        let (mut base, mut batch) = set_up(&expected, way);
+        let count = batch.targets.len() as f32;
+        for (name, temperature) in [("grpo", 1.0), ("cooled", 0.7)] {
+            base.learner.temperature = temperature;
+            let before = floats(&expected[&format!("{name}.before")]);
+            let reference = foretold(&without, &batch, temperature).expect("the reference").rows;
+            let found = base.learner.pass(&batch, 1.0, |row, surprise| {
+                // Of two rows that are the same, both have the golden tokens.
+                let nth = row % advantages.len();
+                let (advantage, before) = (advantages[nth], Some(before[nth]));
+                let token = Token { advantage, before, reference: reference[row] };
+                let Term { value, slope } = objective.part(&token, surprise).term;
+                Term { value: value / count, slope: slope / count }
+            });
+            hold(&found.expect("a pass"), &expected, name);
+            // The second time its pictures are known already.
+            see(&without, &mut batch).expect("pictures");
+        }
     }
 }

@@ -8,12 +8,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use loupe_agent::dialect::Dialect;
 use loupe_search::local::{Index, LocalImage, LocalText};
 use loupe_shared::pixels::PixelLimits;
 use loupe_train::atlas::{Split, World};
 use loupe_train::dataset::build::{Plan, Tools, build};
+use loupe_train::dataset::claim::Claim;
 use loupe_train::dataset::file;
 use loupe_train::dataset::formats::verl::Prompts;
 use loupe_train::dataset::formats::{llama_factory, verl};
@@ -48,9 +49,10 @@ struct BuildArgs {
     /// How many rows; of the Atlas 1000, of a source as many as there are
     #[arg(long)]
     count: Option<u64>,
-    /// Share of rows that need no search, 0 to 1; half where the Atlas or a teacher makes the rows
-    #[arg(long, value_parser = share)]
-    search_free: Option<f64>,
+    /// Share of rows that need no search, 0 to 1, or `any` for a source's rows as they come; half where the Atlas or a
+    /// teacher makes the rows
+    #[arg(long, value_name = "SHARE", value_parser = search_free)]
+    search_free: Option<SearchFree>,
     /// Seed of everything drawn
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -74,6 +76,21 @@ struct BuildArgs {
 enum FormatArg {
     LlamaFactory,
     Verl,
+}
+
+/// How many of the rows need no search.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum SearchFree {
+    Share(f64),
+    /// As many as there are.
+    Any,
+}
+
+fn search_free(text: &str) -> Result<SearchFree, String> {
+    if text == "any" {
+        return Ok(SearchFree::Any);
+    }
+    share(text).map(SearchFree::Share).map_err(|problem| format!("{problem}, nor is it `any`"))
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -112,6 +129,11 @@ pub async fn run(args: DatasetArgs) -> anyhow::Result<()> {
     };
     let split = Split::from(args.split).as_str();
     let prompts = Prompts { dialect: dialect.as_ref(), limits: args.limits(), split };
+    if args.write.is_empty() {
+        return Ok(());
+    }
+    // They belong to these rows, not to those of a build that has begun since.
+    let _claim = Claim::take(&args.out)?;
     if args.write.contains(&FormatArg::LlamaFactory) {
         let written = llama_factory::write(&args.out, &trajectories)?;
         let left = trajectories.len() as u64 - written;
@@ -140,6 +162,13 @@ async fn of_atlas(
     dialect: &dyn Dialect,
     args: &BuildArgs,
 ) -> anyhow::Result<(Vec<Record>, Vec<Record>)> {
+    let search_free = match args.search_free {
+        None => HALF,
+        Some(SearchFree::Share(share)) => share,
+        Some(SearchFree::Any) => {
+            bail!("the Atlas makes as many rows of a kind as it is told; give --search-free a share")
+        }
+    };
     let world = World::open(atlas).context("a data set needs the Atlas")?;
     let index = Arc::new(Index::open(atlas)?);
     let (text, image) = (LocalText::new(index.clone()), LocalImage::new(index));
@@ -148,7 +177,7 @@ async fn of_atlas(
         split: args.split.into(),
         count: args.count.unwrap_or(ATLAS_COUNT),
         seed: args.seed,
-        search_free: args.search_free.unwrap_or(HALF),
+        search_free,
         out: args.out.clone(),
     };
     let report = build(&world, &tools, &plan).await?;
@@ -157,4 +186,19 @@ async fn of_atlas(
         return Ok((Vec::new(), Vec::new()));
     }
     Ok((file::read(&args.out.join("questions.jsonl"))?, file::read(&args.out.join("trajectories.jsonl"))?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_taken_by_a_share_or_as_they_come() {
+        assert_eq!(search_free("0.25"), Ok(SearchFree::Share(0.25)));
+        assert_eq!(search_free("any"), Ok(SearchFree::Any));
+        for wrong in ["1.5", "all", "NaN"] {
+            let message = search_free(wrong).unwrap_err();
+            assert!(message.contains(wrong) && message.contains("`any`"), "{message}");
+        }
+    }
 }

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use loupe_train::dataset::source::{Layout, Source};
 
+use super::stamp;
+
 /// Largest area of a picture that is stored out of such a file, in pixels.
 pub(super) const STORED_PIXELS: u64 = 4_000_000;
 
@@ -37,9 +39,17 @@ impl LayoutArgs {
         self.layout
     }
 
-    /// The answers' file, where they are not with the questions.
-    pub(super) fn annotations(&self) -> Option<&Path> {
-        self.annotations.as_deref()
+    /// What was said, with what the answers' file holds.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    pub(super) fn stamp(&self) -> anyhow::Result<String> {
+        let said = [
+            self.layout.map(|layout| layout.as_str().to_owned()),
+            self.annotations.as_deref().map(stamp::data).transpose()?,
+            self.images.as_deref().map(|images| images.display().to_string()),
+        ];
+        Ok(said.into_iter().flatten().collect::<Vec<_>>().join(", "))
     }
 
     /// The questions of a file that is written so.

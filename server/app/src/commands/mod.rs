@@ -10,6 +10,7 @@ pub mod index;
 mod layout;
 pub mod probe;
 pub mod serve;
+mod stamp;
 mod tools;
 pub mod train;
 pub mod workflow;

@@ -1,14 +1,17 @@
 //! What the commands that run the agent themselves search and judge with, as their arguments say it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
 use loupe_mllm::engine::Decoder;
 use loupe_train::eval::llm::{Form, LlmJudge};
+use loupe_train::eval::session::Settings as DecidedBy;
 use loupe_train::eval::tape::Tape;
 use loupe_train::eval::tools::{Providers, Tools};
 
+use super::stamp;
 use crate::model::{ModelOptions, ModelSpec};
 use crate::remote::RemoteSpec;
 use crate::search;
@@ -56,10 +59,10 @@ pub(super) fn providers(settings: &Settings) -> anyhow::Result<Providers> {
 pub(super) struct TapeArgs {
     /// Answer tool calls from this recording, make those that it does not have, and add them
     #[arg(long, value_name = "FILE", conflicts_with = "replay")]
-    pub(super) record: Option<PathBuf>,
+    record: Option<PathBuf>,
     /// Answer tool calls from this recording only; one that it does not have is a failed call
     #[arg(long, value_name = "FILE")]
-    pub(super) replay: Option<PathBuf>,
+    replay: Option<PathBuf>,
 }
 
 impl TapeArgs {
@@ -84,7 +87,7 @@ impl TapeArgs {
 pub(super) struct JudgeArgs {
     /// Who judges: `rule`, or a model as in openai:http://host:8000/v1#model, with the rule beside it
     #[arg(long, value_name = "JUDGE", default_value = "rule", value_parser = judge)]
-    pub(super) judge: JudgeArg,
+    judge: JudgeArg,
     /// How a model writes its verdict: `brackets` for [CORRECT] or [INCORRECT], `match` for MATCH: true or false
     #[arg(long, value_enum, default_value = "brackets")]
     judge_form: FormArg,
@@ -92,7 +95,7 @@ pub(super) struct JudgeArgs {
 
 /// Who judges.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum JudgeArg {
+enum JudgeArg {
     /// The rule.
     Rule,
     /// A model, with the rule beside it.
@@ -115,7 +118,7 @@ enum FormArg {
 
 impl JudgeArgs {
     /// How a model writes its verdict.
-    pub(super) fn form(&self) -> Form {
+    fn form(&self) -> Form {
         match self.judge_form {
             FormArg::Brackets => Form::Brackets,
             FormArg::Match => Form::Match,
@@ -133,4 +136,29 @@ impl JudgeArgs {
             judge.open(ModelOptions::default()).await.context("the judge cannot be used")?;
         Ok(Some(Arc::new(LlmJudge::new(decoder, self.form()))))
     }
+}
+
+/// What questions are searched with and who judges, so that what was begun with some does not go on with others.
+///
+/// # Errors
+/// When a recording cannot be read.
+pub(super) fn played_with(
+    settings: &Settings,
+    tape: &TapeArgs,
+    judge: &JudgeArgs,
+) -> anyhow::Result<DecidedBy> {
+    let tools = match (&tape.replay, &tape.record) {
+        (Some(file), _) => format!("replay of {}", stamp::data(file)?),
+        (None, Some(file)) => format!("recorded in {}", file.display()),
+        (None, None) => "live".to_owned(),
+    };
+    let judge = match &judge.judge {
+        JudgeArg::Rule => "rule".to_owned(),
+        JudgeArg::Model(spec) => format!("{} {}", stamp::remote(spec), judge.form().as_str()),
+    };
+    let mut values = BTreeMap::from([("tools".to_owned(), tools), ("judge".to_owned(), judge)]);
+    if tape.replay.is_none() {
+        values.insert("search".to_owned(), settings.search_shown());
+    }
+    Ok(DecidedBy(values))
 }

@@ -10,11 +10,13 @@ use loupe_search::{ImageSearch, TextSearch};
 use loupe_shared::pixels::PixelLimits;
 
 use super::DatasetError;
+use super::claim::Claim;
 use super::file::Writer;
+use super::formats::remove_others;
 use super::oracle::{Oracle, Outcome, hidden};
 use super::picture::keep;
 use super::record::{Record, RecordMessage};
-use super::report::{Report, Searches};
+use super::report::{LeftOut, Report, Searches};
 use crate::atlas::asked::{Asked, Asker, Need};
 use crate::atlas::pages::flag_title;
 use crate::atlas::rng::Rng;
@@ -47,10 +49,11 @@ pub struct Tools<'a> {
     pub limits: PixelLimits,
 }
 
-/// Builds a data set into `plan.out`; what is there under the same names is written anew.
+/// Builds a data set into `plan.out`; what is there under the same names is written anew, and what an earlier build wrote
+/// for other trainers is removed.
 ///
 /// # Errors
-/// [`DatasetError`] when the split is empty, a tool fails, or a file cannot be written.
+/// [`DatasetError`] when the split is empty, a tool fails, another build writes there, or a file cannot be written.
 pub async fn build(world: &World, tools: &Tools<'_>, plan: &Plan) -> Result<Report, DatasetError> {
     let asker =
         Asker::new(world, plan.split).ok_or(DatasetError::EmptySplit { split: plan.split.as_str() })?;
@@ -61,6 +64,7 @@ pub async fn build(world: &World, tools: &Tools<'_>, plan: &Plan) -> Result<Repo
         limits: tools.limits,
         hide: hidden(plan.split, asker.real()),
     };
+    let _claim = Claim::take(&plan.out)?;
     let mut questions = Writer::create(&plan.out.join("questions.jsonl"))?;
     let mut trajectories = Writer::create(&plan.out.join("trajectories.jsonl"))?;
     let (layout, teacher) = ("atlas".to_owned(), Some("the oracle".to_owned()));
@@ -82,9 +86,10 @@ pub async fn build(world: &World, tools: &Tools<'_>, plan: &Plan) -> Result<Repo
                 report.after.add(&record);
                 report.add(&record, searches(&asked));
             }
-            Outcome::Dropped(reason) => report.drop_rows(reason.as_str(), 1),
+            Outcome::Dropped(reason) => report.leave_out(LeftOut::row(&record, reason.as_str())),
         }
     }
+    remove_others(&plan.out)?;
     questions.finish()?;
     trajectories.finish()?;
     (report.questions, report.trajectories) = (report.before.rows, report.after.rows);

@@ -11,12 +11,14 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use super::DatasetError;
+use super::claim::Claim;
 use super::decisions::{Decision, Decisions, Header};
 use super::duplicates::distinct;
 use super::file::Writer;
+use super::formats::{OTHERS, remove_others};
 use super::intake::Intake;
 use super::record::Record;
-use super::report::{Mix, Report};
+use super::report::{DROPPED, LeftOut, Mix, Report};
 use super::select::Balance;
 use super::source::Source;
 use super::teacher::{Call, FAILED, TIMEOUT, TOOL_FAILED, Teacher};
@@ -24,8 +26,11 @@ use super::teacher::{Call, FAILED, TIMEOUT, TOOL_FAILED, Teacher};
 /// The files that are written.
 const QUESTIONS: &str = "questions.jsonl";
 const TRAJECTORIES: &str = "trajectories.jsonl";
+const DECISIONS: &str = "decisions.jsonl";
 /// Questions in a row that a teacher may fail on.
 const FAILURES: usize = 8;
+/// Failures for another's sake: the next build asks these rows again.
+const PASSING: [&str; 3] = [FAILED, TIMEOUT, TOOL_FAILED];
 
 /// What to build.
 #[derive(Debug, Clone)]
@@ -64,37 +69,41 @@ pub struct Collected {
 pub async fn collect(plan: &SourcePlan, teacher: Option<&Arc<Teacher>>) -> Result<Collected, DatasetError> {
     let out = &plan.intake.out;
     plan.check_apart()?;
+    let _claim = Claim::take(out)?;
     let taken = plan.intake.take(&plan.source)?;
     let mut report = Report {
         layout: plan.source.layout.as_str().to_owned(),
         teacher: teacher.map(|teacher| teacher.name().to_owned()),
         read: taken.read,
         bad: taken.bad,
+        left_out: taken.left_out,
         ..Report::default()
     };
-    let (records, dropped) = distinct(taken.records, plan.near);
-    report.dropped = dropped;
-    report.drop_rows("not_sampled", taken.not_sampled);
-    let mut questions = records;
+    if taken.not_sampled > 0 {
+        report.dropped.insert("not_sampled".to_owned(), taken.not_sampled);
+    }
+    let (mut questions, dropped) = distinct(taken.records, plan.near);
+    dropped.into_iter().for_each(|row| report.leave_out(row));
     let mut trajectories = Vec::new();
     match teacher {
         Some(teacher) => {
             let decisions = taught(plan, teacher, &questions).await?;
             let kept = kept(&questions, &decisions, &mut report);
             let (records, calls): (Vec<Record>, Vec<Vec<Call>>) = kept.into_iter().unzip();
-            for at in chosen(plan, &records, &mut report) {
+            for at in chosen(plan, &records, &mut report)? {
                 report.add(&records[at], calls[at].as_slice().into());
                 trajectories.push(records[at].clone());
             }
         }
         None => {
-            let places = chosen(plan, &questions, &mut report);
+            let places = chosen(plan, &questions, &mut report)?;
             questions = places.into_iter().map(|at| questions[at].clone()).collect();
         }
     }
     for record in &mut questions {
         record.messages.clear();
     }
+    remove_others(out)?;
     write(&out.join(QUESTIONS), &questions)?;
     // Without a teacher it is empty: one of an earlier build would not belong to these questions.
     write(&out.join(TRAJECTORIES), &trajectories)?;
@@ -106,10 +115,9 @@ pub async fn collect(plan: &SourcePlan, teacher: Option<&Arc<Teacher>>) -> Resul
 impl SourcePlan {
     /// Refuses to write over what is read.
     fn check_apart(&self) -> Result<(), DatasetError> {
-        let written: Vec<PathBuf> = [QUESTIONS, TRAJECTORIES]
-            .iter()
-            .filter_map(|name| self.intake.out.join(name).canonicalize().ok())
-            .collect();
+        let names = [QUESTIONS, TRAJECTORIES, DECISIONS, DROPPED].into_iter().chain(OTHERS);
+        let written: Vec<PathBuf> =
+            names.filter_map(|name| self.intake.out.join(name).canonicalize().ok()).collect();
         for path in std::iter::once(&self.source.file).chain(&self.source.annotations) {
             if path.canonicalize().is_ok_and(|path| written.contains(&path)) {
                 let reason = "the build would write over it; name another folder with --out".to_owned();
@@ -128,14 +136,22 @@ fn write(path: &Path, records: &[Record]) -> Result<(), DatasetError> {
     writer.finish()
 }
 
-/// The places of the rows that make the data set.
-fn chosen(plan: &SourcePlan, records: &[Record], report: &mut Report) -> Vec<usize> {
+/// The places of the rows that make the data set, in order.
+fn chosen(plan: &SourcePlan, records: &[Record], report: &mut Report) -> Result<Vec<usize>, DatasetError> {
     let all = || (0..records.len()).collect();
     let chosen = plan.balance.map_or_else(all, |balance: Balance| balance.choose(records));
     report.before = Mix::of(records);
+    if let Some(share) = plan.balance.and_then(|balance| balance.refuses_all(records)) {
+        let (rows, free) = (report.before.rows, report.before.search_free);
+        return Err(DatasetError::NothingChosen { share, rows, free });
+    }
     report.after = Mix::of(chosen.iter().map(|at| &records[*at]));
-    report.drop_rows("not_chosen", (records.len() - chosen.len()) as u64);
-    chosen
+    for (at, record) in records.iter().enumerate() {
+        if chosen.binary_search(&at).is_err() {
+            report.leave_out(LeftOut::row(record, "not_chosen"));
+        }
+    }
+    Ok(chosen)
 }
 
 /// The rows that the teacher answered as they should be, with its searches; the others are counted.
@@ -148,7 +164,10 @@ fn kept(questions: &[Record], decisions: &Decisions, report: &mut Report) -> Vec
                 let (messages, search) = (messages.clone(), !calls.is_empty());
                 kept.push((Record { messages, search, category, ..record.clone() }, calls.clone()));
             }
-            Some(Decision::Dropped { reason, .. }) => report.drop_rows(reason, 1),
+            Some(Decision::Dropped { reason, detail }) => {
+                let detail = Some(detail.clone()).filter(|detail| !detail.is_empty());
+                report.leave_out(LeftOut { detail, ..LeftOut::row(record, reason) });
+            }
             // Every question is decided, or supposed to be, before rows are kept.
             None => {}
         }
@@ -156,7 +175,7 @@ fn kept(questions: &[Record], decisions: &Decisions, report: &mut Report) -> Vec
     kept
 }
 
-/// Asks the teacher about every row that was not decided yet.
+/// Asks the teacher about every row that was not decided yet, those last on which it failed before.
 async fn taught(
     plan: &SourcePlan,
     teacher: &Arc<Teacher>,
@@ -169,56 +188,92 @@ async fn taught(
         tools: plan.tools.clone(),
         categories: plan.categories.clone(),
     };
-    let mut decisions = Decisions::open(&plan.intake.out.join("decisions.jsonl"), &header)?;
-    let open: Vec<Record> =
-        questions.iter().filter(|record| decisions.get(record).is_none()).cloned().collect();
-    tracing::info!(asked = open.len(), decided = questions.len() - open.len(), "the teacher answers");
-    let mut waiting = open.into_iter();
-    let mut running = JoinSet::new();
-    let mut in_a_row: Vec<Decision> = Vec::new();
-    let mut done = 0;
-    loop {
-        while running.len() < plan.jobs.max(1) {
-            let Some(record) = waiting.next() else { break };
-            let (folder, categories) = (plan.intake.out.clone(), plan.categories.clone());
-            running.spawn(ask(Arc::clone(teacher), folder, categories, record));
-        }
-        let Some(answered) = running.join_next().await else { break };
-        let (record, decision) =
-            answered.map_err(|error| DatasetError::Teacher { rows: 1, reason: error.to_string() })?;
-        done += 1;
-        if done % 20 == 0 {
-            tracing::info!(done, "answered");
-        }
-        if is_failure(&decision) {
-            in_a_row.push(decision.clone());
-            if in_a_row.len() >= FAILURES {
-                return Err(gone(&in_a_row));
+    let decisions = Decisions::open(&plan.intake.out.join(DECISIONS), &header)?;
+    let open = questions.iter().filter(|record| decisions.get(record).is_none()).cloned();
+    let (again, fresh): (Vec<Record>, Vec<Record>) = open.partition(|record| decisions.has_failed(record));
+    let asked = again.len() + fresh.len();
+    tracing::info!(asked, decided = questions.len() - asked, "the teacher answers");
+    let mut asking = Asking { plan, teacher, decisions, failures: Vec::new(), done: 0 };
+    let most = FAILURES.min(fresh.len());
+    asking.ask(fresh, most).await?;
+    // What failed before may fail for its own sake: it must not keep the data set from being made.
+    asking.ask(again, usize::MAX).await?;
+    Ok(asking.decisions)
+}
+
+/// A failure of the teacher, its server or a tool.
+struct Failure {
+    record: Record,
+    reason: String,
+    detail: String,
+}
+
+/// What a teacher is being asked.
+struct Asking<'a> {
+    plan: &'a SourcePlan,
+    teacher: &'a Arc<Teacher>,
+    decisions: Decisions,
+    /// Those since the last decision.
+    failures: Vec<Failure>,
+    done: usize,
+}
+
+impl Asking<'_> {
+    /// Asks about some rows; `most` failures in a row end the build.
+    async fn ask(&mut self, rows: Vec<Record>, most: usize) -> Result<(), DatasetError> {
+        let mut waiting = rows.into_iter();
+        let mut running = JoinSet::new();
+        loop {
+            while running.len() < self.plan.jobs.max(1) {
+                let Some(record) = waiting.next() else { break };
+                let (folder, categories) = (self.plan.intake.out.clone(), self.plan.categories.clone());
+                running.spawn(ask(Arc::clone(self.teacher), folder, categories, record));
             }
-            // Not written down: what failed for another's sake is asked again by the next build.
-            decisions.suppose(&record, decision);
-            continue;
+            let Some(answered) = running.join_next().await else { break };
+            let (record, decision) =
+                answered.map_err(|error| DatasetError::Teacher { rows: 1, reason: error.to_string() })?;
+            self.done += 1;
+            if self.done.is_multiple_of(20) {
+                tracing::info!(done = self.done, "answered");
+            }
+            self.take(record, decision)?;
+            if self.failures.len() >= most {
+                return self.give_up();
+            }
         }
-        in_a_row.clear();
-        decisions.decide(&record, decision)?;
+        self.note()
     }
-    if done > 0 && in_a_row.len() == questions.len() {
-        return Err(gone(&in_a_row));
+
+    fn take(&mut self, record: Record, decision: Decision) -> Result<(), DatasetError> {
+        match decision {
+            Decision::Dropped { reason, detail } if PASSING.contains(&reason.as_str()) => {
+                self.failures.push(Failure { record, reason, detail });
+                Ok(())
+            }
+            decision => {
+                self.note()?;
+                self.decisions.decide(&record, decision)
+            }
+        }
     }
-    Ok(decisions)
-}
 
-fn is_failure(decision: &Decision) -> bool {
-    let passing = [FAILED, TIMEOUT, TOOL_FAILED];
-    matches!(decision, Decision::Dropped { reason, .. } if passing.contains(&reason.as_str()))
-}
+    /// Writes the failures down.
+    fn note(&mut self) -> Result<(), DatasetError> {
+        for Failure { record, reason, detail } in self.failures.drain(..) {
+            self.decisions.fail(&record, reason, detail)?;
+        }
+        Ok(())
+    }
 
-fn gone(failures: &[Decision]) -> DatasetError {
-    let reason = failures.last().map(|decision| match decision {
-        Decision::Dropped { reason, detail } => format!("{reason}: {detail}"),
-        Decision::Kept { .. } => String::new(),
-    });
-    DatasetError::Teacher { rows: failures.len(), reason: reason.unwrap_or_default() }
+    /// Ends the build. Its failures are written down unless nothing ever worked: then they say nothing of their rows.
+    fn give_up(&mut self) -> Result<(), DatasetError> {
+        let last = self.failures.last().map(|failure| format!("{}: {}", failure.reason, failure.detail));
+        let (rows, reason) = (self.failures.len(), last.unwrap_or_default());
+        if !self.decisions.is_empty() {
+            self.note()?;
+        }
+        Err(DatasetError::Teacher { rows, reason })
+    }
 }
 
 /// Decides about a row; labels it where it is kept and categories are given.
@@ -232,7 +287,36 @@ async fn ask(
     if let Decision::Kept { category, .. } = &mut decision
         && !categories.is_empty()
     {
-        *category = teacher.label(&record, &categories).await;
+        match teacher.label(&record, &categories).await {
+            Ok(label) => *category = label,
+            // Kept now, it would never be asked for its category again.
+            Err(failed) => decision = failed,
+        }
     }
     (record, decision)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::source::Layout;
+
+    #[tokio::test]
+    async fn a_source_among_the_files_that_are_written_is_refused_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().to_owned();
+        for name in ["questions.jsonl", "dropped.jsonl", "verl.parquet", "data.json"] {
+            let file = out.join(name);
+            std::fs::write(&file, "source").unwrap();
+            let source =
+                Source { file: file.clone(), layout: Layout::Jsonl, annotations: None, images: out.clone() };
+            let intake =
+                Intake { out: out.clone(), skip_bad: true, most_pixels: 1_000, sample: None, seed: 1 };
+            let (tools, categories) = (String::new(), Vec::new());
+            let plan = SourcePlan { source, intake, near: 0.7, balance: None, tools, categories, jobs: 1 };
+            let message = collect(&plan, None).await.unwrap_err().to_string();
+            assert!(message.contains("write over it"), "{name}: {message}");
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), "source");
+        }
+    }
 }

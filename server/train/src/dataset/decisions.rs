@@ -1,10 +1,11 @@
 //! What was decided about each row, written down at once: a build that was killed goes on where it was, and asks nothing
 //! twice.
 //!
-//! The file is JSON lines that are only ever appended to. Its first line says who decides, and how. A last line without
-//! an end was being written when the build was killed, and is cut off.
+//! The file is JSON lines that are only ever appended to. Its first line says who decides, and how. Rows on which the
+//! teacher failed stand there as well: they are asked again, after all others. A last line without an end was being
+//! written when the build was killed, and is cut off.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -61,6 +62,11 @@ enum Line {
         #[serde(flatten)]
         decision: Decision,
     },
+    Failed {
+        key: String,
+        failed: String,
+        detail: String,
+    },
     Header(Header),
 }
 
@@ -68,6 +74,8 @@ enum Line {
 pub struct Decisions {
     lines: Lines,
     decided: HashMap<String, Decision>,
+    /// Rows on which the teacher failed at least once.
+    failed: HashSet<String>,
 }
 
 impl Decisions {
@@ -87,11 +95,19 @@ impl Decisions {
             Some(Line::Header(known)) if known == *header => {}
             Some(_) => return Err(DatasetError::Decisions { path: path.to_owned() }),
         }
-        let decided = read.filter_map(|line| match line {
-            Line::Row { key, decision } => Some((key, decision)),
-            Line::Header(_) => None,
-        });
-        Ok(Self { lines, decided: decided.collect() })
+        let (mut decided, mut failed) = (HashMap::new(), HashSet::new());
+        for line in read {
+            match line {
+                Line::Row { key, decision } => {
+                    decided.insert(key, decision);
+                }
+                Line::Failed { key, .. } => {
+                    failed.insert(key);
+                }
+                Line::Header(_) => {}
+            }
+        }
+        Ok(Self { lines, decided, failed })
     }
 
     /// What was decided about a row, if it was.
@@ -100,20 +116,41 @@ impl Decisions {
         self.decided.get(&key(record))
     }
 
+    /// Whether nothing was decided yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.decided.is_empty()
+    }
+
+    /// Whether the teacher failed on a row before.
+    #[must_use]
+    pub fn has_failed(&self, record: &Record) -> bool {
+        self.failed.contains(&key(record))
+    }
+
     /// Writes a decision down.
     ///
     /// # Errors
     /// [`DatasetError::Lines`].
     pub fn decide(&mut self, record: &Record, decision: Decision) -> Result<(), DatasetError> {
-        let line = Line::Row { key: key(record), decision: decision.clone() };
-        self.lines.add(&line)?;
-        self.suppose(record, decision);
+        let key = key(record);
+        self.lines.add(&Line::Row { key: key.clone(), decision: decision.clone() })?;
+        self.decided.insert(key, decision);
         Ok(())
     }
 
-    /// Takes something for decided until the build ends; the next one decides anew.
-    pub fn suppose(&mut self, record: &Record, decision: Decision) {
-        self.decided.insert(key(record), decision);
+    /// Writes down that the teacher failed on a row. It counts as dropped until the build ends; the next one asks again.
+    ///
+    /// # Errors
+    /// [`DatasetError::Lines`].
+    pub fn fail(&mut self, record: &Record, reason: String, detail: String) -> Result<(), DatasetError> {
+        let key = key(record);
+        if self.failed.insert(key.clone()) {
+            let (failed, detail) = (reason.clone(), detail.clone());
+            self.lines.add(&Line::Failed { key: key.clone(), failed, detail })?;
+        }
+        self.decided.insert(key, Decision::Dropped { reason, detail });
+        Ok(())
     }
 }
 
@@ -167,6 +204,26 @@ mod tests {
             }
             assert_eq!(std::fs::read(&path).unwrap(), whole, "cut at {end}");
         }
+    }
+
+    #[test]
+    fn a_failure_is_no_decision_and_stands_there_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("decisions.jsonl");
+        let (one, two) = (row("one"), row("two"));
+        for _ in 0..2 {
+            let mut decisions = Decisions::open(&path, &header(10)).unwrap();
+            assert!(decisions.is_empty() && decisions.get(&one).is_none());
+            decisions.fail(&one, "timeout".to_owned(), "60 s".to_owned()).unwrap();
+            assert!(decisions.get(&one).is_some());
+        }
+        let mut decisions = Decisions::open(&path, &header(10)).unwrap();
+        assert!(decisions.has_failed(&one) && !decisions.has_failed(&two));
+        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 2);
+        decisions.decide(&one, dropped("wrong_answer")).unwrap();
+        drop(decisions);
+        let decisions = Decisions::open(&path, &header(10)).unwrap();
+        assert_eq!(decisions.get(&one), Some(&dropped("wrong_answer")));
     }
 
     #[test]

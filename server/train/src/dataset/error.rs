@@ -65,6 +65,19 @@ pub enum DatasetError {
         /// The last failure.
         reason: String,
     },
+    /// No row can be chosen.
+    #[error(
+        "a share of {share} search-free rows cannot be had from these {rows} rows, of which {free} need no search; \
+         give another --search-free, or take rows as they come with --search-free any (what was decided is kept)"
+    )]
+    NothingChosen {
+        /// The share that was asked for.
+        share: f64,
+        /// Rows that there are.
+        rows: u64,
+        /// Of these, those that need no search.
+        free: u64,
+    },
     /// A file cannot be read or written.
     #[error("{path}: {source}")]
     File {
@@ -122,6 +135,7 @@ impl DatasetError {
             Self::Source { .. } => "dataset_source",
             Self::Decisions { .. } | Self::Lines(_) => "dataset_decisions",
             Self::Teacher { .. } => "dataset_teacher",
+            Self::NothingChosen { .. } => "dataset_nothing_chosen",
             Self::File { .. } => "dataset_file",
             Self::Atlas(error) => error.code(),
             Self::EmptySplit { .. } => "dataset_empty_split",

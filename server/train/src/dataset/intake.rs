@@ -8,6 +8,7 @@ use loupe_shared::pixels::{PixelLimits, Rgb8, smart_resize};
 use super::DatasetError;
 use super::picture::{keep, read};
 use super::record::Record;
+use super::report::LeftOut;
 use super::source::{BadRow, Draft, Source};
 use crate::atlas::rng::Rng;
 
@@ -37,6 +38,8 @@ pub struct Taken {
     pub not_sampled: u64,
     /// Rows that were left out, by what is wrong with them.
     pub bad: BTreeMap<String, u64>,
+    /// Which these are.
+    pub left_out: Vec<LeftOut>,
 }
 
 impl Intake {
@@ -66,6 +69,7 @@ impl Intake {
                 return Err(DatasetError::Row { path: source.file.clone(), place: place.to_owned(), row });
             }
             tracing::warn!(file = %source.file.display(), place, "left out: {row}");
+            taken.left_out.push(LeftOut::bad(place, &row));
             *taken.bad.entry(row.field).or_default() += 1;
             Ok(())
         })?;

@@ -16,8 +16,10 @@
 //! - `plots`: what came of a source, as plots.
 //! - [`formats`]: the files that LLaMA-Factory and verl read.
 //! - `picture`: pictures as a data set keeps them.
+//! - [`claim`]: a folder that one build writes into at a time.
 
 pub mod build;
+pub mod claim;
 pub mod collect;
 pub mod decisions;
 pub mod duplicates;

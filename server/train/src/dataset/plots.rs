@@ -11,7 +11,7 @@ type Counts = BTreeMap<String, u64>;
 /// Every plot by its file's name.
 pub(super) fn plots(report: &Report) -> [(&'static str, String); 4] {
     let (before, after) = (&report.before, &report.after);
-    let left_out = report.left_out();
+    let left_out = report.reasons();
     let kinds =
         [("could be chosen", &before.categories, before.rows), ("chosen", &after.categories, after.rows)];
     let made = |counts| [("trajectories", counts, report.trajectories)];

@@ -8,8 +8,10 @@ use loupe_shared::protocol::Tool;
 use serde::Serialize;
 
 use super::DatasetError;
+use super::error::at;
 use super::plots::plots;
 use super::record::{Record, RecordRole};
+use super::source::BadRow;
 use super::teacher::Call;
 use crate::place::{write, write_json};
 
@@ -71,6 +73,43 @@ impl From<&[Call]> for Searches {
     }
 }
 
+/// The rows that were left out, beside the report.
+pub(super) const DROPPED: &str = "dropped.jsonl";
+
+/// A row that was left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// Its name, where it could be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Where it stands in the source, where it could not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// Why, as in the report.
+    pub reason: String,
+    /// The same in more words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+impl LeftOut {
+    /// A row that could be read.
+    pub(super) fn row(record: &Record, reason: &str) -> Self {
+        Self { id: Some(record.id.clone()), place: None, reason: reason.to_owned(), detail: None }
+    }
+
+    /// A row that does not fit.
+    pub(super) fn bad(place: &str, row: &BadRow) -> Self {
+        let (place, detail) = (Some(place.to_owned()), Some(row.to_string()));
+        Self { id: None, place, reason: bad_row(&row.field), detail }
+    }
+}
+
+/// Why a row is left out of which a field does not fit.
+fn bad_row(field: &str) -> String {
+    format!("bad row: {field}")
+}
+
 /// What a build found and wrote.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -84,6 +123,9 @@ pub struct Report {
     pub bad: BTreeMap<String, u64>,
     /// Rows left out for another reason.
     pub dropped: BTreeMap<String, u64>,
+    /// Which rows these are, but for those that were not drawn.
+    #[serde(skip)]
+    pub left_out: Vec<LeftOut>,
     /// Questions that were written.
     pub questions: u64,
     /// Trajectories that were written.
@@ -107,19 +149,18 @@ impl Report {
     }
 
     /// Everything that was left out, by reason.
-    pub(super) fn left_out(&self) -> BTreeMap<String, u64> {
-        let bad = self.bad.iter().map(|(field, count)| (format!("bad row: {field}"), *count));
+    pub(super) fn reasons(&self) -> BTreeMap<String, u64> {
+        let bad = self.bad.iter().map(|(field, count)| (bad_row(field), *count));
         self.dropped.clone().into_iter().chain(bad).collect()
     }
 
-    /// Counts rows that were left out.
-    pub(super) fn drop_rows(&mut self, reason: &str, count: u64) {
-        if count > 0 {
-            *self.dropped.entry(reason.to_owned()).or_default() += count;
-        }
+    /// Counts a row that was left out.
+    pub(super) fn leave_out(&mut self, row: LeftOut) {
+        *self.dropped.entry(row.reason.clone()).or_default() += 1;
+        self.left_out.push(row);
     }
 
-    /// Writes `report.json`, `report.md` and the charts into a folder.
+    /// Writes `report.json`, `report.md`, the charts and the rows that were left out into a folder.
     ///
     /// # Errors
     /// [`DatasetError::File`].
@@ -128,7 +169,17 @@ impl Report {
             write(&folder.join(name), plot.as_bytes())?;
         }
         write(&folder.join("report.md"), self.markdown().as_bytes())?;
+        self.write_left_out(&folder.join(DROPPED))?;
         Ok(write_json(&folder.join("report.json"), self)?)
+    }
+
+    fn write_left_out(&self, path: &Path) -> Result<(), DatasetError> {
+        let mut lines = Vec::new();
+        for row in &self.left_out {
+            serde_json::to_writer(&mut lines, row).map_err(|error| at(path)(error.into()))?;
+            lines.push(b'\n');
+        }
+        Ok(write(path, &lines)?)
     }
 
     /// The report for people.
@@ -142,7 +193,7 @@ impl Report {
             self.questions,
             self.trajectories
         );
-        table(&mut text, "Left out", "dropped.svg", self.left_out().into_iter());
+        table(&mut text, "Left out", "dropped.svg", self.reasons().into_iter());
         let free = |mix: &Mix| format!("{} of {}", mix.search_free, mix.rows);
         // Writing into a String cannot fail.
         writeln!(

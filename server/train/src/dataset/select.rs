@@ -32,6 +32,14 @@ impl Balance {
         chosen
     }
 
+    /// The share, where it alone leaves nothing of what there is.
+    #[must_use]
+    pub fn refuses_all(&self, records: &[Record]) -> Option<f64> {
+        let as_they_come = Self { search_free: None, ..*self };
+        let is_empty = self.choose(records).is_empty() && !as_they_come.choose(records).is_empty();
+        self.search_free.filter(|_| is_empty)
+    }
+
     /// As many as `share` of search-free ones and `count` allow.
     fn shared(&self, records: &[Record], share: f64) -> Vec<usize> {
         let (free, searched) = (self.queue(records, &[false]), self.queue(records, &[true]));
@@ -122,6 +130,16 @@ mod tests {
         assert_eq!((of("c"), of("d"), of("a").abs_diff(of("b"))), (3, 20, 1));
         let capped = Balance { search_free: Some(0.0), per_category: Some(5), ..HALF }.choose(&records);
         assert_eq!(capped.len(), 13);
+    }
+
+    #[test]
+    fn a_share_that_cannot_be_had_is_told_from_nothing_asked_for() {
+        let records = rows(&[("a", false, 5)]);
+        assert_eq!(HALF.refuses_all(&records), Some(0.5));
+        assert_eq!(HALF.refuses_all(&[]), None);
+        assert_eq!(Balance { search_free: Some(1.0), ..HALF }.refuses_all(&records), None);
+        assert_eq!(Balance { search_free: None, ..HALF }.refuses_all(&records), None);
+        assert_eq!(Balance { count: Some(0), ..HALF }.refuses_all(&records), None);
     }
 
     #[test]

@@ -112,7 +112,7 @@ impl LlmJudge {
     }
 
     /// What the model says of an answer. Something that is no verdict is asked for once more, and then is
-    /// [`ModelVerdict::Undecided`].
+    /// [`ModelVerdict::Undecided`], as is an answer that cannot be put to the model.
     ///
     /// # Errors
     /// [`EngineError`] when the model cannot be asked.
@@ -138,7 +138,14 @@ impl LlmJudge {
                 grammar: None,
                 cancel: CancellationToken::new(),
             };
-            let completion = self.decoder.generate(request, deltas).await?;
+            let completion = match self.decoder.generate(request, deltas).await {
+                // This case alone cannot be put to the model, and asked again it will be refused again.
+                Err(error @ (EngineError::Input(_) | EngineError::TooLong { .. })) => {
+                    tracing::warn!(%error, "an answer could not be put to the judge");
+                    return Ok(ModelVerdict::Undecided);
+                }
+                done => done?,
+            };
             match self.form.read(&completion.text) {
                 Some(true) => return Ok(ModelVerdict::Right),
                 Some(false) => return Ok(ModelVerdict::Wrong),
@@ -244,6 +251,9 @@ mod tests {
         ) -> Result<Completion, EngineError> {
             let Part::Text(text) = &request.messages[1].parts[0] else { panic!("no text") };
             self.heard.lock().unwrap().push(text.clone());
+            if text.contains("refused") {
+                return Err(EngineError::Input("the filter does not let it through".to_owned()));
+            }
             let Some(says) = self.says.lock().unwrap().pop() else {
                 return Err(EngineError::Unreachable("gone".to_owned()));
             };
@@ -253,6 +263,13 @@ mod tests {
                 ..Completion::nothing(Finish::EndOfTurn, 1)
             })
         }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_the_judges_server_refuses_is_undecided_and_does_not_end_the_evaluation() {
+        let judge = LlmJudge::new(Speaker::new(&["MATCH: true"]), Form::Match);
+        let verdict = judge.verdict("Where?", "Oslo", &[], "refused").await;
+        assert_eq!(verdict.ok(), Some(ModelVerdict::Undecided));
     }
 
     #[tokio::test]

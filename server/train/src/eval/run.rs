@@ -29,8 +29,8 @@ use crate::dataset::record::Record;
 const WALL_CLOCK: Duration = Duration::from_secs(3_600);
 /// How long one search may take.
 const SEARCH: Duration = Duration::from_secs(120);
-/// Codes of errors that say nothing of the model: its servers are gone or full.
-const NOT_THE_MODEL: [&str; 2] = ["engine_unreachable", "engine_busy"];
+/// Codes of errors that say nothing of the model: its servers are gone, full or do not let us in.
+const NOT_THE_MODEL: [&str; 3] = ["engine_unreachable", "engine_busy", "engine_failed"];
 
 /// The agent's budgets with so much time that only a dead tool or model runs out of it.
 pub(crate) fn patient() -> Budgets {

@@ -44,6 +44,17 @@ pub struct Place {
     pub pool: u64,
     /// Batches used of the pool after them.
     pub batch: u64,
+    /// Batches that this pool has; 0 while none of it is used.
+    #[serde(default)]
+    pub of: u64,
+}
+
+impl Place {
+    /// Pools used up, with the part of the one after them.
+    pub(crate) fn pools(self) -> f64 {
+        let part = if self.of == 0 { 0.0 } else { self.batch as f64 / self.of as f64 };
+        self.pool as f64 + part
+    }
 }
 
 /// A token whose prediction counts.
@@ -112,22 +123,43 @@ pub fn pool(
 ) -> Result<Vec<Batch>> {
     let mut sequences = Vec::new();
     for index in indices(recipe.pool, source.epoch(), number) {
-        match Sequence::encode(&source.example(index)?, chat) {
-            Ok(sequence) if sequence.ids.len() <= recipe.max_length => sequences.push(sequence),
-            Ok(sequence) => tracing::warn!(index, tokens = sequence.ids.len(), "example left out: too long"),
-            Err(error) => tracing::warn!(index, %error, "example left out"),
-        }
+        sequences.extend(short_enough(source, index, chat, recipe)?);
     }
     sequences.sort_by_key(|sequence| sequence.ids.len());
     let mut groups = groups(sequences, recipe);
     Rng::of(seed, "batches", number).shuffle(&mut groups);
     let last = groups.len();
     let next = |at: usize| match at + 1 {
-        after if after == last => Place { pool: number + 1, batch: 0 },
-        after => Place { pool: number, batch: after as u64 },
+        after if after == last => Place { pool: number + 1, ..Place::default() },
+        after => Place { pool: number, batch: after as u64, of: last as u64 },
     };
     let batch = |(at, group): (usize, &Vec<Sequence>)| Batch::new(group, chat.image_token, next(at));
     Ok(groups.iter().enumerate().map(batch).collect::<candle_core::Result<_>>()?)
+}
+
+/// An example as the model reads it; none, with a warning, where it cannot be encoded or is too long.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn short_enough(
+    source: &dyn ExampleSource,
+    index: u64,
+    chat: &Chat,
+    recipe: &BatchRecipe,
+) -> Result<Option<Sequence>> {
+    let left_out = |reason: &dyn std::fmt::Display| {
+        tracing::warn!("{} is left out: {reason}", source.name(index));
+        Ok(None)
+    };
+    match Sequence::encode(&source.example(index)?, chat) {
+        Ok(sequence) if sequence.ids.len() <= recipe.max_length => Ok(Some(sequence)),
+        Ok(sequence) => left_out(&format!(
+            "it has {} tokens, batch.max_length is {}",
+            sequence.ids.len(),
+            recipe.max_length
+        )),
+        Err(error) => left_out(&error),
+    }
 }
 
 /// The examples of a pool. A pool ends where an epoch ends, so that every example is read once before any is again.

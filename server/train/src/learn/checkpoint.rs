@@ -98,20 +98,28 @@ impl View for Values {
     }
 }
 
-/// The checkpoint in a run's folder, which is made if it is not there; none where the run is a new one.
+/// The checkpoint in a run's folder; none where the run is a new one.
 ///
 /// # Errors
-/// When there is one and the run is not to be resumed, or the folder cannot be made.
+/// When there is one and the run is not to be resumed.
 pub(crate) fn of_run(out: &Path, resume: bool) -> Result<Option<PathBuf>> {
-    std::fs::create_dir_all(out).map_err(TrainError::file(out))?;
     let saved = out.join(CHECKPOINT);
     match (saved.exists(), resume) {
-        (false, _) => Ok(None),
-        (true, true) => Ok(Some(saved)),
-        (true, false) => {
-            let reason = "there is a run in this folder already; resume it".to_owned();
-            Err(TrainError::Checkpoint { path: saved, reason })
+        (false, true) => {
+            tracing::warn!(out = %out.display(), "there is no checkpoint to go on from; the run starts from its beginning");
+            Ok(None)
         }
+        (false, false) => Ok(None),
+        (true, true) => Ok(Some(saved)),
+        (true, false) => Err(TrainError::RunIsThere(out.to_owned())),
+    }
+}
+
+/// Says what does not fit in the minutes between two checkpoints, if anything.
+pub(crate) fn check_minutes(save_minutes: f64) -> Result<(), String> {
+    match save_minutes.is_nan() || save_minutes < 0.0 {
+        true => Err("save_minutes has to be 0 or more".into()),
+        false => Ok(()),
     }
 }
 
@@ -245,7 +253,7 @@ mod tests {
     fn saved(optimiser: &AdamW) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(CHECKPOINT);
-        let place = Place { pool: 2, batch: 1 };
+        let place = Place { pool: 2, batch: 1, of: 3 };
         let progress = Progress { step: 7, tokens: 90, place, ..Progress::default() };
         save(&path, &params(1, NAME, [2, 3]), optimiser, progress).unwrap();
         (folder, path)
@@ -265,7 +273,7 @@ mod tests {
         assert_eq!(values(&read), values(&params(1, NAME, [2, 3])));
         assert_eq!((again.steps(), again.moments()), (7, optimiser(6).moments()));
         assert_eq!((progress.step, progress.tokens), (7, 90));
-        assert_eq!(progress.place, Place { pool: 2, batch: 1 });
+        assert_eq!(progress.place, Place { pool: 2, batch: 1, of: 3 });
     }
 
     #[test]

@@ -81,6 +81,11 @@ pub trait ExampleSource: Send + Sync {
     /// When what it is made of cannot be read.
     fn example(&self, index: u64) -> Result<Example>;
 
+    /// What people call the `index`th example.
+    fn name(&self, index: u64) -> String {
+        format!("example {index}")
+    }
+
     /// How many examples an epoch has, where the same come again and again.
     fn epoch(&self) -> Option<u64> {
         None

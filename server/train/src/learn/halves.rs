@@ -166,7 +166,7 @@ mod tests {
             sequence(&[7, 8, 1, 2, 3, 4, 5, 6], 4),
             sequence(&[7, IMAGE, IMAGE, 2, 3, 4, 5, 8], 4),
         ];
-        let new = |rows: &[Sequence]| Batch::new(rows, IMAGE, Place { pool: 1, batch: 2 }).unwrap();
+        let new = |rows: &[Sequence]| Batch::new(rows, IMAGE, Place { pool: 1, batch: 2, of: 3 }).unwrap();
         for count in 2..=rows.len() {
             let [front, back] = new(&rows[..count]).halves().unwrap().unwrap();
             let cut = front.positions.len();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -92,18 +92,29 @@ pub struct Log {
 }
 
 impl Log {
-    /// Opens the log of a run in the folder `out` that has taken `steps` steps, and gives what it says of them. Lines of
-    /// later steps, which a killed process wrote after its last checkpoint, are cut off: these steps will be taken again.
+    /// Opens the log of a run in the folder `out`, which is made if it is not there. While it is open, no other process
+    /// trains in the folder.
     ///
     /// # Errors
-    /// When it cannot be read or written, or another process trains in the folder.
-    pub fn open(out: &Path, steps: u64) -> Result<(Self, Vec<Value>)> {
-        let (mut options, path) = (OpenOptions::new(), &out.join(LOG));
-        let file = options.create(true).append(true).read(true).open(path);
-        let mut file = file.map_err(TrainError::file(path))?;
-        lock(path, &file)?;
+    /// When it cannot be opened, or another process trains in the folder.
+    pub fn open(out: &Path) -> Result<Self> {
+        std::fs::create_dir_all(out).map_err(TrainError::file(out))?;
+        let (mut options, path) = (OpenOptions::new(), out.join(LOG));
+        let file = options.create(true).append(true).read(true).open(&path);
+        let file = file.map_err(TrainError::file(&path))?;
+        lock(&path, &file)?;
+        Ok(Self { file, path })
+    }
+
+    /// Goes on after `steps` steps, and gives what the log says of them. Lines of later steps, which a killed process
+    /// wrote after its last checkpoint, are cut off: these steps will be taken again.
+    ///
+    /// # Errors
+    /// When it cannot be read or cut.
+    pub fn resume(&mut self, steps: u64) -> Result<Vec<Value>> {
         let mut text = String::new();
-        file.read_to_string(&mut text).map_err(TrainError::file(path))?;
+        let read = self.file.rewind().and_then(|()| self.file.read_to_string(&mut text));
+        read.map_err(TrainError::file(&self.path))?;
         let (mut lines, mut kept) = (Vec::new(), 0);
         for line in text.split_inclusive('\n') {
             let Ok(value) = serde_json::from_str::<Value>(line) else { break };
@@ -113,8 +124,8 @@ impl Log {
             kept += line.len();
             lines.push(value);
         }
-        file.set_len(kept as u64).map_err(TrainError::file(path))?;
-        Ok((Self { file, path: path.to_owned() }, lines))
+        self.file.set_len(kept as u64).map_err(TrainError::file(&self.path))?;
+        Ok(lines)
     }
 
     /// Appends a line.
@@ -136,11 +147,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(LOG);
         std::fs::write(&path, "{\"step\":10}\n{\"step\":20}\n{\"step\":30}\n{\"st").unwrap();
-        let (mut log, lines) = Log::open(folder.path(), 20).unwrap();
+        let mut log = Log::open(folder.path()).unwrap();
+        let lines = log.resume(20).unwrap();
         assert_eq!(lines.iter().map(|line| line["step"].as_u64()).collect::<Vec<_>>(), [Some(10), Some(20)]);
         log.write(&serde_json::json!({"step": 30})).unwrap();
         drop(log);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"step\":10}\n{\"step\":20}\n{\"step\":30}\n");
-        assert_eq!(Log::open(folder.path(), 0).unwrap().1.len(), 0);
+        assert_eq!(Log::open(folder.path()).unwrap().resume(0).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn a_second_process_is_kept_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Log::open(&folder.path().join("run"));
+        let log = open().unwrap();
+        assert!(matches!(open(), Err(TrainError::Lines(_))));
+        drop(log);
+        open().unwrap();
     }
 }

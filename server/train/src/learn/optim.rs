@@ -38,6 +38,26 @@ impl Default for AdamWConfig {
     }
 }
 
+impl AdamWConfig {
+    /// Says what does not fit, if anything.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let mean = |beta: f32| (0.0..1.0).contains(&beta);
+        if !mean(self.beta1) || !mean(self.beta2) {
+            return Err("optimiser.beta1 and beta2 have to be 0 or more and below 1".into());
+        }
+        if !(self.eps > 0.0 && self.eps.is_finite()) {
+            return Err("optimiser.eps has to be above 0".into());
+        }
+        if !(0.0..=1.0).contains(&self.weight_decay) {
+            return Err("optimiser.weight_decay has to be from 0 to 1".into());
+        }
+        match self.clip > 0.0 {
+            true => Ok(()),
+            false => Err("optimiser.clip has to be above 0".into()),
+        }
+    }
+}
+
 /// Means of a variable's gradients and of their squares.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Moments {

@@ -41,6 +41,18 @@ fn default_tail() -> f64 {
 }
 
 impl Schedule {
+    /// Says what does not fit, if anything.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if !(self.peak > 0.0 && self.peak.is_finite()) {
+            return Err("schedule.peak has to be above 0".into());
+        }
+        let parts = [("floor", self.floor), ("tail", self.tail)];
+        match parts.into_iter().find(|(_, part)| !(0.0..=1.0).contains(part)) {
+            Some((field, _)) => Err(format!("schedule.{field} has to be from 0 to 1")),
+            None => Ok(()),
+        }
+    }
+
     /// The learning rate of `step` (from 0) when `progress` of the run, 0 to 1, is done.
     #[must_use]
     pub fn rate(&self, step: u64, progress: f64) -> f64 {

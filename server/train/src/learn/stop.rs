@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// When to stop before the run is complete.
+/// When to stop before the run is complete: where the first line of the log ends after this, so that a run that goes on
+/// from here has the lines that it would have had without a stop.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Stop {
     /// After this time.

@@ -25,6 +25,11 @@ impl Window {
         Self { since: seconds, ..Self::default() }
     }
 
+    /// Whether no step was taken since the line before.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.steps == 0
+    }
+
     /// Adds a step that read `tokens`.
     pub(crate) fn add(&mut self, report: &StepReport, tokens: u64) {
         self.steps += 1;

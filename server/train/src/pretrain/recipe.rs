@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::atlas::mixture::MixtureConfig;
 use crate::error::{Result, TrainError};
 use crate::learn::batch::BatchRecipe;
+use crate::learn::checkpoint::check_minutes;
 use crate::learn::optim::AdamWConfig;
 use crate::learn::schedule::Schedule;
 
@@ -140,7 +141,10 @@ impl Recipe {
     }
 
     fn check(&self) -> std::result::Result<(), String> {
+        self.optimiser.check()?;
+        self.schedule.check()?;
         self.batch.check()?;
+        check_minutes(self.save_minutes)?;
         if self.log_steps == 0 {
             return Err("log_steps has to be above 0".into());
         }

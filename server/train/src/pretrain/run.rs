@@ -45,6 +45,7 @@ pub struct Run<'a> {
     ends: [u32; 2],
     batches: Prefetch,
     progress: Progress,
+    log: Log,
 }
 
 impl<'a> Run<'a> {
@@ -60,6 +61,7 @@ impl<'a> Run<'a> {
     ) -> Result<Self> {
         ops::prepare_to_train();
         let saved = checkpoint::of_run(out, resume)?;
+        let log = Log::open(out)?;
         let tokenizer = tokenizer(recipe, &*source, out)?;
         let chat = chat(recipe, &tokenizer, &out.join(TOKENIZER))?;
         let vocab = chat.tokenizer.inner().get_vocab_size(true);
@@ -76,7 +78,7 @@ impl<'a> Run<'a> {
         let source = Arc::new(Drilled::new(source, &chat.tokenizer, recipe.drill, recipe.seed));
         let ingredients = Ingredients { source, chat, recipe: recipe.batch, seed: recipe.seed };
         let batches = Prefetch::start(ingredients, progress.place);
-        Ok(Self { recipe, out, learner, config, tokenizer, ends, batches, progress })
+        Ok(Self { recipe, out, learner, config, tokenizer, ends, batches, progress, log })
     }
 
     /// How far the run is.
@@ -97,12 +99,15 @@ impl<'a> Run<'a> {
     /// # Errors
     /// When loss or gradients are not finite, or a file fails.
     pub fn train(&mut self, stop: Stop, mut watch: impl FnMut(&Line)) -> Result<()> {
-        let (mut log, _) = Log::open(self.out, self.progress.step)?;
+        self.log.resume(self.progress.step)?;
         let started = Instant::now();
         let Progress { seconds: earlier, step: first, .. } = self.progress;
         let mut saved = Instant::now();
         let mut window = Window::since(earlier);
-        while self.done() < 1.0 && !stop.is_due(started, self.progress.step - first) {
+        while self.done() < 1.0 {
+            if window.is_empty() && stop.is_due(started, self.progress.step - first) {
+                break;
+            }
             let rate = self.recipe.schedule.rate(self.progress.step, self.done());
             let batch = self.batches.next()?;
             let report = self.learner.step(std::slice::from_ref(&batch), rate, self.progress.step)?;
@@ -113,7 +118,7 @@ impl<'a> Run<'a> {
             window.add(&report, batch.tokens);
             if self.progress.step.is_multiple_of(self.recipe.log_steps) {
                 let line = window.line(&self.progress, rate);
-                log.write(&line)?;
+                self.log.write(&line)?;
                 watch(&line);
                 window = Window::since(self.progress.seconds);
                 // Only where a line ends, so that a run that goes on from here has the same lines.

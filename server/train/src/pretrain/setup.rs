@@ -10,6 +10,7 @@ use loupe_mllm::tokenizer::Tokenizer;
 
 use crate::error::{Result, TrainError};
 use crate::learn::example::{Example, ExampleSource, Turn};
+use crate::place::write;
 use crate::pretrain::recipe::Recipe;
 
 /// The tokenizer's file in a run's folder.
@@ -32,7 +33,7 @@ pub(crate) fn tokenizer(recipe: &Recipe, source: &dyn ExampleSource, out: &Path)
             crate::pretrain::tokenizer::train(texts, &recipe.tokenizer.whole, recipe.tokenizer.vocab)?
         }
     };
-    std::fs::write(&path, &json).map_err(TrainError::file(&path))?;
+    write(&path, &json)?;
     Ok(json)
 }
 

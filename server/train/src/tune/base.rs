@@ -16,6 +16,7 @@ use super::lora::{self, LoraConfig, LoraWeights};
 use crate::error::Result;
 use crate::learn::checkpoint::{self, Progress};
 use crate::learn::init::Init;
+use crate::learn::log::Log;
 use crate::learn::optim::{AdamW, AdamWConfig};
 use crate::learn::params::Params;
 use crate::learn::step::Learner;
@@ -79,32 +80,29 @@ impl Base {
     }
 
     /// Begins a run in the folder `out`: goes on from its checkpoint, or starts from an adapter or from pairs that change
-    /// nothing.
+    /// nothing. What is refused leaves nothing behind; with the log in hand, no other process trains there.
     ///
     /// # Errors
-    /// When a run is there and is not to be resumed, or a checkpoint or the adapter does not fit or was made for other
-    /// weights.
+    /// When a run is there and is not to be resumed, another process trains there, or a checkpoint or the adapter does not
+    /// fit or was made for other weights.
     pub(super) fn begin(
         &mut self,
         out: &Path,
         resume: bool,
         start: Option<&Adapter>,
         (lora, optimiser): (&LoraConfig, AdamWConfig),
-    ) -> Result<Progress> {
+    ) -> Result<(Log, Progress)> {
         ops::prepare_to_train();
         let params = &self.learner.params;
-        match (checkpoint::of_run(out, resume)?, start) {
-            (Some(saved), _) => {
-                let progress;
-                (self.learner.optimiser, progress) = checkpoint::load(&saved, params, optimiser)?;
-                return Ok(progress);
-            }
-            (None, Some(adapter)) => {
-                adapter.check_base(self.weights.as_ref())?;
-                lora::take(adapter, params, lora)?;
-            }
-            (None, None) => {}
+        let saved = checkpoint::of_run(out, resume)?;
+        if let (None, Some(adapter)) = (&saved, start) {
+            adapter.check_base(self.weights.as_ref())?;
+            lora::take(adapter, params, lora)?;
         }
-        Ok(Progress::default())
+        let log = Log::open(out)?;
+        let Some(saved) = saved else { return Ok((log, Progress::default())) };
+        let progress;
+        (self.learner.optimiser, progress) = checkpoint::load(&saved, params, optimiser)?;
+        Ok((log, progress))
     }
 }

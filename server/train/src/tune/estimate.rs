@@ -2,15 +2,17 @@
 
 use std::time::Instant;
 
-use loupe_mllm::ops::Term;
+use loupe_mllm::ops::{self, Term};
 use serde::Serialize;
 
 use super::base::Base;
 use super::memory::{Memory, parameters};
 use super::recipe::SftRecipe;
 use super::records::Records;
+use super::sft::measured;
 use crate::error::{Result, TrainError};
-use crate::learn::batch::pool;
+use crate::learn::batch::{Batch, Pictures, pool};
+use crate::learn::pass::foretold;
 
 /// Batches that are timed.
 const TIMED: usize = 3;
@@ -30,7 +32,10 @@ pub struct Estimate {
     pub steps: u64,
     /// Bytes that it needs, by the model's shape.
     pub memory: Memory,
-    /// Seconds of the run on this machine, from a few batches that were timed.
+    /// Bytes of the development set's pictures, which stay in memory.
+    pub dev_pictures: u64,
+    /// Seconds of the run on this machine, from a few batches that were timed, the development set's measurements
+    /// included.
     pub seconds: f64,
 }
 
@@ -38,7 +43,13 @@ pub struct Estimate {
 ///
 /// # Errors
 /// When rows cannot be read, or no row is short enough for the recipe.
-pub fn estimate(base: &Base, records: &Records, recipe: &SftRecipe) -> Result<Estimate> {
+pub fn estimate(
+    base: &Base,
+    records: &Records,
+    dev: Option<&Records>,
+    recipe: &SftRecipe,
+) -> Result<Estimate> {
+    ops::prepare_to_train();
     let batches = pool(records, &base.chat, &recipe.batch, recipe.seed, 0)?;
     let (mut tokens, mut rows, mut largest) = (0, 0, 0);
     for batch in &batches {
@@ -49,16 +60,20 @@ pub fn estimate(base: &Base, records: &Records, recipe: &SftRecipe) -> Result<Es
     if batches.is_empty() {
         return Err(TrainError::TooLong { max_length: recipe.batch.max_length });
     }
-    let timed = &batches[..batches.len().min(TIMED)];
-    let began = Instant::now();
-    for batch in timed {
-        base.learner.pass(batch, 1.0, |_, surprise| Term { value: surprise, slope: 1.0 })?;
-    }
-    let timed_tokens: u64 = timed.iter().map(|batch| batch.tokens).sum();
-    let per_token = began.elapsed().as_secs_f64() / timed_tokens.max(1) as f64;
+    let learn = |batch: &Batch| {
+        base.learner.pass(batch, 1.0, |_, surprise| Term { value: surprise, slope: 1.0 }).map(drop)
+    };
+    // The first pass pays for what later ones find ready.
+    batches.first().map(learn).transpose()?;
+    let per_token = seconds_a_token(&batches, learn)?;
+    let dev = dev.map(|dev| measured(dev, base, recipe)).transpose()?.unwrap_or_default();
+    let per_dev_token = seconds_a_token(&dev, |batch| foretold(&base.learner.model, batch, 1.0).map(drop))?;
     let run_rows = (records.len() as f64 * recipe.epochs).ceil();
     let run_tokens = run_rows * tokens as f64 / rows.max(1) as f64;
     let run_batches = run_rows * batches.len() as f64 / rows.max(1) as f64;
+    let steps = (run_batches / recipe.accumulate as f64).ceil() as u64;
+    let measurements = steps / recipe.early_stop.every;
+    let dev_tokens: u64 = dev.iter().map(|batch| batch.tokens).sum();
     let trained = base.learner.params.count() as u64;
     let memory = Memory::of(&base.config, trained, largest, recipe.checkpointing);
     Ok(Estimate {
@@ -66,8 +81,23 @@ pub fn estimate(base: &Base, records: &Records, recipe: &SftRecipe) -> Result<Es
         trained,
         frozen: parameters(&base.config),
         tokens: run_tokens as u64,
-        steps: (run_batches / recipe.accumulate as f64).ceil() as u64,
+        steps,
         memory,
-        seconds: run_tokens * per_token,
+        dev_pictures: dev.iter().map(picture_bytes).sum(),
+        seconds: run_tokens * per_token + (measurements * dev_tokens) as f64 * per_dev_token,
     })
+}
+
+/// What a token of the first few batches takes.
+fn seconds_a_token(batches: &[Batch], pass: impl Fn(&Batch) -> Result<()>) -> Result<f64> {
+    let timed = &batches[..batches.len().min(TIMED)];
+    let began = Instant::now();
+    timed.iter().try_for_each(pass)?;
+    let tokens: u64 = timed.iter().map(|batch| batch.tokens).sum();
+    Ok(began.elapsed().as_secs_f64() / tokens.max(1) as f64)
+}
+
+fn picture_bytes(batch: &Batch) -> u64 {
+    let Some(Pictures::Patches(tensor) | Pictures::Seen(tensor)) = &batch.pictures else { return 0 };
+    (tensor.elem_count() * size_of::<f32>()) as u64
 }

@@ -166,6 +166,17 @@ fn fits(name: &str, values: &Tensor, var: Option<&Var>, config: &LoraConfig) -> 
     ))
 }
 
+/// An adapter by its numbers, in few letters.
+pub(super) fn hash(adapter: &Adapter) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for module in adapter.modules() {
+        let Some(pair) = adapter.pair(module) else { continue };
+        hasher.update(module.as_bytes()).update(&pair.scale.to_le_bytes());
+        hasher.update(bytemuck::cast_slice(&pair.a)).update(bytemuck::cast_slice(&pair.b));
+    }
+    hasher.finalize().to_hex()[..16].to_owned()
+}
+
 fn refused(reason: String) -> TrainError {
     TrainError::Adapter { reason }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::lora::LoraConfig;
 use crate::error::{Result, TrainError};
 use crate::learn::batch::BatchRecipe;
+use crate::learn::checkpoint::check_minutes;
 use crate::learn::optim::AdamWConfig;
 use crate::learn::schedule::Schedule;
 
@@ -75,7 +76,10 @@ impl SftRecipe {
 
     fn check(&self) -> Result<(), String> {
         self.lora.check()?;
+        self.optimiser.check()?;
+        self.schedule.check()?;
         self.batch.check()?;
+        check_minutes(self.save_minutes)?;
         if self.accumulate == 0 || self.log_steps == 0 || self.early_stop.every == 0 {
             return Err("accumulate, log_steps and early_stop.every have to be above 0".into());
         }

@@ -18,7 +18,9 @@ use crate::learn::example::{Example, ExampleSource, Turn};
 
 /// The rows of a file that have a conversation, over and over.
 pub struct Records {
-    rows: Vec<Record>,
+    /// With their lines, from 1.
+    rows: Vec<(usize, Record)>,
+    path: PathBuf,
     folder: PathBuf,
     /// Of the file.
     hash: String,
@@ -31,14 +33,10 @@ impl Records {
     /// Reads a data set's trajectories; their order is drawn by `seed`.
     ///
     /// # Errors
-    /// [`TrainError::Dataset`] with the line that is malformed, has no conversation or names a picture that is not there;
-    /// also where there are no rows.
+    /// [`TrainError::Dataset`] with the line that is malformed, has no conversation that can be learnt or names a picture
+    /// that is not there; also where there are no rows.
     pub fn open(path: &Path, seed: u64) -> Result<Self> {
-        Self::read(path, seed, |row| {
-            let taught = |role, weight| role == RecordRole::Assistant && weight > 0.0;
-            let taught = row.messages.iter().any(|message| taught(message.role, message.weight));
-            if taught { Ok(()) } else { Err("`messages` has no turn to learn") }
-        })
+        Self::read(path, seed, can_be_learnt)
     }
 
     /// Reads a data set's questions; their order is drawn by `seed`.
@@ -47,16 +45,12 @@ impl Records {
     /// [`TrainError::Dataset`] with the line that is malformed, has no answer or names a picture that is not there; also
     /// where there are no rows.
     pub fn questions(path: &Path, seed: u64) -> Result<Self> {
-        Self::read(
-            path,
-            seed,
-            |row| {
-                if row.answer.trim().is_empty() { Err("`answer` is empty") } else { Ok(()) }
-            },
-        )
+        Self::read(path, seed, |row| {
+            if row.answer.trim().is_empty() { Err("`answer` is empty".to_owned()) } else { Ok(()) }
+        })
     }
 
-    fn read(path: &Path, seed: u64, check: impl Fn(&Record) -> Result<(), &'static str>) -> Result<Self> {
+    fn read(path: &Path, seed: u64, check: impl Fn(&Record) -> Result<(), String>) -> Result<Self> {
         let rows = file::read_lines(path)?;
         let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
         let bad = |line: usize, reason: String| {
@@ -73,8 +67,14 @@ impl Records {
         }
         let bytes = std::fs::read(path).map_err(TrainError::file(path))?;
         let hash = blake3::hash(&bytes).to_hex()[..16].to_owned();
-        let rows = rows.into_iter().map(|(_, row)| row).collect();
-        Ok(Self { rows, folder, hash, seed, order: Mutex::new((u64::MAX, Vec::new())) })
+        Ok(Self {
+            rows,
+            path: path.to_owned(),
+            folder,
+            hash,
+            seed,
+            order: Mutex::new((u64::MAX, Vec::new())),
+        })
     }
 
     /// Rows of an epoch.
@@ -92,6 +92,11 @@ impl Records {
     /// The row that comes at a place of the stream, counted over all epochs.
     #[must_use]
     pub fn row(&self, index: u64) -> Option<&Record> {
+        self.placed(index).map(|(_, row)| row)
+    }
+
+    /// The same with its line.
+    fn placed(&self, index: u64) -> Option<&(usize, Record)> {
         let count = self.len().max(1);
         let (epoch, at) = (index / count, index % count);
         let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
@@ -122,8 +127,37 @@ impl ExampleSource for Records {
         self.row(index).map_or_else(|| Ok(Example::default()), |row| example(row, &self.folder))
     }
 
+    fn name(&self, index: u64) -> String {
+        let path = self.path.display();
+        match self.placed(index) {
+            Some((line, row)) => format!("{path}, line {line} ({})", row.id),
+            None => format!("a row of {path}"),
+        }
+    }
+
     fn epoch(&self) -> Option<u64> {
         Some(self.len())
+    }
+}
+
+/// Says what in a row's conversation cannot be learnt as it is meant, if anything.
+fn can_be_learnt(row: &Record) -> Result<(), String> {
+    for (at, message) in row.messages.iter().enumerate() {
+        if !message.weight.is_finite() || message.weight < 0.0 {
+            return Err(format!("`messages[{at}].weight` has to be a number from 0 on"));
+        }
+        if message.weight > 0.0 && message.role != RecordRole::Assistant {
+            return Err(format!(
+                "`messages[{at}].weight` has to be 0: only what the assistant writes is learnt, not what it is told"
+            ));
+        }
+        if row.region.is_none() && message.pictures.contains(&View::Region) {
+            return Err(format!("`messages[{at}].pictures` shows the region, and the row has no `region`"));
+        }
+    }
+    match row.messages.iter().any(|message| message.weight > 0.0) {
+        true => Ok(()),
+        false => Err("`messages` has no turn to learn".to_owned()),
     }
 }
 

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use loupe_mllm::adapter::Adapter;
 
@@ -12,12 +12,12 @@ use super::base::Base;
 use super::lora;
 use super::recipe::SftRecipe;
 use super::records::Records;
-use super::stamp;
+use super::stamp::{self, Begun};
 use crate::error::{Result, TrainError};
-use crate::learn::batch::{Batch, Place, pools_of_epoch};
+use crate::eval::session::Settings;
+use crate::learn::batch::{Batch, Place, groups, pools_of_epoch, short_enough};
 use crate::learn::checkpoint::{self, CHECKPOINT, Progress};
 use crate::learn::curve;
-use crate::learn::example::ExampleSource;
 use crate::learn::log::{Line, Log};
 use crate::learn::pass::foretold;
 use crate::learn::prefetch::{Ingredients, Prefetch};
@@ -61,10 +61,11 @@ pub struct Sft<'a> {
     base: Base,
     out: PathBuf,
     /// Pools of the run.
-    pools: u64,
+    pools: f64,
     batches: Prefetch,
     dev: Vec<Batch>,
     progress: Progress,
+    log: Log,
 }
 
 impl<'a> Sft<'a> {
@@ -82,13 +83,15 @@ impl<'a> Sft<'a> {
         resume: bool,
     ) -> Result<Self> {
         base.learner.checkpointing = recipe.checkpointing;
-        let progress = base.begin(out, resume, start, (&recipe.lora, recipe.optimiser))?;
-        stamp::check(out, resume, &base, (&data.train, data.dev.as_ref()), recipe)?;
+        let (log, progress) = base.begin(out, resume, start, (&recipe.lora, recipe.optimiser))?;
+        let besides = &Settings::default();
+        let begun = Begun { base: &base, data: &data.train, dev: data.dev.as_ref(), start, besides };
+        stamp::check(out, resume, &begun, recipe)?;
         let dev = match &data.dev {
             Some(dev) => measured(dev, &base, recipe)?,
             None => Vec::new(),
         };
-        let pools = pools_of_epoch(recipe.batch.pool, data.train.len()) as f64 * recipe.epochs;
+        let pools = recipe.epochs * pools_of_epoch(recipe.batch.pool, data.train.len()) as f64;
         let ingredients = Ingredients {
             source: data.train,
             chat: base.chat.clone(),
@@ -96,7 +99,7 @@ impl<'a> Sft<'a> {
             seed: recipe.seed,
         };
         let batches = Prefetch::start(ingredients, progress.place);
-        Ok(Self { recipe, base, out: out.to_owned(), pools: pools.ceil() as u64, batches, dev, progress })
+        Ok(Self { recipe, base, out: out.to_owned(), pools, batches, dev, progress, log })
     }
 
     /// How far the run is.
@@ -117,7 +120,7 @@ impl<'a> Sft<'a> {
     /// # Errors
     /// When loss or gradients are not finite, or a file fails.
     pub fn train(&mut self, stop: Stop, mut watch: impl FnMut(&Line)) -> Result<Ended> {
-        let (mut log, _) = Log::open(&self.out, self.progress.step)?;
+        self.log.resume(self.progress.step)?;
         let started = Instant::now();
         let Progress { seconds: earlier, step: first, .. } = self.progress;
         let mut saved = Instant::now();
@@ -126,10 +129,10 @@ impl<'a> Sft<'a> {
             if self.is_worn_out() {
                 break Ended::Early;
             }
-            if self.progress.place.pool >= self.pools {
+            if self.done() >= 1.0 {
                 break Ended::Complete;
             }
-            if stop.is_due(started, self.progress.step - first) {
+            if window.is_empty() && stop.is_due(started, self.progress.step - first) {
                 break Ended::Stopped;
             }
             let rate = self.recipe.schedule.rate(self.progress.step, self.done());
@@ -140,11 +143,11 @@ impl<'a> Sft<'a> {
                 if step.is_multiple_of(self.recipe.early_stop.every) { self.measure()? } else { None };
             if step.is_multiple_of(self.recipe.log_steps) || measured.is_some() {
                 let line = Line { dev: measured, ..window.line(&self.progress, rate) };
-                log.write(&line)?;
+                self.log.write(&line)?;
                 watch(&line);
                 window = Window::since(self.progress.seconds);
                 // Only where a line ends, so that a run that goes on from here has the same lines.
-                if saved.elapsed() > Duration::from_secs_f64(self.recipe.save_minutes * 60.0) {
+                if saved.elapsed().as_secs_f64() > self.recipe.save_minutes * 60.0 {
                     self.save()?;
                     saved = Instant::now();
                 }
@@ -176,7 +179,7 @@ impl<'a> Sft<'a> {
 
     /// The part of the run that is done, 0 to 1.
     fn done(&self) -> f64 {
-        self.progress.place.pool as f64 / self.pools.max(1) as f64
+        self.progress.place.pools() / self.pools
     }
 
     fn is_worn_out(&self) -> bool {
@@ -221,22 +224,17 @@ impl<'a> Sft<'a> {
 }
 
 /// The batches of a development set.
-fn measured(dev: &Records, base: &Base, recipe: &SftRecipe) -> Result<Vec<Batch>> {
+pub(super) fn measured(dev: &Records, base: &Base, recipe: &SftRecipe) -> Result<Vec<Batch>> {
     let mut batches = Vec::new();
     let mut sequences = Vec::new();
     for index in 0..dev.len() {
-        let example = dev.example(index)?;
-        let sequence = crate::learn::sequence::Sequence::encode(&example, &base.chat)?;
-        match sequence.ids.len() {
-            length if length <= recipe.batch.max_length => sequences.push(sequence),
-            length => tracing::warn!(index, tokens = length, "row of the development set left out: too long"),
-        }
+        sequences.extend(short_enough(dev, index, &base.chat, &recipe.batch)?);
     }
     if sequences.is_empty() {
         return Err(TrainError::TooLong { max_length: recipe.batch.max_length });
     }
     sequences.sort_by_key(|sequence| sequence.ids.len());
-    for group in crate::learn::batch::groups(sequences, &recipe.batch) {
+    for group in groups(sequences, &recipe.batch) {
         batches.push(Batch::new(&group, base.chat.image_token, Place::default())?);
     }
     Ok(batches)

@@ -6,7 +6,10 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::Value;
 
+use loupe_mllm::adapter::Adapter;
+
 use super::base::Base;
+use super::lora;
 use super::records::Records;
 use crate::error::{Result, TrainError};
 use crate::eval::session::Settings;
@@ -17,19 +20,27 @@ const FILE: &str = "settings.json";
 /// Fields of a recipe that may change on the way: how long, how often, and when to stop.
 const FREE: [&str; 7] = ["epochs", "steps", "log_steps", "save_minutes", "save_steps", "early_stop", "guard"];
 
+/// What a run is begun with.
+pub(super) struct Begun<'a> {
+    /// The model.
+    pub(super) base: &'a Base,
+    /// What it learns from.
+    pub(super) data: &'a Records,
+    /// What it is measured by. What was best on one development set says nothing about another.
+    pub(super) dev: Option<&'a Records>,
+    /// The adapter that it starts from.
+    pub(super) start: Option<&'a Adapter>,
+    /// What else decides it.
+    pub(super) besides: &'a Settings,
+}
+
 /// Compares a run with what its folder says it was begun with; a new run is noted there.
 ///
 /// # Errors
 /// [`TrainError::Checkpoint`] with what differs, or when the note cannot be read or written.
-pub(super) fn check(
-    out: &Path,
-    resume: bool,
-    base: &Base,
-    (data, dev): (&Records, Option<&Records>),
-    recipe: &impl Serialize,
-) -> Result<()> {
+pub(super) fn check(out: &Path, resume: bool, begun: &Begun<'_>, recipe: &impl Serialize) -> Result<()> {
     let path = out.join(FILE);
-    let now = settings(base, (data, dev), recipe)?;
+    let now = settings(begun, recipe)?;
     if !resume || !path.exists() {
         return Ok(write_json(&path, &now)?);
     }
@@ -39,25 +50,28 @@ pub(super) fn check(
     let differences = differences(&then, &now);
     match differences.is_empty() {
         true => Ok(()),
-        false => Err(wrong(format!("the run was begun otherwise ({})", differences.join("; ")))),
+        false => Err(wrong(format!(
+            "the run was begun otherwise ({}); go on with what it was begun with",
+            differences.join("; ")
+        ))),
     }
 }
 
-fn settings(
-    base: &Base,
-    (data, dev): (&Records, Option<&Records>),
-    recipe: &impl Serialize,
-) -> Result<Settings> {
+fn settings(begun: &Begun<'_>, recipe: &impl Serialize) -> Result<Settings> {
+    let Begun { base, data, dev, start, besides } = begun;
     let recipe = serde_json::to_value(recipe)
         .map_err(|error| TrainError::Adapter { reason: format!("the recipe cannot be noted: {error}") })?;
     let shape = blake3::hash(base.config.to_json().to_string().as_bytes()).to_hex();
     let weights = base.weights.as_ref().map_or_else(String::new, |weights| format!(", weights {weights}"));
     let mut settings =
         BTreeMap::from([("model".to_owned(), format!("{} {}{weights}", base.name, &shape[..16]))]);
-    // What was best on one development set says nothing about another.
-    let read = [("data", Some(data)), ("dev", dev)];
-    settings
-        .extend(read.into_iter().filter_map(|(name, rows)| Some((name.to_owned(), rows?.hash().to_owned()))));
+    let read = [
+        ("data", Some(data.hash().to_owned())),
+        ("dev", dev.map(|rows| rows.hash().to_owned())),
+        ("start", start.map(lora::hash)),
+    ];
+    settings.extend(read.into_iter().filter_map(|(name, hash)| Some((name.to_owned(), hash?))));
+    settings.extend(besides.0.clone());
     if let Value::Object(fields) = recipe {
         let kept = fields.into_iter().filter(|(name, _)| !FREE.contains(&name.as_str()));
         settings.extend(kept.map(|(name, value)| (format!("recipe.{name}"), value.to_string())));

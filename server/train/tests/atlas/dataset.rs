@@ -10,6 +10,7 @@ use loupe_shared::pixels::PixelLimits;
 use loupe_train::atlas::Split;
 use loupe_train::atlas::mixture::real::RealCountries;
 use loupe_train::dataset::build::{Plan, Tools, build};
+use loupe_train::dataset::claim::Claim;
 use loupe_train::dataset::record::{Record, RecordRole};
 use loupe_train::dataset::report::Report;
 use loupe_train::dataset::{DatasetError, file};
@@ -116,4 +117,36 @@ async fn a_line_that_is_no_record_is_named_by_its_number() {
     assert!(matches!(error, DatasetError::Line { line: 4, .. }), "{error}");
     let record: Record = serde_json::from_str(good.lines().next().unwrap()).unwrap();
     assert_eq!(record.split, Some(Split::Dev));
+}
+
+#[tokio::test]
+async fn two_builds_cannot_write_into_one_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let (text, image) = (LocalText::new(index()), LocalImage::new(index()));
+    let plan = Plan { count: 2, ..twenty(folder.path()) };
+    let claim = Claim::take(folder.path()).unwrap();
+    let error = built(&plan, &text, &image).await.unwrap_err();
+    assert!(error.to_string().contains("another process writes"), "{error}");
+    assert_eq!(names(folder.path()), [".lock"]);
+    drop(claim);
+    assert_eq!(built(&plan, &text, &image).await.unwrap().questions, 2);
+    assert!(!folder.path().join(".lock").exists());
+}
+
+#[tokio::test]
+async fn what_is_dropped_is_named_and_other_trainers_files_of_an_earlier_build_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = LocalText::new(index());
+    let plan = twenty(folder.path());
+    built(&plan, &text, &Useless::Empty).await.unwrap();
+    let rows = file::read(&folder.path().join("questions.jsonl")).unwrap();
+    let dropped = std::fs::read_to_string(folder.path().join("dropped.jsonl")).unwrap();
+    assert_eq!(dropped.lines().count(), rows.len());
+    assert!(
+        dropped.starts_with(&format!(r#"{{"id":"{}","reason":"other_flag_first"}}"#, rows[0].id)),
+        "{dropped}"
+    );
+    std::fs::write(folder.path().join("verl.parquet"), "old").unwrap();
+    built(&plan, &text, &Useless::Empty).await.unwrap();
+    assert!(!folder.path().join("verl.parquet").exists());
 }

@@ -14,6 +14,7 @@ use loupe_train::atlas::Split;
 use loupe_train::dataset::build::{Plan, Tools, build};
 use loupe_train::dataset::record::Record;
 use loupe_train::eval::llm::{Form, LlmJudge};
+use loupe_train::eval::session::Settings;
 use loupe_train::eval::tape::Tape;
 use loupe_train::eval::tools::{Providers, Tools as Searches};
 use loupe_train::learn::log::Line;
@@ -120,7 +121,7 @@ async fn fine_tuning_learns_and_resumes_on_the_same_curve() {
     }
     let path = folder.path().join("trajectories.jsonl");
     let base = Base::open(&pocket(), &recipe.lora, recipe.optimiser, 9).unwrap();
-    let found = estimate(&base, &Records::open(&path, 1).unwrap(), &recipe).unwrap();
+    let found = estimate(&base, &Records::open(&path, 1).unwrap(), None, &recipe).unwrap();
     assert!(found.tokens > 1_000 && found.steps > 0 && found.seconds > 0.0, "{found:?}");
     assert!(found.frozen > 7_000_000 && found.trained < found.frozen / 10, "{found:?}");
 }
@@ -188,7 +189,8 @@ fn parts(recipe: &GrpoRecipe, folder: &Path) -> Parts {
     let questions = folder.join("questions.jsonl");
     let train = Records::questions(&questions, recipe.seed).unwrap();
     let dev = Some(Records::questions(&questions, recipe.seed).unwrap());
-    Parts { base, reference: Base::reference(&pocket()).unwrap(), engine, player, train, dev }
+    let reference = Base::reference(&pocket()).unwrap();
+    Parts { base, reference, engine, player, train, dev, played_with: Settings::default() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -315,7 +317,7 @@ async fn a_policy_that_leaves_its_reference_too_far_is_stopped_with_the_reason()
     let folder = tempfile::tempdir().unwrap();
     data(Split::Test, folder.path(), 8).await;
     // No distance is below this one.
-    let recipe = grpo_recipe(-1.0);
+    let recipe = GrpoRecipe { save_steps: 1, ..grpo_recipe(-1.0) };
     let out = folder.path().join("grpo");
     let mut run = Grpo::new(&recipe, parts(&recipe, folder.path()), None, &out, false).unwrap();
     let GrpoEnded::Collapsing(reason) = run.train(None, |_| ()).await.unwrap() else {
@@ -323,4 +325,8 @@ async fn a_policy_that_leaves_its_reference_too_far_is_stopped_with_the_reason()
     };
     assert!(reason.contains("reference"), "{reason}");
     assert!(out.join(ADAPTER).exists(), "what was learnt is kept");
+    let step = run.progress().step;
+    drop(run);
+    let sound = Grpo::new(&recipe, parts(&recipe, folder.path()), None, &out, true).unwrap();
+    assert!(sound.progress().step < step, "the collapsed policy is not what a run goes on from");
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use loupe_agent::Budgets;
 use loupe_train::dataset::collect::{SourcePlan, collect as build};
 use loupe_train::dataset::intake::Intake;
 use loupe_train::dataset::record::Record;
@@ -15,7 +16,7 @@ use loupe_train::dataset::teacher::label::CATEGORIES;
 use loupe_train::dataset::teacher::{Limits, Teacher};
 use loupe_train::eval::tools::Providers;
 
-use super::{BuildArgs, HALF, share};
+use super::{BuildArgs, HALF, SearchFree, share};
 use crate::commands::layout::{LayoutArgs, STORED_PIXELS};
 use crate::commands::tools::{ProviderArgs, providers};
 use crate::logging;
@@ -57,8 +58,8 @@ pub(super) struct SourceArgs {
     /// The categories to choose from, with commas between
     #[arg(long, value_delimiter = ',', requires = "label_categories")]
     categories: Vec<String>,
-    /// Turns within which the teacher has to answer
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..), requires = "teacher")]
+    /// Turns within which the teacher has to answer; at most as many as the agent has searches
+    #[arg(long, default_value_t = 10, value_parser = turns, requires = "teacher")]
     max_turns: u32,
     /// Seconds that a question may take
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400), requires = "teacher")]
@@ -105,6 +106,12 @@ pub(super) async fn collect(args: &BuildArgs) -> anyhow::Result<(Vec<Record>, Ve
     Ok((collected.questions, collected.trajectories))
 }
 
+fn turns(text: &str) -> Result<u32, String> {
+    let most = Budgets::default().tool_calls;
+    let turns: u32 = text.parse().map_err(|_not_a_number| format!("{text:?} is not a number"))?;
+    if (1..=most).contains(&turns) { Ok(turns) } else { Err(format!("{turns} is not between 1 and {most}")) }
+}
+
 /// What is chosen in the end: everything, unless a teacher made the rows or something was asked for.
 fn balance(args: &BuildArgs) -> anyhow::Result<Option<Balance>> {
     let from = &args.source;
@@ -114,8 +121,12 @@ fn balance(args: &BuildArgs) -> anyhow::Result<Option<Balance>> {
     }
     Ok(Some(Balance {
         count: args.count.map(usize::try_from).transpose()?,
-        // Without a teacher nobody has said yet which questions need a search.
-        search_free: args.search_free.or(from.teacher.is_some().then_some(HALF)),
+        search_free: match args.search_free {
+            Some(SearchFree::Share(share)) => Some(share),
+            Some(SearchFree::Any) => None,
+            // Without a teacher nobody has said yet which questions need a search.
+            None => from.teacher.is_some().then_some(HALF),
+        },
         per_category: from.per_category,
         seed: args.seed,
     }))

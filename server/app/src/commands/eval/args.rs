@@ -9,9 +9,9 @@ use loupe_train::eval::report::name;
 use loupe_train::eval::report::summary::Prices;
 use loupe_train::eval::session::Settings as DecidedBy;
 
-use super::stamp;
 use crate::commands::layout::LayoutArgs;
-use crate::commands::tools::{JudgeArg, JudgeArgs, ProviderArgs, TapeArgs};
+use crate::commands::stamp;
+use crate::commands::tools::{JudgeArgs, ProviderArgs, TapeArgs, played_with};
 use crate::commands::workflow::WorkflowArg;
 use crate::settings::{Flags, Settings};
 
@@ -167,22 +167,11 @@ impl Measured {
     /// this one's.
     pub(super) fn decided_by(&self, settings: &Settings) -> anyhow::Result<DecidedBy> {
         let text = |value: &dyn std::fmt::Display| value.to_string();
-        let path = |path: &PathBuf| path.display().to_string();
         let workflows: Vec<&str> = self.workflows.iter().map(|workflow| name(*workflow)).collect();
         let adapters: Result<Vec<String>, _> = settings.adapters.iter().map(stamp::adapter).collect();
-        let judge = match &self.judge.judge {
-            JudgeArg::Rule => "rule".to_owned(),
-            JudgeArg::Model(spec) => format!("{} {}", stamp::remote(spec), self.judge.form().as_str()),
-        };
-        let tools = match (&self.tape.replay, &self.tape.record) {
-            (Some(file), _) => format!("replay of {}", stamp::data(file)?),
-            (None, Some(file)) => format!("recorded in {}", path(file)),
-            (None, None) => "live".to_owned(),
-        };
-        let annotations = self.layout.annotations().map(stamp::data).transpose()?;
-        let mut values = BTreeMap::from([
+        let values = BTreeMap::from([
             ("data", stamp::data(&self.data)?),
-            ("annotations", annotations.unwrap_or_default()),
+            ("layout", self.layout.stamp()?),
             ("workflows", workflows.join(",")),
             ("model", stamp::model(&settings.model)?),
             ("weights", format!("{:?}", settings.weights)),
@@ -190,16 +179,13 @@ impl Measured {
             ("adapters", adapters?.join(", ")),
             ("adapter", self.use_adapter.clone().unwrap_or_default()),
             ("constrain", text(&self.constrain)),
-            ("tools", tools),
             ("no_crop", text(&self.no_crop)),
             ("max_text_searches", self.max_text_searches.map_or_else(String::new, |n| n.to_string())),
-            ("judge", judge),
             ("limit", self.limit.map_or_else(String::new, |limit| limit.to_string())),
         ]);
-        if self.tape.replay.is_none() {
-            values.insert("search", settings.search_shown());
-        }
         let given = values.into_iter().filter(|(_, value)| !value.is_empty() && value != "false");
-        Ok(DecidedBy(given.map(|(name, value)| (name.to_owned(), value)).collect()))
+        let mut decided_by = played_with(settings, &self.tape, &self.judge)?;
+        decided_by.0.extend(given.map(|(name, value)| (name.to_owned(), value)));
+        Ok(decided_by)
     }
 }

@@ -2,11 +2,9 @@
 //!
 //! - `args`: what can be asked for.
 //! - `questions`: what is asked.
-//! - `stamp`: what files hold, for the settings of an evaluation.
 
 mod args;
 mod questions;
-mod stamp;
 
 use std::io::{self, Write};
 use std::path::Path;

@@ -8,8 +8,8 @@ use loupe_train::dataset::source::Layout;
 use loupe_train::eval::runner::Questions;
 
 use super::args::Measured;
-use super::stamp;
 use crate::commands::layout::{LayoutArgs, STORED_PIXELS};
+use crate::commands::stamp;
 
 /// Reads the questions.
 ///
@@ -24,7 +24,7 @@ pub(super) fn open(args: &Measured) -> anyhow::Result<Questions> {
 }
 
 /// The file of our own rows. Those of another layout are put into the report's folder with their pictures, under the
-/// hash of what they were made from, so that an evaluation that goes on finds them.
+/// hash of all that they were made from, so that an evaluation that goes on finds them.
 fn rows(data: &Path, how: &LayoutArgs, report: &Path) -> anyhow::Result<PathBuf> {
     let told = match how.layout() {
         Some(layout) => layout,
@@ -34,7 +34,8 @@ fn rows(data: &Path, how: &LayoutArgs, report: &Path) -> anyhow::Result<PathBuf>
     if told == Layout::Jsonl && !how.is_given() {
         return Ok(data.to_owned());
     }
-    let folder = report.join(format!("questions-{}", stamp::hash(data)?));
+    let made_from = format!("{} {} {}", told.as_str(), stamp::hash(data)?, how.stamp()?);
+    let folder = report.join(format!("questions-{}", stamp::letters(made_from.as_bytes())));
     let file = folder.join("questions.jsonl");
     if file.exists() {
         return Ok(file);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use loupe_mllm::{AdapterSpec, Engine, Limits, Loaded, WeightFormat};
 use loupe_train::tune::base::Base;
 use loupe_train::tune::grpo::log::StepLine;
@@ -14,7 +14,7 @@ use loupe_train::tune::lora;
 use loupe_train::tune::records::Records;
 
 use super::TuneArgs;
-use crate::commands::tools::{JudgeArgs, ProviderArgs, TapeArgs};
+use crate::commands::tools::{JudgeArgs, ProviderArgs, TapeArgs, played_with};
 use crate::model::ModelSpec;
 use crate::settings::{Flags, Settings};
 
@@ -47,13 +47,13 @@ pub(super) async fn run(args: &GrpoArgs) -> anyhow::Result<()> {
     let dev = args.dev.as_deref().map(|path| Records::questions(path, recipe.seed)).transpose()?;
     let files = ModelSpec::parse(&args.tune.model).files()?;
     let base = Base::open(&files, &recipe.lora, recipe.optimiser, recipe.seed)?;
-    let start = args.tune.start(&base.config)?;
+    let start = args.tune.start(&base)?;
 
     // The engine is opened with some adapter under the policy's name; the run puts its own there before anything is decoded.
-    let serving = args.tune.out.join("serving");
-    let first = lora::to_adapter(&base, &recipe.lora)?;
-    lora::save(&first, &serving)?;
-    let policy = AdapterSpec { name: Some(POLICY.to_owned()), folder: serving };
+    let serving = tempfile::tempdir().context("there is no place for temporary files")?;
+    let folder = serving.path().join(POLICY);
+    lora::save(&lora::to_adapter(&base, &recipe.lora)?, &folder)?;
+    let policy = AdapterSpec { name: Some(POLICY.to_owned()), folder };
     let loaded = Loaded::open_with_adapters(&files, WeightFormat::Stored, &[policy])?;
     let engine = Arc::new(Engine::start(loaded, Limits::default())?);
     let player = Player {
@@ -63,13 +63,17 @@ pub(super) async fn run(args: &GrpoArgs) -> anyhow::Result<()> {
         budgets: recipe.budgets(),
         boxes: recipe.boxes,
     };
-    let parts = Parts { base, reference: Base::reference(&files)?, engine, player, train, dev };
+    let played_with = played_with(&settings, &args.tape, &args.judge)?;
+    let reference = Base::reference(&files)?;
+    let parts = Parts { base, reference, engine, player, train, dev, played_with };
+    let has_dev = parts.dev.is_some();
     let mut run = Grpo::new(&recipe, parts, start.as_ref(), &args.tune.out, args.tune.resume)?;
     eprintln!("{} steps done", run.progress().step);
     match run.train(args.steps, show).await? {
         Ended::Complete => Ok(()),
         Ended::Collapsing(reason) => bail!(
-            "stopped, because {reason}; the best adapter so far is in `best`, and `samples` shows what was rewarded"
+            "stopped, because {reason}; the checkpoint is of an earlier step{best}, and `samples` shows what was rewarded",
+            best = if has_dev { ", the best adapter so far is in `best`" } else { "" }
         ),
     }
 }

@@ -11,12 +11,14 @@ mod pretrain;
 mod sft;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use loupe_mllm::adapter::Adapter;
 use loupe_mllm::checkpoint::Files;
 use loupe_mllm::config::ModelConfig;
 use loupe_train::learn::log::Line;
+use loupe_train::tune::base::Base;
 
 use crate::logging;
 
@@ -75,9 +77,20 @@ struct TuneArgs {
 
 impl TuneArgs {
     /// The adapter to start from, where one is given.
-    fn start(&self, base: &ModelConfig) -> anyhow::Result<Option<Adapter>> {
-        self.start.as_deref().map(|folder| open_adapter(folder, base)).transpose()
+    fn start(&self, base: &Base) -> anyhow::Result<Option<Adapter>> {
+        let Some(folder) = &self.start else { return Ok(None) };
+        let adapter = open_adapter(folder, &base.config)?;
+        let fits = adapter.check_base(base.weights.as_ref());
+        fits.with_context(|| format!("the adapter {}", folder.display()))?;
+        Ok(Some(adapter))
     }
+}
+
+/// Minutes, as a flag says them.
+fn minutes(text: &str) -> Result<Duration, String> {
+    let minutes =
+        text.parse::<f64>().ok().and_then(|minutes| Duration::try_from_secs_f64(minutes * 60.0).ok());
+    minutes.ok_or_else(|| "write a number of minutes from 0 on, as in 30 or 0.5".to_owned())
 }
 
 fn open_adapter(folder: &Path, base: &ModelConfig) -> anyhow::Result<Adapter> {

@@ -26,8 +26,8 @@ pub(super) struct PretrainArgs {
     #[arg(long)]
     resume: bool,
     /// End after this many minutes
-    #[arg(long, value_name = "N")]
-    minutes: Option<f64>,
+    #[arg(long, value_name = "N", value_parser = super::minutes)]
+    minutes: Option<Duration>,
 }
 
 pub(super) fn run(args: &PretrainArgs) -> anyhow::Result<()> {
@@ -37,7 +37,6 @@ pub(super) fn run(args: &PretrainArgs) -> anyhow::Result<()> {
     let source = Mixture::new(Arc::new(world), dialect, recipe.mixture);
     let mut run = Run::new(&recipe, Arc::new(source), &args.out, args.resume)?;
     eprintln!("{} parameters, {} steps done", run.learner().params.count(), run.progress().step);
-    let after = args.minutes.map(|minutes| Duration::try_from_secs_f64(minutes * 60.0)).transpose()?;
-    run.train(Stop { after, steps: None }, super::show)?;
+    run.train(Stop { after: args.minutes, steps: None }, super::show)?;
     Ok(())
 }

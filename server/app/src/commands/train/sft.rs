@@ -26,8 +26,8 @@ pub(super) struct SftArgs {
     #[arg(long, value_name = "FILE")]
     dev: Option<PathBuf>,
     /// End after this many minutes
-    #[arg(long, value_name = "N")]
-    minutes: Option<f64>,
+    #[arg(long, value_name = "N", value_parser = super::minutes)]
+    minutes: Option<Duration>,
     /// Say what the run will need, and train nothing
     #[arg(long)]
     dry_run: bool,
@@ -41,16 +41,15 @@ pub(super) fn run(args: &SftArgs) -> anyhow::Result<()> {
     let mut base = Base::open(&files, &recipe.lora, recipe.optimiser, recipe.seed)?;
     if args.dry_run {
         base.learner.checkpointing = recipe.checkpointing;
-        tell(&estimate(&base, &train, &recipe)?, &mut io::stdout().lock())?;
+        tell(&estimate(&base, &train, dev.as_ref(), &recipe)?, &mut io::stdout().lock())?;
         return Ok(());
     }
-    let start = args.tune.start(&base.config)?;
+    let start = args.tune.start(&base)?;
     let data = Data { train, dev };
     let mut run = Sft::new(&recipe, base, data, start.as_ref(), &args.tune.out, args.tune.resume)?;
     let trained = run.base().learner.params.count();
     eprintln!("{trained} numbers under training, {} steps done", run.progress().step);
-    let after = args.minutes.map(|minutes| Duration::try_from_secs_f64(minutes * 60.0)).transpose()?;
-    let ended = run.train(Stop { after, steps: None }, super::show)?;
+    let ended = run.train(Stop { after: args.minutes, steps: None }, super::show)?;
     let adapter = args.tune.out.join(if run.progress().best.is_some() { BEST } else { ADAPTER });
     match ended {
         Ended::Complete => eprintln!("all epochs are read; the adapter is {}", adapter.display()),
@@ -68,9 +67,11 @@ fn tell(estimate: &Estimate, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{} numbers under training, {} frozen", estimate.trained, estimate.frozen)?;
     writeln!(
         out,
-        "memory: {:.2} GiB of weights and optimiser, about {:.2} GiB of a batch's intermediate values",
+        "memory: {:.2} GiB of weights and optimiser, about {:.2} GiB of a batch's intermediate values, {:.2} GiB of the \
+         development set's pictures",
         gib(estimate.memory.weights),
-        gib(estimate.memory.activations)
+        gib(estimate.memory.activations),
+        gib(estimate.dev_pictures)
     )?;
     writeln!(out, "time on this machine: about {:.0} min", estimate.seconds / 60.0)
 }

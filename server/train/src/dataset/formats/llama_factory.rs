@@ -16,6 +16,9 @@ use crate::place::{Beside, write_json};
 
 /// The name of the data set in `dataset_info.json`.
 pub const NAME: &str = "loupe";
+/// The files.
+pub(super) const DATA: &str = "data.json";
+pub(super) const INFO: &str = "dataset_info.json";
 
 #[derive(Serialize)]
 struct Row {
@@ -35,7 +38,7 @@ struct Message {
 /// # Errors
 /// [`DatasetError`] when a picture cannot be cut or a file cannot be written.
 pub fn write(folder: &Path, records: &[Record]) -> Result<u64, DatasetError> {
-    let path = folder.join("data.json");
+    let path = folder.join(DATA);
     let mut file = Beside::create(&path)?;
     let mut written = 0;
     for record in records.iter().filter(|record| takes_turns(record)) {
@@ -46,14 +49,20 @@ pub fn write(folder: &Path, records: &[Record]) -> Result<u64, DatasetError> {
     }
     writeln!(file, "{}", if written == 0 { "[]" } else { "\n]" }).map_err(at(&path))?;
     file.finish()?;
-    write_json(&folder.join("dataset_info.json"), &info())?;
+    write_json(&folder.join(INFO), &info())?;
     Ok(written)
+}
+
+/// Whether a `dataset_info.json` is as it is written here; people add data sets of their own to it.
+pub(super) fn is_own(path: &Path) -> bool {
+    let there = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    there.is_some_and(|there: serde_json::Value| there == info())
 }
 
 fn info() -> serde_json::Value {
     json!({
         NAME: {
-            "file_name": "data.json",
+            "file_name": DATA,
             "formatting": "sharegpt",
             "columns": { "messages": "messages", "images": "images" },
             "tags": {

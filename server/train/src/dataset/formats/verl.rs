@@ -24,6 +24,8 @@ use super::{marked, role, shown};
 use crate::atlas::files::{read, read_png};
 use crate::place::Beside;
 
+/// The file.
+pub(super) const FILE: &str = "verl.parquet";
 /// Rows that are in memory at a time with their pictures, and bytes of these: a column of a batch holds 2 GiB at most.
 const BATCH: usize = 64;
 const BATCH_BYTES: u64 = 256 << 20;
@@ -49,7 +51,7 @@ pub struct Prompts<'a> {
 /// # Errors
 /// [`DatasetError`] when a picture cannot be read or the file cannot be written.
 pub fn write(folder: &Path, records: &[Record], prompts: &Prompts<'_>) -> Result<(), DatasetError> {
-    let path = folder.join("verl.parquet");
+    let path = folder.join(FILE);
     let failed = |error: ParquetError| at(&path)(std::io::Error::other(error));
     let zstd = Compression::ZSTD(ZstdLevel::default());
     let properties = WriterProperties::builder().set_compression(zstd).build();

@@ -1,6 +1,5 @@
 //! Fields of a JSON row, with their names in every complaint.
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use serde_json::Value;
@@ -14,21 +13,6 @@ pub(super) fn json(path: &Path) -> Result<Value, DatasetError> {
     let bytes = std::fs::read(path).map_err(at(path))?;
     serde_json::from_slice(&bytes)
         .map_err(|error| DatasetError::Source { path: path.to_owned(), reason: format!("no JSON: {error}") })
-}
-
-/// Takes a line with its number; an error ends the reading.
-pub(super) type EachLine<'a> = dyn FnMut(usize, &[u8]) -> Result<(), DatasetError> + 'a;
-
-/// The lines of a file that are not blank, with their numbers from 1. One that is no UTF-8 is a bad row like any other.
-pub(super) fn lines(path: &Path, each: &mut EachLine<'_>) -> Result<(), DatasetError> {
-    let file = std::fs::File::open(path).map_err(at(path))?;
-    for (number, line) in (1..).zip(BufReader::new(file).split(b'\n')) {
-        let line = line.map_err(at(path))?;
-        if !line.trim_ascii().is_empty() {
-            each(number, &line)?;
-        }
-    }
-    Ok(())
 }
 
 /// A list of rows.

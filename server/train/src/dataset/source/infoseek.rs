@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::super::DatasetError;
-use super::fields::{field, lines, name, row, text, texts};
+use super::super::file::lines;
+use super::fields::{field, name, row, text, texts};
 use super::{BadRow, Draft, Each, Picture, Source, question};
 
 const EXTENSIONS: [&str; 5] = ["jpg", "JPEG", "jpeg", "png", "webp"];

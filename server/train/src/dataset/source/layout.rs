@@ -62,8 +62,8 @@ impl Layout {
     }
 
     fn of_json(path: &Path) -> Result<Option<Self>, DatasetError> {
-        let text = std::fs::read_to_string(path).map_err(at(path))?;
-        let Ok(json) = serde_json::from_str::<Value>(&text) else { return Ok(None) };
+        let bytes = std::fs::read(path).map_err(at(path))?;
+        let Ok(json) = serde_json::from_slice::<Value>(&bytes) else { return Ok(None) };
         if json.get("questions").is_some_and(Value::is_array) {
             return Ok(Some(Self::OkVqa));
         }
@@ -72,10 +72,10 @@ impl Layout {
     }
 
     fn of_line(path: &Path) -> Result<Option<Self>, DatasetError> {
-        let mut first = String::new();
+        let mut first = Vec::new();
         let mut lines = BufReader::new(std::fs::File::open(path).map_err(at(path))?);
-        lines.read_line(&mut first).map_err(at(path))?;
-        let Ok(row) = serde_json::from_str::<Value>(&first) else { return Ok(None) };
+        lines.read_until(b'\n', &mut first).map_err(at(path))?;
+        let Ok(row) = serde_json::from_slice::<Value>(&first) else { return Ok(None) };
         if row.get("data_id").is_some() {
             return Ok(Some(Self::InfoSeek));
         }

@@ -1,5 +1,5 @@
 //! MMSearch-R1's parquet (reference: its `mmsearch_r1` data loader), which is verl's: `prompt` `[{role, content}]`, `images`
-//! `[{bytes}]`, `reward_model` `{ground_truth, candidate_answers}` (the latter a list in JSON), `data_source`,
+//! `[{bytes}]`, `reward_model` `{ground_truth, candidate_answers}` (the latter a list, or one in JSON), `data_source`,
 //! `extra_info`. The question is `extra_info.question` where it stands there, else the last user message. The published
 //! set has `data_id` beside them, and a `category` that says whether a question needs a search.
 
@@ -109,13 +109,30 @@ impl<'a> Columns<'a> {
     }
 
     fn candidates(&self, at: usize) -> Result<Vec<String>, BadRow> {
-        let Some(json) = text(self.reward, "candidate_answers", at).filter(|json| !json.is_empty()) else {
+        let bad = |reason: String| BadRow::new("reward_model.candidate_answers", reason);
+        let Some(column) = self.reward.column_by_name("candidate_answers") else { return Ok(Vec::new()) };
+        // A column that never held anything has a type of its own.
+        if column.logical_nulls().is_some_and(|nulls| nulls.is_null(at)) {
             return Ok(Vec::new());
+        }
+        if let Some(lists) = column.as_any().downcast_ref::<ListArray>() {
+            let list = lists.value(at);
+            let texts = list.as_any().downcast_ref::<StringArray>();
+            return match texts {
+                Some(texts) => Ok(texts.iter().flatten().map(str::to_owned).collect()),
+                None if list.is_empty() => Ok(Vec::new()),
+                None => Err(bad(format!("is a list of {}, not of texts", list.data_type()))),
+            };
+        }
+        let Some(json) = text(self.reward, "candidate_answers", at) else {
+            return Err(bad(format!("holds {}, neither text nor a list of texts", column.data_type())));
         };
-        let list: Result<Option<Vec<String>>, _> = serde_json::from_str(&json);
-        let named =
-            |error| BadRow::new("reward_model.candidate_answers", format!("is no list in JSON: {error}"));
-        Ok(list.map_err(named)?.unwrap_or_default())
+        if json.is_empty() {
+            return Ok(Vec::new());
+        }
+        let list: Option<Vec<String>> =
+            serde_json::from_str(&json).map_err(|error| bad(format!("is no list in JSON: {error}")))?;
+        Ok(list.unwrap_or_default())
     }
 
     fn picture(&self, at: usize) -> Result<Picture, BadRow> {

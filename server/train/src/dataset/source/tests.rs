@@ -1,8 +1,13 @@
 //! Each layout as it is published, and what is said of rows that do not fit.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use arrow_array::builder::{BinaryBuilder, Int64Builder, ListBuilder, StringBuilder, StructBuilder};
+use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, StructArray};
+use arrow_schema::{DataType, Field};
 use loupe_shared::pixels::pattern;
+use parquet::arrow::ArrowWriter;
 
 use super::super::DatasetError;
 use super::super::intake::{Intake, Taken};
@@ -72,6 +77,7 @@ fn rows_that_do_not_fit_are_named_or_counted() {
     for (bad, field) in [
         (r#"{"question": "Who?", "image": "a.png"}"#, "answer"),
         (r#"{"question": "Who?", "answer": " ", "image": "a.png"}"#, "answer"),
+        (r#"{"question": "Who?", "answer": 42, "image": "a.png"}"#, "answer"),
         (r#"{"question": "", "answer": "x", "image": "a.png"}"#, "question"),
         (r#"{"question": "Who?", "answer": "Ada", "image": "missing.png"}"#, "image"),
         (r#"{"question": "Who?", "answer": "Ada", "image": "own.jsonl"}"#, "image"),
@@ -86,6 +92,8 @@ fn rows_that_do_not_fit_are_named_or_counted() {
         assert!(message.contains("line 2") && message.contains(&format!("`{field}`")), "{bad}: {message}");
         let taken = folder.take("own.jsonl", true).unwrap();
         assert_eq!((taken.read, taken.records.len(), taken.bad[field]), (2, 1, 1), "{bad}");
+        let left = &taken.left_out[0];
+        assert_eq!((left.place.as_deref(), &left.reason), (Some("line 2"), &format!("bad row: {field}")));
     }
 }
 
@@ -211,6 +219,67 @@ fn mmsearch_r1_as_pandas_writes_it() {
     intake.skip_bad = false;
     let message = intake.take(&golden()).unwrap_err().to_string();
     assert!(message.contains("row 3") && message.contains("`answer` is empty"), "{message}");
+}
+
+/// A list with one struct in it.
+fn one(fields: [Field; 2], fill: impl FnOnce(&mut StructBuilder)) -> ArrayRef {
+    let mut list = ListBuilder::new(StructBuilder::from_fields(fields.to_vec(), 0));
+    fill(list.values());
+    list.values().append(true);
+    list.append(true);
+    Arc::new(list.finish())
+}
+
+/// A row as verl keeps it, with other right answers as they are given.
+fn with_candidates(candidates: ArrayRef) -> RecordBatch {
+    let utf8 = |name: &str| Field::new(name, DataType::Utf8, true);
+    let prompt = one([utf8("role"), utf8("content")], |row| {
+        row.field_builder::<StringBuilder>(0).unwrap().append_value("user");
+        row.field_builder::<StringBuilder>(1).unwrap().append_value("<image>Who?");
+    });
+    let png = png_bytes(&pattern(40, 30).unwrap()).unwrap();
+    let images = one([Field::new("bytes", DataType::Binary, true), utf8("path")], |row| {
+        row.field_builder::<BinaryBuilder>(0).unwrap().append_value(&png);
+        row.field_builder::<StringBuilder>(1).unwrap().append_value("a.png");
+    });
+    let field = |name: &str, column: &ArrayRef| Arc::new(Field::new(name, column.data_type().clone(), true));
+    let truth: ArrayRef = Arc::new(StringArray::from(vec!["Ada"]));
+    let truth = (field("ground_truth", &truth), truth);
+    let candidates = (field("candidate_answers", &candidates), candidates);
+    let reward: ArrayRef = Arc::new(StructArray::from(vec![truth, candidates]));
+    RecordBatch::try_from_iter([("prompt", prompt), ("images", images), ("reward_model", reward)]).unwrap()
+}
+
+#[test]
+fn other_right_answers_may_be_a_list_and_nothing_else_is_passed_over() {
+    let mut lists = ListBuilder::new(StringBuilder::new());
+    lists.append_value([Some("Ada Lovelace"), None, Some("Countess of Lovelace")]);
+    let mut numbers = ListBuilder::new(Int64Builder::new());
+    numbers.append_value([Some(1_i64)]);
+    let aliases = Ok(vec!["Ada Lovelace".to_owned(), "Countess of Lovelace".to_owned()]);
+    let cases: [(ArrayRef, Result<Vec<String>, &str>); 5] = [
+        (Arc::new(lists.finish()), aliases),
+        (Arc::new(StringArray::from(vec![r#"["Countess"]"#])), Ok(vec!["Countess".to_owned()])),
+        (Arc::new(StringArray::from(vec![None::<&str>])), Ok(Vec::new())),
+        (Arc::new(numbers.finish()), Err("a list of Int64")),
+        (Arc::new(Int64Array::from(vec![1])), Err("holds Int64")),
+    ];
+    for (candidates, expected) in cases {
+        let folder = Folder::new();
+        let batch = with_candidates(candidates);
+        let file = std::fs::File::create(folder.0.path().join("rows.parquet")).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        match (folder.take("rows.parquet", false), expected) {
+            (Ok(taken), Ok(aliases)) => assert_eq!(taken.records[0].aliases, aliases),
+            (Err(error), Err(part)) => {
+                let message = error.to_string();
+                assert!(message.contains("candidate_answers") && message.contains(part), "{message}");
+            }
+            (taken, expected) => panic!("{taken:?}, not {expected:?}"),
+        }
+    }
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! The category of a question, as the teacher sees it.
 
-use loupe_mllm::engine::{GenerateRequest, Message, Role, Sampling};
+use loupe_mllm::engine::{EngineError, GenerateRequest, Message, Role, Sampling};
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::sync::CancellationToken;
 
-use super::Teacher;
+use super::{FAILED, PAUSE, Reason, TIMEOUT, Teacher, passing};
+use crate::dataset::decisions::Decision;
 use crate::dataset::record::Record;
 use crate::eval::judge::fold::words;
 
@@ -30,24 +31,28 @@ const TOKENS: u32 = 64;
 
 impl Teacher {
     /// The category of a question among some, by its words alone; none where the teacher names none of them.
-    pub async fn label(&self, record: &Record, categories: &[String]) -> Option<String> {
+    ///
+    /// # Errors
+    /// What is to be decided about the row where the teacher cannot be asked.
+    pub async fn label(&self, record: &Record, categories: &[String]) -> Result<Option<String>, Decision> {
         let prompt = format!(
             "Question about a picture: {}\nAnswer: {}\nWhat is it about? Say one of these and nothing else: {}.",
             record.question,
             record.answer,
             categories.join(", ")
         );
-        let mut said = None;
-        for _ in 0..=self.limits.retries {
-            said = self.say(prompt.clone()).await;
-            if said.is_some() {
-                break;
+        let mut left = self.limits.retries;
+        loop {
+            match self.say(prompt.clone()).await {
+                Ok(said) => return Ok(named(&said, categories)),
+                Err(reason) if left == 0 => return Err(reason.into()),
+                Err(_) => left -= 1,
             }
+            tokio::time::sleep(PAUSE).await;
         }
-        named(&said?, categories)
     }
 
-    async fn say(&self, prompt: String) -> Option<String> {
+    async fn say(&self, prompt: String) -> Result<String, Reason> {
         let request = GenerateRequest {
             messages: vec![Message::text(Role::User, prompt)],
             sampling: Sampling::Greedy,
@@ -60,7 +65,14 @@ impl Teacher {
         // Nobody reads along.
         let (deltas, _) = unbounded_channel();
         let said = tokio::time::timeout(self.limits.timeout, self.decoder.generate(request, deltas)).await;
-        Some(said.ok()?.inspect_err(|error| tracing::warn!("no category: {error}")).ok()?.text)
+        let said = said
+            .map_err(|_elapsed| passing(TIMEOUT, format!("no category within {:?}", self.limits.timeout)))?;
+        match said {
+            Ok(completion) => Ok(completion.text),
+            // It would not take these words the next time either.
+            Err(EngineError::Input(_) | EngineError::TooLong { .. }) => Ok(String::new()),
+            Err(error) => Err(passing(FAILED, format!("no category: {error}"))),
+        }
     }
 }
 

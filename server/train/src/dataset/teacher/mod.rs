@@ -42,7 +42,7 @@ const REFUSED: &str = "refused_turn";
 /// How much a teacher may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Turns within which it has to answer.
+    /// Turns within which it has to answer; more than the agent has searches are of no use.
     pub max_turns: u32,
     /// How long a question may take.
     pub timeout: Duration,
@@ -64,6 +64,12 @@ struct Reason {
     detail: String,
     /// Whether asking again may help.
     passing: bool,
+}
+
+impl From<Reason> for Decision {
+    fn from(reason: Reason) -> Self {
+        Self::Dropped { reason: reason.name.to_owned(), detail: reason.detail }
+    }
 }
 
 fn lasting(name: &'static str, detail: impl Into<String>) -> Reason {
@@ -116,7 +122,7 @@ impl Teacher {
                 Err(reason) => reason,
             };
             if !reason.passing || left == 0 {
-                return Decision::Dropped { reason: reason.name.to_owned(), detail: reason.detail };
+                return reason.into();
             }
             left -= 1;
             tokio::time::sleep(PAUSE).await;
@@ -140,16 +146,16 @@ impl Teacher {
         self.judge(record, end, &recorder, &host)
     }
 
-    /// Budgets that the agent would tell the model about are out of reach, so that no conversation speaks of them.
+    /// The agent's own budgets, so that nothing is learnt that the agent would refuse.
     fn config(&self) -> AgentConfig {
-        let budgets = Budgets {
-            tool_calls: self.limits.max_turns,
-            image_searches: self.limits.max_turns,
-            text_searches: self.limits.max_turns,
-            total_tokens: u32::MAX,
-            ..patient()
-        };
+        // A server may count thoughts that are no part of the conversation.
+        let budgets = Budgets { tool_calls: self.most_turns(), total_tokens: u32::MAX, ..patient() };
         AgentConfig { budgets, sampling: Sampling::Greedy }
+    }
+
+    /// Turns of a conversation that is kept. In a longer one the agent says that all searches are used.
+    fn most_turns(&self) -> u32 {
+        self.limits.max_turns.min(patient().tool_calls)
     }
 
     fn judge(
@@ -172,7 +178,7 @@ impl Teacher {
             RunEnd::Failed(error) => return Err(failure(error)),
             RunEnd::Cancelled => return Err(passing(FAILED, "the run was cancelled")),
         };
-        if said.turns > self.limits.max_turns {
+        if said.turns > self.most_turns() {
             return Err(lasting("too_many_turns", format!("{} turns", said.turns)));
         }
         // Every turn but the last is a search that was made, or else one that the agent refused.

@@ -1,9 +1,23 @@
 //! Text without what does not tell answers apart.
 
+use std::ops::RangeInclusive;
+
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
 const ARTICLES: [&str; 3] = ["the", "a", "an"];
+/// Marks without which a word is still the same: accents of Latin, Greek and Cyrillic, points of Hebrew and Arabic, which
+/// are seldom written, and what only picks the look of a character. The vowel signs of Indic scripts and the voicing marks
+/// of kana are none: रोम is not राम, and バス is not ハス.
+const ACCENTS: [RangeInclusive<char>; 7] = [
+    '\u{300}'..='\u{36F}',
+    '\u{591}'..='\u{5C7}',
+    '\u{64B}'..='\u{65F}',
+    '\u{670}'..='\u{670}',
+    '\u{20D0}'..='\u{20FF}',
+    '\u{FE00}'..='\u{FE0F}',
+    '\u{E0100}'..='\u{E01EF}',
+];
 
 /// Compatibility forms resolved, accents and letter case dropped, letters without a decomposition put to their
 /// neighbours, dashes and minus signs made one. Folding again changes nothing.
@@ -19,7 +33,8 @@ pub fn fold(text: &str) -> String {
 pub(super) fn plain(text: &str) -> String {
     // The ordinal sign stands for a degree's, and would become an o.
     let degrees = text.chars().map(|c| if c == 'º' { '°' } else { c });
-    let plain: Vec<char> = degrees.nfkd().filter(|c| !is_combining_mark(*c)).map(straight).collect();
+    // Composed again: of a kana and its voicing mark one letter is left, however they were written.
+    let plain: Vec<char> = degrees.nfkd().filter(|c| !is_accent(*c)).map(straight).nfc().collect();
     let is_digit = |at: Option<usize>| at.and_then(|at| plain.get(at)).is_some_and(char::is_ascii_digit);
     let tilde = |(at, c): (usize, &char)| match c {
         // Between numbers it joins a range, elsewhere it means "about".
@@ -28,6 +43,10 @@ pub(super) fn plain(text: &str) -> String {
         c => *c,
     };
     plain.iter().enumerate().map(tilde).collect()
+}
+
+fn is_accent(c: char) -> bool {
+    is_combining_mark(c) && ACCENTS.iter().any(|marks| marks.contains(&c))
 }
 
 /// One dash and one apostrophe for all.
@@ -62,36 +81,55 @@ fn neighbour(c: char) -> impl Iterator<Item = char> {
 /// a B+ from a B- stays behind a letter.
 #[must_use]
 pub fn words(text: &str) -> Vec<String> {
-    let folded: Vec<char> = fold(text).chars().collect();
+    let mut words = split(&fold(text));
+    let last = words.len().saturating_sub(1);
+    let mut place = 0..;
+    words.retain(|word| place.next() == Some(last) || !is_article(word));
+    words
+}
+
+/// As [`words`] with letter case and articles as they are written.
+pub(super) fn written(text: &str) -> Vec<String> {
+    split(&plain(text))
+}
+
+pub(super) fn is_article(word: &str) -> bool {
+    ARTICLES.contains(&word)
+}
+
+/// Letters, digits and the marks that are no accents.
+pub(super) fn is_wordly(c: char) -> bool {
+    c.is_alphanumeric() || is_combining_mark(c)
+}
+
+fn split(text: &str) -> Vec<String> {
+    let text: Vec<char> = text.chars().collect();
     let is_digit = |at: Option<&char>| at.is_some_and(char::is_ascii_digit);
     let mut words = vec![String::new()];
-    for (at, &c) in folded.iter().enumerate() {
-        let before = at.checked_sub(1).and_then(|before| folded.get(before));
-        let after = folded.get(at + 1);
+    for (at, &c) in text.iter().enumerate() {
+        let before = at.checked_sub(1).and_then(|before| text.get(before));
+        let after = text.get(at + 1);
         let in_number = is_digit(before) && is_digit(after);
         let opens = before.is_none_or(|c| c.is_whitespace() || *c == '(');
         let opens_domain = c == '.' && opens && after.is_some_and(|c| c.is_alphabetic());
         let is_minus = c == '-' && opens && is_digit(after);
-        let groups = in_number && digits_from(&folded, at + 1) == 3;
+        let groups = in_number && digits_from(&text, at + 1) == 3;
         let joins_initials =
-            c == '.' && is_initial(&folded, at.checked_sub(1)) && is_initial(&folded, Some(at + 1));
+            c == '.' && is_initial(&text, at.checked_sub(1)) && is_initial(&text, Some(at + 1));
         match c {
             ',' | '\'' if groups => {}
             '.' if joins_initials => {}
             '+' | '#' if before.is_some_and(|c| c.is_alphabetic() || *c == '+') => push(&mut words, c),
-            '-' if is_initial(&folded, at.checked_sub(1)) && after.is_none_or(|c| c.is_whitespace()) => {
+            '-' if is_initial(&text, at.checked_sub(1)) && after.is_none_or(|c| c.is_whitespace()) => {
                 push(&mut words, c);
             }
             '$' | '€' | '£' | '¥' => words.extend([c.to_string(), String::new()]),
             '.' if in_number => push(&mut words, c),
-            _ if opens_domain || is_minus || c.is_alphanumeric() => push(&mut words, c),
+            _ if opens_domain || is_minus || is_wordly(c) => push(&mut words, c),
             _ => words.push(String::new()),
         }
     }
     words.retain(|word| !word.is_empty());
-    let last = words.len().saturating_sub(1);
-    let mut place = 0..;
-    words.retain(|word| place.next() == Some(last) || !ARTICLES.contains(&word.as_str()));
     words
 }
 
@@ -103,7 +141,7 @@ fn digits_from(text: &[char], at: usize) -> usize {
 /// Whether a letter stands alone at `at`.
 fn is_initial(text: &[char], at: Option<usize>) -> bool {
     let Some(at) = at else { return false };
-    let in_word = |at: Option<usize>| at.and_then(|at| text.get(at)).is_some_and(|c| c.is_alphanumeric());
+    let in_word = |at: Option<usize>| at.and_then(|at| text.get(at)).is_some_and(|c| is_wordly(*c));
     text.get(at).is_some_and(|c| c.is_alphabetic()) && !in_word(at.checked_sub(1)) && !in_word(Some(at + 1))
 }
 

@@ -3,6 +3,7 @@
 //! ([`super::llm`]).
 //!
 //! - [`fold`]: text without what does not tell answers apart, and its words.
+//! - [`sentence`]: which of the things that a sentence names is its answer.
 //! - [`numbers`]: numbers in a text, with how exactly they are given.
 //! - [`units`]: units of measure and their factors.
 //! - [`ranges`]: numbers with units, ranges, and which of them are the same.
@@ -12,11 +13,15 @@ mod dates;
 pub mod fold;
 mod numbers;
 mod ranges;
+mod sentence;
 #[cfg(test)]
 mod tests;
 mod units;
 
+use std::ops::Range;
+
 use fold::{fold, words};
+use sentence::Word;
 
 /// Words that may stand right before the answer in a sentence, and right after it. Anything else changes what is
 /// named: "Guinea" is not in "Equatorial Guinea".
@@ -53,7 +58,7 @@ const SUBJECTS: [&str; 7] = ["it", "they", "he", "she", "there", "this", "that"]
 #[must_use]
 pub fn is_right(answer: &str, gold: &str, aliases: &[String]) -> bool {
     let golds: Vec<&str> = std::iter::once(gold).chain(aliases.iter().map(String::as_str)).collect();
-    let said = words(answer);
+    let said = sentence::read(answer);
     if golds.iter().any(|gold| is_same(answer, gold) || says(&said, &words(gold)) || decides(answer, gold)) {
         return true;
     }
@@ -86,30 +91,38 @@ fn is_same(answer: &str, gold: &str) -> bool {
 }
 
 /// Whether the wanted words stand in the answer and nothing around them changes their meaning.
-fn says(answer: &[String], gold: &[String]) -> bool {
+fn says(answer: &[Word], gold: &[String]) -> bool {
     if gold.is_empty() {
         return false;
     }
-    answer == gold
+    let is_gold = |words: &[Word]| words.iter().map(|word| &word.text).eq(gold);
+    is_gold(answer)
         || answer.windows(gold.len()).enumerate().any(|(start, window)| {
-            window == gold && frames(&answer[..start], &answer[start + gold.len()..], gold)
+            let place = start..start + gold.len();
+            is_gold(window) && frames(answer, &place)
         })
 }
 
-/// Whether what stands before and after the wanted words only puts them into a sentence.
-fn frames(before: &[String], after: &[String], gold: &[String]) -> bool {
+/// Whether what stands around the wanted words only puts them into a sentence.
+fn frames(answer: &[Word], place: &Range<usize>) -> bool {
+    let (before, after) = (&answer[..place.start], &answer[place.end..]);
     let around = || before.iter().chain(after);
-    let opens = before.last().is_none_or(|word| BEFORE.contains(&word.as_str()));
-    let closes = after.first().is_none_or(|word| AFTER.contains(&word.as_str()));
-    let links = around().filter(|word| LINKS.contains(&word.as_str())).count();
-    // Beside a number any other number may be the answer.
-    let is_number = |word: &String| word.bytes().all(|byte| byte.is_ascii_digit());
-    let is_alone = !gold.iter().all(is_number) || !around().any(is_number);
-    opens && closes && links < 2 && is_alone && !doubts(before) && !doubts(after)
+    let opens = before.last().is_none_or(|word| word.is_of(&BEFORE));
+    let closes = after.first().is_none_or(|word| word.is_of(&AFTER));
+    let links = around().filter(|word| word.is_of(&LINKS)).count();
+    if !opens || !closes || links > 1 || doubts(before) || doubts(after) {
+        return false;
+    }
+    let is_number = |word: &Word| word.text.bytes().all(|byte| byte.is_ascii_digit());
+    if answer[place.clone()].iter().all(is_number) {
+        // Beside a number any other number may be the answer, and nothing else.
+        return !around().any(is_number);
+    }
+    sentence::answers(answer, place)
 }
 
-fn doubts(words: &[String]) -> bool {
-    words.iter().any(|word| DOUBT.contains(&word.as_str()))
+fn doubts(words: &[Word]) -> bool {
+    words.iter().any(|word| word.is_of(&DOUBT))
 }
 
 /// Whether an answer begins with the wanted yes or no.

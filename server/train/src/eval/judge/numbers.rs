@@ -1,6 +1,6 @@
 //! Numbers in a text, with how exactly they are given.
 
-use super::fold::plain;
+use super::fold::{self, plain};
 use super::units;
 
 /// A number as written.
@@ -14,6 +14,18 @@ pub(super) struct Number {
     pub(super) place: f64,
     /// Whether it has a decimal point or a scale (2.5, 3 million).
     pub(super) is_fractional: bool,
+}
+
+impl Number {
+    /// So many times a scale: three of a million.
+    pub(super) fn times(self, scale: f64) -> Self {
+        // "3 dozen" is a count; "3 million" hides what comes after the first digits.
+        let exact = scale < 100.0;
+        let [step, place] = [self.step, self.place].map(|size| if exact { 1.0 } else { size * scale });
+        // Below a million it may well be a year or a count.
+        let is_fractional = self.is_fractional || scale >= 1e6;
+        Self { value: self.value * scale, step, place, is_fractional }
+    }
 }
 
 /// A piece of a text.
@@ -106,7 +118,7 @@ fn next(chars: &[char], at: usize) -> (Option<Token>, usize) {
 
 /// Letters, and what stands in symbols of units: `°C`, `%`, `km/h`, `m^2`.
 fn is_wordly(c: char) -> bool {
-    c.is_alphanumeric() || matches!(c, '°' | '%' | '/' | '^')
+    fold::is_wordly(c) || matches!(c, '°' | '%' | '/' | '^')
 }
 
 fn word_end(chars: &[char], start: usize) -> usize {
@@ -247,14 +259,7 @@ fn scaled(tokens: Vec<Token>) -> Vec<Token> {
     for token in tokens {
         match (read.last_mut(), &token) {
             (Some(Token::Number(number)), Token::Word(word)) if scale(word).is_some() => {
-                let scale = scale(word).unwrap_or(1.0);
-                // "3 dozen" is a count; "3 million" hides what comes after the first digits.
-                let exact = scale < 100.0;
-                let [step, place] =
-                    [number.step, number.place].map(|size| if exact { 1.0 } else { size * scale });
-                // Below a million it may well be a year or a count.
-                let is_fractional = number.is_fractional || scale >= 1e6;
-                *number = Number { value: number.value * scale, step, place, is_fractional };
+                *number = number.times(scale(word).unwrap_or(1.0));
             }
             _ => read.push(token),
         }

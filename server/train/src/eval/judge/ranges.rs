@@ -31,6 +31,17 @@ struct Quantity {
     low: Number,
     high: Number,
     unit: Option<Unit>,
+    /// What the unit's letter multiplies by where it is none: a million in `5M`.
+    scale: Option<f64>,
+}
+
+impl Quantity {
+    /// The quantity as a count, where it can be read as one.
+    fn count(self) -> Option<Self> {
+        let Some(scale) = self.scale else { return self.unit.is_none().then_some(self) };
+        let [low, high] = [self.low, self.high].map(|number| number.times(scale));
+        Some(Self { low, high, unit: None, scale: None })
+    }
 }
 
 /// What a text says in numbers.
@@ -39,6 +50,8 @@ struct Reading {
     quantities: Vec<Quantity>,
     /// Words that are neither units nor fillers, in lower case.
     others: Vec<String>,
+    /// Those of them that make a name with a number: "Apollo 11".
+    name: Vec<String>,
 }
 
 /// Whether the only quantity of an answer, or each of several, says what one of `golds` says. A unit that one form of
@@ -62,11 +75,20 @@ pub(super) fn agree(answer: &str, golds: &[&str]) -> bool {
         // A bare number may be answered with the noun that it counts.
         let is_counted = gold.others.is_empty() && said.others.len() == 1;
         let is_plain = known || (is_counted && !changed);
-        (is_plain || (explained && !changed)) && said.quantities.iter().all(|q| same(q, &gold_quantity))
+        let is_named = gold.name.iter().all(|word| said.others.contains(word));
+        is_named
+            && (is_plain || (explained && !changed))
+            && said.quantities.iter().all(|q| says_same(q, &gold_quantity))
     })
 }
 
-/// Whether an answered quantity says the gold one.
+/// Whether an answered quantity says the gold one, as a measure or as a count.
+fn says_same(answer: &Quantity, gold: &Quantity) -> bool {
+    let counts = answer.count().zip(gold.count());
+    same(answer, gold) || counts.is_some_and(|(answer, gold)| same(&answer, &gold))
+}
+
+/// Whether an answered quantity is the gold one.
 fn same(answer: &Quantity, gold: &Quantity) -> bool {
     let unit = match (answer.unit, gold.unit) {
         (Some(answered), Some(wanted)) if answered.measures != wanted.measures => return false,
@@ -85,8 +107,7 @@ fn same(answer: &Quantity, gold: &Quantity) -> bool {
     let gold_unit = gold.unit.or(unit);
     let [low, high] = [answer.low, answer.high].map(|number| in_base(number, unit));
     let [wanted_low, wanted_high] = [gold.low, gold.high].map(|number| in_base(number, gold_unit));
-    let has_unit = gold_unit.is_some();
-    let ends = close(low, wanted_low, has_unit) && close(high, wanted_high, has_unit);
+    let ends = close(low, wanted_low, unit) && close(high, wanted_high, unit);
     if ends {
         return true;
     }
@@ -108,14 +129,18 @@ fn holds([low, high]: [f64; 2], value: f64, has_unit: bool) -> bool {
     (low..=high).contains(&value) && high - low <= widest
 }
 
-/// Whether two numbers are the same but for rounding: the answer's is the gold one's rounded, or the other way round.
-fn close(answer: Number, gold: Number, has_unit: bool) -> bool {
-    let (difference, size) = ((answer.value - gold.value).abs(), answer.value.abs().max(gold.value.abs()));
-    if difference <= size * 1e-9 {
+/// Whether two numbers in the base unit are the same but for rounding: the answer's is the gold one's rounded, or the other
+/// way round. `unit` is what the answer is said in.
+fn close(answer: Number, gold: Number, unit: Option<Unit>) -> bool {
+    let difference = (answer.value - gold.value).abs();
+    let size_from = |zero: f64| (answer.value - zero).abs().max((gold.value - zero).abs());
+    if difference <= size_from(0.0) * 1e-9 {
         return true;
     }
+    // Degrees are rounded as they are said: 20 °C is not 293 of anything.
+    let size = size_from(unit.map_or(0.0, |unit| unit.offset));
     let is_fractional = answer.is_fractional || gold.is_fractional;
-    if !has_unit && !is_fractional && size < EXACT_BELOW {
+    if unit.is_none() && !is_fractional && size < EXACT_BELOW {
         return false;
     }
     let most = if is_fractional { ROUNDED_DECIMALS } else { ROUNDED_ZEROS };
@@ -132,13 +157,15 @@ fn read(text: &str) -> Reading {
         match &tokens[at] {
             Token::Number(_) => {
                 let (quantity, end) = quantity(&tokens, at);
+                if quantity.is_some_and(|quantity| quantity.unit.is_none()) {
+                    reading.name.extend(name_before(&tokens[..at]));
+                }
                 reading.quantities.extend(quantity);
                 at = end;
             }
             Token::Word(word) => {
                 let word = word.to_lowercase();
-                let known = |list: &[&str]| list.contains(&word.as_str());
-                if !known(&FILLERS) && !known(&BEFORE) && !known(&AFTER) {
+                if !is_filler(&word) {
                     reading.others.push(word);
                 }
                 at += 1;
@@ -149,32 +176,56 @@ fn read(text: &str) -> Reading {
     reading
 }
 
+fn is_filler(word: &str) -> bool {
+    FILLERS.contains(&word) || BEFORE.contains(&word) || AFTER.contains(&word)
+}
+
+/// The words that make a name with the number after them: those of "World War 2", none of "population of 2".
+fn name_before(tokens: &[Token]) -> Vec<String> {
+    let joined = tokens.iter().rev().filter(|token| **token != Token::Dash);
+    let words = joined.map_while(|token| match token {
+        Token::Word(word) if word.starts_with(char::is_alphabetic) => Some(word.to_lowercase()),
+        _ => None,
+    });
+    words
+        .take_while(|word| !is_filler(word) && !CHANGES.contains(&word.as_str()))
+        .filter(|word| units::find(&[word.as_str()]).is_none())
+        .collect()
+}
+
 /// The quantity that begins with the number at `at`, and where it ends.
 fn quantity(tokens: &[Token], at: usize) -> (Option<Quantity>, usize) {
-    let Some((low, low_unit, end)) = measured(tokens, at) else { return (None, at + 1) };
+    let Some((lower, end)) = measured(tokens, at) else { return (None, at + 1) };
     let between = at.checked_sub(1).is_some_and(|before| is_word(tokens.get(before), &["between"]));
     let joins = match tokens.get(end) {
         Some(Token::Dash) => true,
         other => is_word(other, &["to", "through", "till"]) || (between && is_word(other, &["and"])),
     };
     let upper = if joins { measured(tokens, end + 1) } else { None };
-    match upper.filter(|(high, _, _)| low.value < high.value) {
-        Some((high, unit, end)) => (Some(Quantity { low, high, unit: unit.or(low_unit) }), end),
-        None => (Some(Quantity { low, high: low, unit: low_unit }), end),
+    match upper.filter(|(upper, _)| lower.low.value < upper.low.value) {
+        Some((upper, end)) => {
+            let measure = if upper.unit.is_some() { upper } else { lower };
+            (Some(Quantity { low: lower.low, high: upper.high, ..measure }), end)
+        }
+        None => (Some(lower), end),
     }
 }
 
 /// A number with its unit, and where they end.
-fn measured(tokens: &[Token], at: usize) -> Option<(Number, Option<Unit>, usize)> {
-    let Some(Token::Number(number)) = tokens.get(at) else { return None };
+fn measured(tokens: &[Token], at: usize) -> Option<(Quantity, usize)> {
+    let Some(&Token::Number(number)) = tokens.get(at) else { return None };
     let following = tokens[at + 1..].iter().map_while(|token| match token {
         Token::Word(word) => Some(word.as_str()),
         _ => None,
     });
     let following: Vec<&str> = following.take(3).collect();
-    let found = units::find(&following);
-    let length = found.map_or(0, |(_, length)| length);
-    Some((*number, found.map(|(unit, _)| unit), at + 1 + length))
+    let (unit, length) = units::find(&following).map_or((None, 0), |(unit, length)| (Some(unit), length));
+    let scale = match &following[..length] {
+        ["K"] => Some(1e3),
+        ["M"] => Some(1e6),
+        _ => None,
+    };
+    Some((Quantity { low: number, high: number, unit, scale }, at + 1 + length))
 }
 
 fn is_word(token: Option<&Token>, words: &[&str]) -> bool {

@@ -280,6 +280,187 @@ fn other_units_are_right() {
     ]);
 }
 
+/// Celsius and Fahrenheit were rounded by their distance from absolute zero.
+#[test]
+fn degrees_are_rounded_as_they_are_said() {
+    assert_wrong(&[
+        ("20 °C", "24.9 °C"),
+        ("24.9 °C", "20 °C"),
+        ("30 °C", "26.1 °C"),
+        ("26.1 °C", "30 °C"),
+        ("30 °C", "28 °C"),
+        ("-20 °C", "-24.9 °C"),
+        ("0 °C", "2.5 °C"),
+        ("70 °F", "74.9 °F"),
+        ("70 °F", "20 °C"),
+    ]);
+    assert_right(&[
+        ("37 °C", "36.6 °C"),
+        ("20.4 °C", "20 °C"),
+        ("-20 °C", "-20.3 °C"),
+        ("98 °F", "98.2 °F"),
+        ("68 °F", "20 °C"),
+        ("0 °C", "32 °F"),
+        ("32 °F", "0 °C"),
+        ("295 K", "295.4 K"),
+        ("293 K", "20 °C"),
+    ]);
+}
+
+/// "Norway in Sweden in Denmark" was right for each of the three, and "Oslo is Bergen" for both.
+#[test]
+fn of_two_linked_things_at_most_one_is_the_answer() {
+    assert_wrong(&[
+        ("Norway in Sweden in Denmark", "Norway"),
+        ("Norway in Sweden in Denmark", "Sweden"),
+        ("Norway in Sweden in Denmark", "Denmark"),
+        ("It is Norway in Sweden in Denmark", "Norway"),
+        ("Norway at Sweden for Denmark", "Denmark"),
+        ("Oslo is Bergen", "Oslo"),
+        ("Oslo is Bergen", "Bergen"),
+        ("The Eiffel Tower was the Tower Bridge", "Eiffel Tower"),
+        ("The Eiffel Tower was the Tower Bridge", "Tower Bridge"),
+        ("The city in Sweden is Oslo", "Sweden"),
+        ("The capital of Norway is Oslo in Sweden", "Sweden"),
+        ("Paris, in France", "France"),
+        ("Paris is in France", "Paris"),
+        ("In Paris, in France", "France"),
+    ]);
+    for said in [
+        "norway in denmark",
+        "NORWAY IN DENMARK",
+        "Norway in Denmark",
+        "norway is denmark",
+        "Norway is denmark",
+        "norway is Denmark",
+        "NORWAY IS DENMARK",
+        "the norway is the denmark",
+        "The Norway is the denmark",
+        "In Norway in Denmark",
+        "It is Norway in Denmark",
+        "red is blue",
+        "Red is blue",
+        "Red is the blue",
+        "the red in the blue",
+        "red on blue",
+    ] {
+        let right = ["Norway", "Denmark", "red", "blue"].iter().filter(|gold| right(said, gold)).count();
+        assert!(right < 2, "{said}");
+    }
+    assert_right(&[
+        ("The Eiffel Tower is in Paris", "Paris"),
+        ("Paris, in France", "Paris"),
+        ("In Paris, in France", "Paris"),
+        ("It is in Paris, in France", "Paris"),
+        ("The capital of Norway is Oslo", "Oslo"),
+        ("Norway's capital is Oslo", "Oslo"),
+        ("the capital is oslo", "Oslo"),
+        ("oslo is the capital of norway", "Oslo"),
+        ("THE CAPITAL IS OSLO", "Oslo"),
+        ("The largest city in Norway is Oslo", "Oslo"),
+        ("Oslo is the largest city in Norway", "Oslo"),
+        ("The Gambia is the smallest country in Africa", "Gambia"),
+        ("The Norwegian krone is the currency of Norway", "Norwegian krone"),
+        ("The euro is the currency of Finland", "euro"),
+        ("The currency of Finland is the euro", "euro"),
+        ("Leonardo da Vinci was the painter", "Leonardo da Vinci"),
+        ("He was Polish", "Polish"),
+        ("The answer is the Bank of Norway", "Bank of Norway"),
+        ("It is Alice in Wonderland", "Alice in Wonderland"),
+        ("The title is Life Is Beautiful", "Life Is Beautiful"),
+        ("Located in Paris", "Paris"),
+        ("It is used in the kitchen", "kitchen"),
+        ("It is in the kitchen at the back", "kitchen"),
+        ("The Colosseum is round", "round"),
+        ("Titanic was in 1997", "1997"),
+        ("It was built for the Exposition in 1889", "1889"),
+    ]);
+}
+
+/// "11" was right for "Apollo 11".
+#[test]
+fn a_name_with_a_number_is_more_than_the_number() {
+    assert_wrong(&[
+        ("11", "Apollo 11"),
+        ("It is 11", "Apollo 11"),
+        ("Gemini 11", "Apollo 11"),
+        ("Apollo 12", "Apollo 11"),
+        ("2", "World War 2"),
+        ("War 2", "World War 2"),
+        ("19", "Covid-19"),
+        ("11", "Ocean's 11"),
+        ("1969", "July 1969"),
+    ]);
+    assert_right(&[
+        ("apollo 11", "Apollo 11"),
+        ("The mission was Apollo 11", "Apollo 11"),
+        ("World War 2", "World War 2"),
+        ("the world war two", "World War 2"),
+        ("Covid 19", "Covid-19"),
+        ("11", "11 players"),
+        ("11 players", "11 players"),
+        ("40 km", "about 40 km"),
+        ("40", "about 40 km"),
+        ("40 km", "over 40 km"),
+        ("5 million", "population of 5 million"),
+        ("1969", "year 1969"),
+    ]);
+    assert!(is_right("747", "Boeing 747", &["747".to_owned()]), "an alias without the name is enough");
+}
+
+/// All marks were taken for accents: "राम" was right for "रोम", and "バス" for "ハス".
+#[test]
+fn marks_that_make_another_letter_are_kept() {
+    assert_wrong(&[
+        ("राम", "रोम"),
+        ("It is राम", "रोम"),
+        ("हिनदी", "हिन्दी"),
+        ("バス", "ハス"),
+        ("ハス", "バス"),
+        ("パス", "バス"),
+        ("ハ\u{3099}ス", "ハス"),
+        ("ﾊﾞｽ", "ハス"),
+        ("มา", "ม้า"),
+    ]);
+    assert_right(&[
+        ("रोम।", "रोम"),
+        ("It is रोम.", "रोम"),
+        ("\u{91C}\u{93C}", "\u{95B}"),
+        ("ハ\u{3099}ス", "バス"),
+        ("ﾊﾞｽ", "バス"),
+        ("ﾊﾟｽ", "ハ\u{309A}ス"),
+        ("서울", "\u{1109}\u{1165}\u{110B}\u{116E}\u{11AF}"),
+        ("Ἀθῆναι", "Αθηναι"),
+        ("Толстой", "Толстои"),
+        ("مُحَمَّد", "محمد"),
+        ("葛\u{E0100}城", "葛城"),
+    ]);
+}
+
+/// "5M" was nothing but five metres, and "10K" ten kelvin.
+#[test]
+fn capital_k_and_m_are_also_thousands_and_millions() {
+    assert_right(&[
+        ("5M", "5 million"),
+        ("5M", "5,000,000"),
+        ("5 million", "5M"),
+        ("$5M", "$5 million"),
+        ("5M people", "5 million"),
+        ("10K", "10,000"),
+        ("324K", "323,802"),
+        ("300K", "26.85 °C"),
+        ("5M", "5 m"),
+    ]);
+    assert_wrong(&[
+        ("5m", "5 million"),
+        ("5M", "5 billion"),
+        ("5M", "5,000 km"),
+        ("10K", "10,000 °C"),
+        ("10k", "10 million"),
+        ("5K", "5 million"),
+    ]);
+}
+
 #[test]
 fn dates_are_right_in_any_common_form() {
     let gold = "20 July 1969";

@@ -132,6 +132,8 @@ impl GrpoRecipe {
 
     fn check(&self) -> Result<(), String> {
         self.lora.check()?;
+        self.optimiser.check()?;
+        self.schedule.check()?;
         self.batch.check()?;
         self.reward.check()?;
         let Self { steps, questions, draws, epochs, save_steps, .. } = *self;
@@ -190,6 +192,12 @@ mod tests {
             ("clip", json!(1.0)),
             ("kl", json!(-0.1)),
             ("lora", json!({ "dropout": 0.1 })),
+            ("optimiser", json!({ "beta1": 1.0 })),
+            ("optimiser", json!({ "eps": 0.0 })),
+            ("optimiser", json!({ "weight_decay": -1.0 })),
+            ("optimiser", json!({ "clip": 0.0 })),
+            ("schedule", json!({ "peak": -0.1, "warmup_steps": 1, "decay": "cosine" })),
+            ("schedule", json!({ "peak": 0.1, "warmup_steps": 1, "decay": "cosine", "floor": 2.0 })),
         ] {
             let refused = recipe(field, value.clone()).check().unwrap_err();
             assert!(refused.contains(field), "{field} {value}: {refused}");

@@ -19,6 +19,7 @@ use super::recipe::GrpoRecipe;
 use super::rollout::{POLICY, Player, Rollout, Task};
 use crate::dataset::record::Record;
 use crate::error::{Result, TrainError};
+use crate::eval::session::Settings;
 use crate::learn::batch::{Batch, Place, groups};
 use crate::learn::checkpoint::{self, CHECKPOINT, Progress};
 use crate::learn::curve;
@@ -30,7 +31,7 @@ use crate::tune::base::Base;
 use crate::tune::lora;
 use crate::tune::records::Records;
 use crate::tune::sft::{ADAPTER, BEST};
-use crate::tune::stamp;
+use crate::tune::stamp::{self, Begun};
 
 /// Rollouts to read, in a run's folder.
 const SAMPLES: &str = "samples";
@@ -57,6 +58,8 @@ pub struct Parts {
     pub train: Records,
     /// Questions to measure by.
     pub dev: Option<Records>,
+    /// Which tools and which judge the player has, so that a run goes on with the same.
+    pub played_with: Settings,
 }
 
 /// Why a run ended.
@@ -75,6 +78,7 @@ pub struct Grpo<'a> {
     out: PathBuf,
     progress: Progress,
     guard: Guard,
+    log: Log,
 }
 
 /// A question with its rollouts.
@@ -118,10 +122,12 @@ impl<'a> Grpo<'a> {
     ) -> Result<Self> {
         parts.base.learner.checkpointing = recipe.checkpointing;
         parts.base.learner.temperature = recipe.temperature.into();
-        let progress = parts.base.begin(out, resume, start, (&recipe.lora, recipe.optimiser))?;
-        stamp::check(out, resume, &parts.base, (&parts.train, parts.dev.as_ref()), recipe)?;
+        let (log, progress) = parts.base.begin(out, resume, start, (&recipe.lora, recipe.optimiser))?;
+        let Parts { base, train: data, played_with: besides, .. } = &parts;
+        let begun = Begun { base, data, dev: parts.dev.as_ref(), start, besides };
+        stamp::check(out, resume, &begun, recipe)?;
         let guard = Guard::new(recipe.guard);
-        let run = Self { recipe, parts, out: out.to_owned(), progress, guard };
+        let run = Self { recipe, parts, out: out.to_owned(), progress, guard, log };
         run.serve()?;
         Ok(run)
     }
@@ -138,7 +144,7 @@ impl<'a> Grpo<'a> {
     /// # Errors
     /// When loss or gradients are not finite, a question's picture cannot be read, or a file fails.
     pub async fn train(&mut self, steps: Option<u64>, mut watch: impl FnMut(&StepLine)) -> Result<Ended> {
-        let (mut log, before) = Log::open(&self.out, self.progress.step)?;
+        let before = self.log.resume(self.progress.step)?;
         // A run that goes on is watched from where it began.
         for line in before.into_iter().filter_map(|line| serde_json::from_value(line).ok()) {
             self.guard.look(signs(&line));
@@ -151,20 +157,21 @@ impl<'a> Grpo<'a> {
             let mut line = self.step().await?;
             self.progress.seconds = earlier + started.elapsed().as_secs_f64();
             let step = self.progress.step;
-            let saves = step.is_multiple_of(self.recipe.save_steps) || step == last;
+            // Not where only the session ends: a run without a break would not be measured there.
+            let saves = step.is_multiple_of(self.recipe.save_steps) || step == self.recipe.steps;
             if saves {
                 line.dev = self.measure().await?;
             }
             (line.step, line.seconds) = (step, self.progress.seconds);
             // Before the checkpoint: of a step that is not in it the line is cut off again, one that is in it stays.
-            log.write(&line)?;
+            self.log.write(&line)?;
             watch(&line);
-            if saves {
-                self.save()?;
-            }
             if let Some(reason) = self.guard.look(signs(&line)) {
                 ended = Ended::Collapsing(reason);
                 break;
+            }
+            if saves {
+                self.save()?;
             }
         }
         match &ended {

@@ -135,6 +135,85 @@ fn a_run_with_some_targets_trains_and_saves_only_these() {
     assert_eq!(config["target_modules"], json!(SOME.map(|module| module.replacen("model.", "", 1))));
 }
 
+#[test]
+fn the_rate_falls_from_step_to_step_within_a_pool_too() {
+    let folder = flags();
+    // Every row is a batch, and all are one pool.
+    let batch = BatchRecipe { tokens: 1, ..recipe().batch };
+    let recipe = SftRecipe { epochs: 1.0, batch, ..recipe() };
+    let (lines, _, progress) = train(&recipe, folder.path(), "run", None);
+    let peak = recipe.schedule.peak;
+    assert_eq!((lines.len(), progress.place.pool), (3, 1));
+    for (line, part) in lines.iter().zip([1.0, 2.0 / 3.0, 1.0 / 3.0]) {
+        assert!(near(line.rate, peak * (0.05 + 0.95 * part)), "{} at {part}", line.rate);
+    }
+}
+
+#[test]
+fn half_an_epoch_is_half_of_the_rows() {
+    let folder = flags();
+    let batch = BatchRecipe { tokens: 1, ..recipe().batch };
+    let recipe = SftRecipe { epochs: 2.0 / 3.0, batch, ..recipe() };
+    let (_, ended, progress) = train(&recipe, folder.path(), "run", None);
+    assert_eq!((ended, progress.examples), (Ended::Complete, 2));
+}
+
+#[test]
+fn a_session_ends_where_a_line_does_so_that_the_next_has_the_same_lines() {
+    let folder = flags();
+    let batch = BatchRecipe { tokens: 1, ..recipe().batch };
+    let early_stop = EarlyStop { every: 99, patience: 1 };
+    let recipe = SftRecipe { batch, early_stop, log_steps: 2, ..recipe() };
+    let (whole, ..) = train(&recipe, folder.path(), "whole", None);
+    let (mut lines, ended, progress) = train(&recipe, folder.path(), "halves", Some(3));
+    assert_eq!((ended, progress.step), (Ended::Stopped, 4));
+    lines.extend(train(&recipe, folder.path(), "halves", None).0);
+    let losses = |lines: &[Line]| lines.iter().map(|line| (line.step, line.loss)).collect::<Vec<_>>();
+    assert_eq!(losses(&lines), losses(&whole));
+}
+
+#[test]
+fn rows_that_cannot_be_learnt_as_they_are_meant_are_refused_with_line_and_field() {
+    let good = row(&[("user", "Where?", 0.0), ("assistant", ANSWERED, 1.0)]);
+    let refused = |field: &str, value: Value| {
+        let mut bad = good.clone();
+        *bad.pointer_mut(field).unwrap() = value;
+        let folder = rows(&[good.clone(), bad]);
+        let path = folder.path().join("trajectories.jsonl");
+        Records::open(&path, 3).map(|_| ()).unwrap_err().to_string()
+    };
+    for (field, value, named) in [
+        ("/messages/0/weight", json!(1.0), "messages[0].weight"),
+        ("/messages/1/weight", json!(-1.0), "messages[1].weight"),
+        ("/messages/1/weight", json!(1e39), "messages[1].weight"),
+        (
+            "/messages/0",
+            json!({ "role": "user", "text": "", "weight": 0, "pictures": ["region"] }),
+            "`region`",
+        ),
+    ] {
+        let said = refused(field, value);
+        assert!(said.contains("line 2") && said.contains(named), "{said}");
+    }
+}
+
+#[test]
+fn a_recipe_that_would_spoil_the_weights_is_refused_with_its_field() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("recipe.json");
+    for (field, value) in [
+        ("save_minutes", json!(-1.0)),
+        ("optimiser", json!({ "beta2": 1.0 })),
+        ("schedule", json!({ "peak": 0.0, "warmup_steps": 1, "decay": "cosine" })),
+    ] {
+        let mut bad = serde_json::to_value(recipe()).unwrap();
+        bad[field] = value;
+        std::fs::write(&path, bad.to_string()).unwrap();
+        let said = SftRecipe::read(&path).unwrap_err().to_string();
+        assert!(said.contains(field), "{said}");
+    }
+}
+
 /// A run that goes on from an adapter.
 fn started<'a>(recipe: &'a SftRecipe, folder: &Path, start: &Adapter) -> Result<Sft<'a>> {
     let data = Data { train: Arc::new(records(folder)), dev: None };
@@ -155,12 +234,24 @@ fn a_run_begins_with_the_adapter_that_it_starts_from() {
 }
 
 #[test]
+fn a_run_that_started_from_an_adapter_does_not_go_on_without_it() {
+    let (folder, recipe) = (flags(), recipe());
+    drop(started(&recipe, folder.path(), &adapter("tied", "all")).unwrap());
+    let data = Data { train: Arc::new(records(folder.path())), dev: None };
+    let base = base(&recipe.lora, recipe.optimiser);
+    let run = Sft::new(&recipe, base, data, None, &folder.path().join("run"), true);
+    let said = run.map(|_| ()).unwrap_err().to_string();
+    assert!(said.contains("start: ") && said.contains("nothing now"), "{said}");
+}
+
+#[test]
 fn a_run_does_not_start_from_an_adapter_of_other_weights() {
     let (folder, recipe) = (flags(), recipe());
     let others = Fingerprint::of(&Files::folder(&golden("untied"))).unwrap();
     let start = adapter("tied", "all").made_for(others);
     let said = started(&recipe, folder.path(), &start).map(|_| ()).unwrap_err().to_string();
     assert!(said.contains("made for other weights"), "{said}");
+    assert!(!folder.path().join("run").exists(), "what is refused leaves nothing behind");
 }
 
 /// A step of the model with peft's adapter: what it found, and the gradients by which it moved.

@@ -1,4 +1,4 @@
-//! What files hold, in few letters, so that an evaluation is not gone on with after they have changed.
+//! What files hold, in few letters, so that an evaluation or a training is not gone on with after they have changed.
 
 use std::path::Path;
 
@@ -19,7 +19,12 @@ pub(super) fn data(path: &Path) -> anyhow::Result<String> {
 /// A file by its content.
 pub(super) fn hash(path: &Path) -> anyhow::Result<String> {
     let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
-    Ok(blake3::hash(&bytes).to_hex()[..LETTERS].to_owned())
+    Ok(letters(&bytes))
+}
+
+/// The hash of some bytes.
+pub(super) fn letters(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex()[..LETTERS].to_owned()
 }
 
 /// An adapter by its folder's files.
@@ -54,6 +59,5 @@ fn folder(path: &Path) -> anyhow::Result<String> {
         files.push(format!("{:?} {} {changed:?}", entry.file_name(), about.len()));
     }
     files.sort_unstable();
-    let hash = blake3::hash(files.join("\n").as_bytes()).to_hex();
-    Ok(format!("{} {}", path.display(), &hash[..LETTERS]))
+    Ok(format!("{} {}", path.display(), letters(files.join("\n").as_bytes())))
 }
