@@ -122,7 +122,8 @@ fn grpo_has_pytorchs_loss_and_gradients_at_any_temperature() {
     for way in WAYS {
         let (mut base, mut batch) = set_up(&expected, way);
         let count = batch.targets.len() as f32;
-        for (name, temperature) in [("grpo", 1.0), ("cooled", 0.7)] {
+        // In `dual`, tokens are so much likelier than before that some cost the most that they may.
+        for (name, temperature) in [("grpo", 1.0), ("cooled", 0.7), ("dual", 1.0)] {
             base.learner.temperature = temperature;
             let before = floats(&expected[&format!("{name}.before")]);
             let reference = foretold(&without, &batch, temperature).expect("the reference").rows;

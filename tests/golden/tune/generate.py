@@ -6,9 +6,10 @@ The model is the checkpoint `tied` of ../qwen2_5_vl with its adapter `all`, the 
   targets [n]       tokens that count, by their place in input_ids; odd ones weigh 1, the others 0.5
   advantages [n]    of each of them, for GRPO
   sft.loss, sft.<PEFT's key>      the weighted mean of their surprises
-  grpo.loss, grpo.<PEFT's key>    the mean of -min(r A, clip(r, 0.8, 1.2) A) + 0.05 min(k3, 10) against the model without adapter
+  grpo.loss, grpo.<PEFT's key>    the mean of -min(r A, clip(r, 0.8, 1.2) A), at most -3 A, + 0.05 min(k3, 10) against the model without adapter
   grpo.before [n]                 their surprise when they were generated: what the model says now, moved at random
   cooled.loss and so on           the same with logits divided by 0.7
+  dual.loss and so on             the same as grpo with the tokens moved so far that some cost the most that they may, -3 A
 Everything in f32 on the CPU.
 """
 
@@ -25,8 +26,9 @@ sys.path.insert(0, str(HERE.parent / "qwen2_5_vl"))
 from adapters import opened  # noqa: E402
 from generate import TIED, forward  # noqa: E402
 
-CLIP, KL, FARTHEST, COUNT = 0.2, 0.05, 10, 40
-TEMPERATURES = {"grpo": 1.0, "cooled": 0.7}
+CLIP, KL, FARTHEST, COSTLIEST, COUNT = 0.2, 0.05, 10, 3, 40
+# Temperature, and how many times as far the tokens are moved.
+CASES = {"grpo": (1.0, 1), "cooled": (0.7, 1), "dual": (1.0, 6)}
 
 
 def surprises(model, inputs, targets, temperature=1.0):
@@ -42,7 +44,7 @@ def gradients(model, loss, name):
     return found | {f"{name}.loss": loss.detach().reshape(1)}
 
 
-def grpo(found, before, reference, advantages):
+def grpo(found, before, reference, advantages, is_dual):
     ratio = (before - found).exp()
     bounded = ratio.clamp(1 - CLIP, 1 + CLIP)
     clipped = (ratio * advantages > bounded * advantages).sum()
@@ -52,7 +54,13 @@ def grpo(found, before, reference, advantages):
     k3 = distance.exp() - distance - 1
     far = (k3 > FARTHEST).sum()
     assert 3 < far < COUNT - 3, "both sides of the bound have to be seen"
-    return (KL * k3.clamp(max=FARTHEST) - torch.min(ratio * advantages, bounded * advantages)).mean()
+    # Dual-clip PPO, as in verl.
+    lost = -torch.min(ratio * advantages, bounded * advantages)
+    costliest = -COSTLIEST * advantages
+    bound = (advantages < 0) & (lost > costliest)
+    assert bool(bound.any()) == is_dual and not bound.all(), "the bound is seen where it is meant to be"
+    lost = torch.where(advantages < 0, torch.min(lost, costliest), lost)
+    return (KL * k3.clamp(max=FARTHEST) + lost).mean()
 
 
 def main():
@@ -71,12 +79,12 @@ def main():
     weights = torch.where(torch.arange(COUNT) % 2 == 1, 1.0, 0.5)
     found = surprises(base, inputs, targets)
     out = gradients(model, (found * weights).sum() / weights.sum(), "sft")
-    for name, temperature in TEMPERATURES.items():
+    for name, (temperature, times) in CASES.items():
         with torch.no_grad(), model.disable_adapter():
             reference = surprises(base, inputs, targets, temperature)
         found = surprises(base, inputs, targets, temperature)
-        before = found.detach() + moved
-        out |= gradients(model, grpo(found, before, reference, advantages), name)
+        before = found.detach() + times * moved
+        out |= gradients(model, grpo(found, before, reference, advantages, times > 1), name)
         out[f"{name}.before"] = before
     out |= dict(targets=targets, advantages=advantages)
     save_file({key: value.contiguous() for key, value in out.items()}, HERE / "expected.safetensors")
