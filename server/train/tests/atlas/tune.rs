@@ -220,7 +220,7 @@ async fn reinforcement_runs_with_real_tools_and_resumes() {
     assert!(lines.iter().any(|line| line.mixed > 0.0 && line.grad_norm > 0.0 && line.tokens > 0));
     assert!(lines.iter().all(|line| line.entropy >= 0.0 && line.kl >= 0.0 && line.length > 10.0));
     assert!(lines[1].dev.is_some() && lines[0].dev.is_none());
-    for file in ["log.jsonl", "samples/step-000000.jsonl", ADAPTER, BEST] {
+    for file in ["log.jsonl", "samples/step-000001.jsonl", ADAPTER, BEST] {
         assert!(out.join(file).exists(), "{file}");
     }
 }

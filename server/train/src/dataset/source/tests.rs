@@ -222,7 +222,7 @@ fn mmsearch_r1_as_pandas_writes_it() {
 }
 
 /// A list with one struct in it.
-fn one(fields: [Field; 2], fill: impl FnOnce(&mut StructBuilder)) -> ArrayRef {
+fn one(fields: &[Field; 2], fill: impl FnOnce(&mut StructBuilder)) -> ArrayRef {
     let mut list = ListBuilder::new(StructBuilder::from_fields(fields.to_vec(), 0));
     fill(list.values());
     list.values().append(true);
@@ -233,12 +233,12 @@ fn one(fields: [Field; 2], fill: impl FnOnce(&mut StructBuilder)) -> ArrayRef {
 /// A row as verl keeps it, with other right answers as they are given.
 fn with_candidates(candidates: ArrayRef) -> RecordBatch {
     let utf8 = |name: &str| Field::new(name, DataType::Utf8, true);
-    let prompt = one([utf8("role"), utf8("content")], |row| {
+    let prompt = one(&[utf8("role"), utf8("content")], |row| {
         row.field_builder::<StringBuilder>(0).unwrap().append_value("user");
         row.field_builder::<StringBuilder>(1).unwrap().append_value("<image>Who?");
     });
     let png = png_bytes(&pattern(40, 30).unwrap()).unwrap();
-    let images = one([Field::new("bytes", DataType::Binary, true), utf8("path")], |row| {
+    let images = one(&[Field::new("bytes", DataType::Binary, true), utf8("path")], |row| {
         row.field_builder::<BinaryBuilder>(0).unwrap().append_value(&png);
         row.field_builder::<StringBuilder>(1).unwrap().append_value("a.png");
     });

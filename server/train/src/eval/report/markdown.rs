@@ -11,6 +11,9 @@ use crate::eval::scored::ToolUse;
 use crate::eval::stats::Spread;
 use crate::eval::tally::Tally;
 
+/// Calls that a recording did not have, of which the report tells.
+const MISSED: usize = 10;
+
 /// A table with a row's name in the first column.
 pub(crate) fn table<'a>(
     head: impl IntoIterator<Item = &'a str>,
@@ -113,9 +116,13 @@ fn tools(report: &Report) -> String {
         counts.push(row(report, "calls that the recording did not have", |s| s.missed.to_string()));
     }
     let mut text = table(head(report), kinds.into_iter().chain(more).chain(counts));
-    let missed = report.workflows.iter().flat_map(|part| &part.rows).flat_map(|row| &row.missed);
-    for missed in missed.take(10) {
+    let missed: Vec<&String> =
+        report.workflows.iter().flat_map(|part| &part.rows).flat_map(|row| &row.missed).collect();
+    for missed in missed.iter().take(MISSED) {
         text.push_str(&format!("\n- {}", escaped(missed)));
+    }
+    if missed.len() > MISSED {
+        text.push_str(&format!("\n- and {} more, in rows.jsonl", missed.len() - MISSED));
     }
     text
 }

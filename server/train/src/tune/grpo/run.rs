@@ -190,7 +190,8 @@ impl<'a> Grpo<'a> {
         if let Some(group) = groups.iter().find(|group| group.is_mixed()).or(groups.first()) {
             let Group { row, rollouts, rewards, advantages } = group;
             let folder = self.out.join(SAMPLES);
-            samples(&folder, self.progress.step, row, rollouts, rewards, advantages)?;
+            // Under the number that the step has in the log.
+            samples(&folder, self.progress.step + 1, row, rollouts, rewards, advantages)?;
         }
         let done = self.progress.step as f64 / self.recipe.steps as f64;
         line.rate = self.recipe.schedule.rate(self.progress.step, done);
