@@ -50,10 +50,7 @@ pub(super) fn check(out: &Path, resume: bool, begun: &Begun<'_>, recipe: &impl S
     let differences = differences(&then, &now);
     match differences.is_empty() {
         true => Ok(()),
-        false => Err(wrong(format!(
-            "the run was begun otherwise ({}); go on with what it was begun with",
-            differences.join("; ")
-        ))),
+        false => Err(wrong(format!("the run was begun otherwise ({})", differences.join("; ")))),
     }
 }
 
