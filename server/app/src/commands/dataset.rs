@@ -15,7 +15,7 @@ use loupe_shared::pixels::PixelLimits;
 use loupe_train::atlas::{Split, World};
 use loupe_train::dataset::build::{Plan, Tools, build};
 use loupe_train::dataset::claim::Claim;
-use loupe_train::dataset::file;
+use loupe_train::dataset::file::{self, QUESTIONS, TRAJECTORIES};
 use loupe_train::dataset::formats::verl::Prompts;
 use loupe_train::dataset::formats::{llama_factory, verl};
 use loupe_train::dataset::record::Record;
@@ -185,7 +185,7 @@ async fn of_atlas(
     if args.write.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }
-    Ok((file::read(&args.out.join("questions.jsonl"))?, file::read(&args.out.join("trajectories.jsonl"))?))
+    Ok((file::read(&args.out.join(QUESTIONS))?, file::read(&args.out.join(TRAJECTORIES))?))
 }
 
 #[cfg(test)]

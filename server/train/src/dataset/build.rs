@@ -11,7 +11,7 @@ use loupe_shared::pixels::PixelLimits;
 
 use super::DatasetError;
 use super::claim::Claim;
-use super::file::Writer;
+use super::file::{QUESTIONS, TRAJECTORIES, Writer};
 use super::formats::remove_others;
 use super::oracle::{Oracle, Outcome, hidden};
 use super::picture::keep;
@@ -65,8 +65,8 @@ pub async fn build(world: &World, tools: &Tools<'_>, plan: &Plan) -> Result<Repo
         hide: hidden(plan.split, asker.real()),
     };
     let _claim = Claim::take(&plan.out)?;
-    let mut questions = Writer::create(&plan.out.join("questions.jsonl"))?;
-    let mut trajectories = Writer::create(&plan.out.join("trajectories.jsonl"))?;
+    let mut questions = Writer::create(&plan.out.join(QUESTIONS))?;
+    let mut trajectories = Writer::create(&plan.out.join(TRAJECTORIES))?;
     let (layout, teacher) = ("atlas".to_owned(), Some("the oracle".to_owned()));
     let mut report = Report { layout, teacher, ..Report::default() };
     for index in 0..plan.count {

@@ -14,7 +14,7 @@ use super::DatasetError;
 use super::claim::Claim;
 use super::decisions::{Decision, Decisions, Header};
 use super::duplicates::distinct;
-use super::file::Writer;
+use super::file::{QUESTIONS, TRAJECTORIES, Writer};
 use super::formats::{OTHERS, remove_others};
 use super::intake::Intake;
 use super::record::Record;
@@ -23,9 +23,7 @@ use super::select::Balance;
 use super::source::Source;
 use super::teacher::{Call, FAILED, TIMEOUT, TOOL_FAILED, Teacher};
 
-/// The files that are written.
-const QUESTIONS: &str = "questions.jsonl";
-const TRAJECTORIES: &str = "trajectories.jsonl";
+/// What was decided about each row.
 const DECISIONS: &str = "decisions.jsonl";
 /// Questions in a row that a teacher may fail on.
 const FAILURES: usize = 8;

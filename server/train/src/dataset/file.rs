@@ -11,6 +11,11 @@ use super::record::Record;
 use super::source::BadRow;
 use crate::place::Beside;
 
+/// A data set's questions, in its folder.
+pub const QUESTIONS: &str = "questions.jsonl";
+/// The same with the conversations that answer them.
+pub const TRAJECTORIES: &str = "trajectories.jsonl";
+
 /// Reads a data set; blank lines are passed over. A record without a name is named after the file and its line.
 ///
 /// # Errors

@@ -12,6 +12,7 @@ use loupe_mllm::weights::Weights;
 use serde::{Deserialize, Serialize};
 
 use super::base::Base;
+use super::stamp::letters;
 use crate::atlas::rng::fnv1a;
 use crate::error::{Result, TrainError};
 use crate::learn::init::{LORA_A, LORA_B};
@@ -174,7 +175,7 @@ pub(super) fn hash(adapter: &Adapter) -> String {
         hasher.update(module.as_bytes()).update(&pair.scale.to_le_bytes());
         hasher.update(bytemuck::cast_slice(&pair.a)).update(bytemuck::cast_slice(&pair.b));
     }
-    hasher.finalize().to_hex()[..16].to_owned()
+    letters(hasher.finalize())
 }
 
 fn refused(reason: String) -> TrainError {

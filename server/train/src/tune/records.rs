@@ -8,6 +8,7 @@ use loupe_mllm::engine::{Message, Role};
 use loupe_shared::pixels::Rgb8;
 use loupe_shared::protocol::ImageRole;
 
+use super::stamp::letters;
 use crate::atlas::rng::Rng;
 use crate::dataset::DatasetError;
 use crate::dataset::file;
@@ -66,7 +67,7 @@ impl Records {
             return Err(bad(1, "it has no rows".to_owned()));
         }
         let bytes = std::fs::read(path).map_err(TrainError::file(path))?;
-        let hash = blake3::hash(&bytes).to_hex()[..16].to_owned();
+        let hash = letters(blake3::hash(&bytes));
         Ok(Self {
             rows,
             path: path.to_owned(),

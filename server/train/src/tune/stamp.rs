@@ -58,10 +58,9 @@ fn settings(begun: &Begun<'_>, recipe: &impl Serialize) -> Result<Settings> {
     let Begun { base, data, dev, start, besides } = begun;
     let recipe = serde_json::to_value(recipe)
         .map_err(|error| TrainError::Adapter { reason: format!("the recipe cannot be noted: {error}") })?;
-    let shape = blake3::hash(base.config.to_json().to_string().as_bytes()).to_hex();
+    let shape = letters(blake3::hash(base.config.to_json().to_string().as_bytes()));
     let weights = base.weights.as_ref().map_or_else(String::new, |weights| format!(", weights {weights}"));
-    let mut settings =
-        BTreeMap::from([("model".to_owned(), format!("{} {}{weights}", base.name, &shape[..16]))]);
+    let mut settings = BTreeMap::from([("model".to_owned(), format!("{} {shape}{weights}", base.name))]);
     let read = [
         ("data", Some(data.hash().to_owned())),
         ("dev", dev.map(|rows| rows.hash().to_owned())),
@@ -74,6 +73,11 @@ fn settings(begun: &Begun<'_>, recipe: &impl Serialize) -> Result<Settings> {
         settings.extend(kept.map(|(name, value)| (format!("recipe.{name}"), value.to_string())));
     }
     Ok(Settings(settings))
+}
+
+/// A hash in letters enough to see a change.
+pub(super) fn letters(hash: blake3::Hash) -> String {
+    hash.to_hex()[..16].to_owned()
 }
 
 /// What differs, for people.

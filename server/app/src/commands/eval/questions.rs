@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use loupe_train::dataset::file::{Writer, read};
+use loupe_train::dataset::file::{QUESTIONS, Writer, read};
 use loupe_train::dataset::intake::Intake;
 use loupe_train::dataset::source::Layout;
 use loupe_train::eval::runner::Questions;
@@ -36,7 +36,7 @@ fn rows(data: &Path, how: &LayoutArgs, report: &Path) -> anyhow::Result<PathBuf>
     }
     let made_from = format!("{} {} {}", told.as_str(), stamp::hash(data)?, how.stamp()?);
     let folder = report.join(format!("questions-{}", stamp::letters(made_from.as_bytes())));
-    let file = folder.join("questions.jsonl");
+    let file = folder.join(QUESTIONS);
     if file.exists() {
         return Ok(file);
     }

@@ -12,6 +12,7 @@ use loupe_shared::pixels::Rgb8;
 
 use super::DatasetError;
 use super::error::at;
+use super::file::QUESTIONS;
 use super::picture::keep;
 use super::record::{Record, RecordMessage, RecordRole, View};
 use crate::atlas::crop::cut;
@@ -59,7 +60,7 @@ fn shown(folder: &Path, record: &Record, messages: &[RecordMessage]) -> Result<V
 /// [`DatasetError::File`].
 pub(super) fn remove_others(folder: &Path) -> Result<(), DatasetError> {
     // Where no data set is, they are somebody else's.
-    if !folder.join("questions.jsonl").is_file() {
+    if !folder.join(QUESTIONS).is_file() {
         return Ok(());
     }
     for path in OTHERS.map(|name| folder.join(name)) {
