@@ -9,8 +9,9 @@
 //! - [`weights`]: where a model's weights come from.
 //! - [`model`]: vision tower, merger and decoder; the same definition decodes and trains.
 //! - [`lm`]: the decoder as it decodes: many sequences in one step.
-//! - [`cuda`]: the same on an NVIDIA GPU.
+//! - [`cuda`]: the same on an NVIDIA GPU, and tuning there.
 //! - [`device`]: where a model decodes, and the model there.
+//! - [`tuning`]: pairs trained beside a model on a GPU.
 //! - [`ops`]: the arithmetic, every operation with its gradient.
 //! - [`chat`]: conversations as token ids, with the span of each message.
 //! - [`decode`]: turns of conversations; the [`Engine`] that serves them.
@@ -43,6 +44,7 @@ pub mod picture;
 pub mod probe;
 pub mod threads;
 pub mod tokenizer;
+pub mod tuning;
 pub mod weights;
 
 pub use adapter::{AdapterSpec, Adapters};

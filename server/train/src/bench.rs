@@ -7,6 +7,7 @@ use candle_core::{Device, Tensor};
 use loupe_mllm::bench::RandomWeights;
 use loupe_mllm::checkpoint::{Files, read_config};
 use loupe_mllm::config::ModelConfig;
+use loupe_mllm::Processor;
 use loupe_mllm::model::{Positions, Qwen2_5Vl};
 use loupe_mllm::ops;
 use serde::Serialize;
@@ -15,6 +16,7 @@ use crate::atlas::rng::Rng;
 use crate::error::Result;
 use crate::learn::batch::{Batch, Place, Target};
 use crate::learn::init::Init;
+use crate::learn::machine::Machine;
 use crate::learn::optim::{AdamW, AdamWConfig};
 use crate::learn::params::Params;
 use crate::learn::step::Learner;
@@ -53,7 +55,7 @@ pub enum Trained {
 pub fn train(files: &Files, what: Trained, rows: usize, length: usize, steps: usize) -> Result<TrainFigure> {
     ops::prepare_to_train();
     let mut learner = learner(files, what)?;
-    let vocab = learner.model.config().text.vocab_size;
+    let vocab = read_config(files)?.text.vocab_size;
     let batch = batch(rows, length, vocab)?;
     let mut times = Vec::with_capacity(steps);
     for step in 0..=steps as u64 {
@@ -73,12 +75,12 @@ pub fn train(files: &Files, what: Trained, rows: usize, length: usize, steps: us
 fn learner(files: &Files, what: Trained) -> Result<Learner> {
     if what == Trained::Adapter {
         let lora = LoraConfig { rank: 16, ..LoraConfig::default() };
-        return Ok(Base::open(files, &lora, AdamWConfig::default(), 1)?.learner);
+        return Ok(Base::open(Processor::Cpu, files, &lora, AdamWConfig::default(), 1)?.learner);
     }
     let config = read_config(files)?;
     let (layers, vision_layers) = (config.text.layers, config.vision.depth);
     let params = Params::new(Init { seed: 1, deviation: 0.02, layers, vision_layers });
-    let model = Qwen2_5Vl::load(&config, &params)?;
+    let model = Machine::Cpu(Qwen2_5Vl::load(&config, &params)?);
     let optimiser = AdamW::new(AdamWConfig::default());
     Ok(Learner { params, model, dense: None, optimiser, checkpointing: false, temperature: 1.0 })
 }
@@ -111,23 +113,24 @@ pub struct TuneFigure {
     pub trained: u64,
     /// The median step, in seconds.
     pub step_seconds: f64,
-    /// The most memory that this process ever had, where the system tells.
+    /// The most of the machine's memory that this process ever had, where the system tells; nothing on a GPU.
     pub peak_bytes: Option<u64>,
     /// What was to be expected by the shape.
     pub expected: Memory,
 }
 
-/// Steps of a LoRA adapter on all of the decoder's maps, on a model of that shape with random weights in f32.
+/// Steps of a LoRA adapter on all of the decoder's maps, on a model of that shape with random weights: f32 on the CPU, bf16
+/// on a GPU.
 ///
 /// # Errors
 /// When memory does not suffice.
-pub fn tune(config: &ModelConfig, how: Tuning) -> Result<TuneFigure> {
+pub fn tune(on: Processor, config: &ModelConfig, how: Tuning) -> Result<TuneFigure> {
     ops::prepare_to_train();
     let lora = LoraConfig { rank: how.rank, ..LoraConfig::default() };
     let (params, dropout) =
         (Params::new(Init { seed: 1, deviation: 0.0, layers: 0, vision_layers: 0 }), Arc::default());
     let pairs = LoraWeights { base: &RandomWeights, params: &params, config: &lora, dropout: &dropout };
-    let model = Qwen2_5Vl::load(config, &pairs)?;
+    let model = Machine::load(on, config, &pairs)?;
     let optimiser = AdamW::new(AdamWConfig::default());
     let mut learner =
         Learner { params, model, dense: None, optimiser, checkpointing: how.checkpointing, temperature: 1.0 };
@@ -147,8 +150,11 @@ pub fn tune(config: &ModelConfig, how: Tuning) -> Result<TuneFigure> {
         frozen: parameters(config),
         trained,
         step_seconds: times.get(times.len() / 2).copied().unwrap_or_default(),
-        peak_bytes: peak(),
-        expected: Memory::of(config, trained, how.length as u64, how.checkpointing),
+        peak_bytes: if on == Processor::Cpu { peak() } else { None },
+        expected: match on {
+            Processor::Cpu => Memory::of(config, trained, how.length as u64, how.checkpointing),
+            Processor::Cuda(_) => Memory::on_gpu(config, how.rank, trained, [how.length; 2]),
+        },
     })
 }
 

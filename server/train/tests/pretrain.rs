@@ -12,6 +12,7 @@ use loupe_shared::pixels::Rgb8;
 use loupe_train::error::Result;
 use loupe_train::learn::example::{Example, ExampleSource, Seen, SeenClasses, Turn};
 use loupe_train::learn::log::Line;
+use loupe_train::learn::machine::Machine;
 use loupe_train::learn::stop::Stop;
 use loupe_train::pretrain::recipe::{Length, Recipe};
 use loupe_train::pretrain::run::{MODEL, Run};
@@ -140,7 +141,8 @@ fn it_learns_resumes_and_exports_what_it_trained() {
     let exported = Qwen2_5Vl::load(&config, &store).expect("the exported model");
     let image = config.tokens.image;
     let ids = [config.tokens.start, image, image, image, image, config.tokens.end, 40, 41, 42];
-    let (trained, exported) = (logits(&run.learner().model, &ids, image), logits(&exported, &ids, image));
+    let Machine::Cpu(trained) = &run.learner().model else { panic!("it is trained on the CPU") };
+    let (trained, exported) = (logits(trained, &ids, image), logits(&exported, &ids, image));
     let largest = trained.iter().fold(0f32, |largest, value| largest.max(value.abs()));
     for (trained, exported) in trained.iter().zip(&exported) {
         assert!((trained - exported).abs() < 0.02 * largest, "{trained} {exported} of {largest}");

@@ -24,7 +24,7 @@ mod write;
 use std::collections::BTreeMap;
 
 pub use config::AdapterConfig;
-pub(crate) use modules::is_vision;
+pub(crate) use modules::{in_layer, is_vision};
 pub use spec::{AdapterSpec, Adapters};
 
 use crate::checkpoint::{Files, Fingerprint};

@@ -119,7 +119,8 @@ fn is_below(number: &str, count: usize) -> bool {
     number.parse::<usize>().is_ok_and(|parsed| parsed < count && parsed.to_string() == number)
 }
 
-fn in_layer(name: &str, config: &TextConfig) -> Option<[usize; 2]> {
+/// The shape `[outputs, inputs]` of a map of a layer.
+pub(crate) fn in_layer(name: &str, config: &TextConfig) -> Option<[usize; 2]> {
     let (width, kv_width, inner) = (config.hidden_size, config.kv_size(), config.intermediate_size);
     match name {
         "self_attn.q_proj" | "self_attn.o_proj" => Some([width, width]),

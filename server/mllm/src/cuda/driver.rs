@@ -16,7 +16,7 @@ use cudarc::driver::{
 };
 use cudarc::nvrtc::{CompileError, CompileOptions, Ptx, compile_ptx_with_opts};
 
-use super::gpu::{Address, Arg, Gpu, Into, Launch, Memory, Product};
+use super::gpu::{Address, Arg, Gemm, Gpu, Into, Launch, Memory, Operand};
 use crate::error::{Error, Result};
 
 /// Memory that cuBLAS may use, as NVIDIA advises for its Hopper GPUs. Recorded products need one that stays.
@@ -192,33 +192,42 @@ impl Gpu for Driver {
         Ok(())
     }
 
-    fn multiply(&self, product: &Product) -> Result<()> {
+    fn gemm(&self, gemm: &Gemm) -> Result<()> {
         self.bind()?;
-        let Product { weights, rows, columns, x, count, out, into } = *product;
-        let [rows, columns, count] = [rows, columns, count].map(|size| size as i32);
+        let Gemm { a, b, out, sizes, batch, scale, into } = *gemm;
+        let [m, k, n] = sizes.map(|size| size as i32);
         let kind = if into == Into::SetBf16 { cudaDataType::CUDA_R_16BF } else { cudaDataType::CUDA_R_32F };
-        let (alpha, beta) = (1f32, if into == Into::Add { 1f32 } else { 0f32 });
-        let pointer = |address: Address| address.0 as *mut c_void;
-        // SAFETY: whoever asks owns memory of these shapes. cuBLAS counts by columns, to which our rows are transposed.
+        let beta = if into == Into::Add { 1f32 } else { 0f32 };
+        // cuBLAS counts by columns: it is given our rows as columns, and asked for the product turned.
+        let turn = |operand: Operand| match operand.turned {
+            true => cublasOperation_t::CUBLAS_OP_T,
+            false => cublasOperation_t::CUBLAS_OP_N,
+        };
+        let pointer = |operand: Operand| operand.at.0 as *mut c_void;
+        // SAFETY: whoever asks owns memory of these shapes.
         unsafe {
-            blas::gemm_ex(
+            blas::gemm_strided_batched_ex(
                 *self.blas.handle(),
-                cublasOperation_t::CUBLAS_OP_T,
-                cublasOperation_t::CUBLAS_OP_N,
-                rows,
-                count,
-                columns,
-                std::ptr::from_ref(&alpha).cast(),
-                pointer(weights),
+                turn(b),
+                turn(a),
+                n,
+                m,
+                k,
+                std::ptr::from_ref(&scale).cast(),
+                pointer(b),
                 cudaDataType::CUDA_R_16BF,
-                columns,
-                pointer(x),
+                b.stride as i32,
+                b.apart as i64,
+                pointer(a),
                 cudaDataType::CUDA_R_16BF,
-                columns,
+                a.stride as i32,
+                a.apart as i64,
                 std::ptr::from_ref(&beta).cast(),
                 pointer(out),
                 kind,
-                rows,
+                out.stride as i32,
+                out.apart as i64,
+                batch as i32,
                 cublasComputeType_t::CUBLAS_COMPUTE_32F,
                 cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT_TENSOR_OP,
             )
@@ -322,7 +331,7 @@ mod tests {
         for (kv_heads, group, width) in [(4, 7, 128), (2, 8, 128), (16, 1, 80), (2, 2, 16)] {
             let heads = Heads { kv_heads, group, width };
             let ptx = compile(SOURCE, &heads.defines(), (9, 0)).unwrap().to_src();
-            for kernel in ["gemv_swiglu_8", "attend_few", "attend_causal", "choose", "lora_up", "vision_rope"]
+            for kernel in ["gemv_swiglu_8", "attend_few", "attend_causal", "choose", "lora_up", "vision_rope", "weigh_back"]
             {
                 assert!(ptx.contains(&format!(".entry {kernel}(")), "{kernel}");
             }

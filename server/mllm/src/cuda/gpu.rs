@@ -79,6 +79,73 @@ pub struct Product {
     pub into: Into,
 }
 
+/// Matrices of bf16, one or a batch of them, in rows.
+#[derive(Debug, Clone, Copy)]
+pub struct Operand {
+    /// The first number.
+    pub at: Address,
+    /// Numbers from a row to the next.
+    pub stride: usize,
+    /// Numbers from a matrix of the batch to the next.
+    pub apart: usize,
+    /// Whether it is taken with rows for columns.
+    pub turned: bool,
+}
+
+impl Operand {
+    /// A matrix whose rows lie `stride` numbers apart.
+    #[must_use]
+    pub fn new(at: Address, stride: usize) -> Self {
+        Self { at, stride, apart: 0, turned: false }
+    }
+
+    /// With rows for columns.
+    #[must_use]
+    pub fn turned(self) -> Self {
+        Self { turned: !self.turned, ..self }
+    }
+
+    /// The first of a batch that lie `apart` numbers apart.
+    #[must_use]
+    pub fn apart(self, apart: usize) -> Self {
+        Self { apart, ..self }
+    }
+}
+
+/// `scale a b` of bf16 with sums in f32: a `[m, k]` and b `[k, n]` give out `[m, n]`; the same for each matrix of a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Gemm {
+    /// The matrix a.
+    pub a: Operand,
+    /// The matrix b.
+    pub b: Operand,
+    /// The result, whose `turned` says nothing.
+    pub out: Operand,
+    /// m, k and n.
+    pub sizes: [usize; 3],
+    /// Matrices of the batch.
+    pub batch: usize,
+    /// What the product is multiplied by.
+    pub scale: f32,
+    /// What becomes of it.
+    pub into: Into,
+}
+
+impl From<&Product> for Gemm {
+    fn from(product: &Product) -> Self {
+        let Product { weights, rows, columns, x, count, out, into } = *product;
+        Self {
+            a: Operand::new(x, columns),
+            b: Operand::new(weights, columns).turned(),
+            out: Operand::new(out, rows),
+            sizes: [count, columns, rows],
+            batch: 1,
+            scale: 1.0,
+            into,
+        }
+    }
+}
+
 /// A GPU. What is asked of it happens in order; only downloads wait for it.
 pub trait Gpu: Debug {
     /// Memory.
@@ -118,11 +185,19 @@ pub trait Gpu: Debug {
     /// When there is none of that name, or the GPU fails.
     fn launch(&self, program: &Self::Program, launch: &Launch) -> Result<()>;
 
+    /// Multiplies matrices of any layout.
+    ///
+    /// # Errors
+    /// When the GPU fails.
+    fn gemm(&self, gemm: &Gemm) -> Result<()>;
+
     /// Multiplies.
     ///
     /// # Errors
     /// When the GPU fails.
-    fn multiply(&self, product: &Product) -> Result<()>;
+    fn multiply(&self, product: &Product) -> Result<()> {
+        self.gemm(&product.into())
+    }
 
     /// Records the launches and products of `work` without running them.
     ///

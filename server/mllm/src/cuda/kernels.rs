@@ -1,4 +1,4 @@
-//! The kernels' source and how each is launched, those of `choosing` and `beside` excepted.
+//! The kernels' source and how each is launched, those of `choosing`, `beside` and `tune` excepted.
 
 use super::gpu::{Address, Arg, Gpu, Into, Launch, Product};
 use crate::error::Result;
@@ -14,6 +14,7 @@ pub const SOURCE: &str = concat!(
     include_str!("kernels/choose.cu"),
     include_str!("kernels/lora.cu"),
     include_str!("kernels/vision.cu"),
+    include_str!("kernels/tune.cu"),
 );
 
 /// Rows of x up to which `gemv` is faster than a matrix product.
@@ -49,7 +50,7 @@ impl Heads {
         self.kv_heads * self.group
     }
 
-    fn scale(&self) -> f32 {
+    pub(super) fn scale(&self) -> f32 {
         1.0 / (self.width as f32).sqrt()
     }
 }

@@ -6,16 +6,15 @@ use half::bf16;
 
 use super::beside::{Adapters, Beside, Changed};
 use super::choosing::{Choosing, mask_words};
-use super::gpu::{Address, Gpu, Into, Memory, Product, filled};
+use super::gpu::{Address, Gpu, Into, Memory, Product};
 use super::inputs::{Attention, Bucket, Inputs};
 use super::kernels::{Attend, FEW, Heads, Kernels, Norm, SOURCE, Turn};
 use super::layout::Layout;
-use super::loader::{Layer, Loader};
+use super::loader::{Decoder, Layer};
 use crate::config::TextConfig;
 use crate::error::{Error, Result};
 use crate::lm::{BLOCK, Batch, Choice, Next, What, lora};
-use crate::model::rotary::{frequencies, sections};
-use crate::weights::{Scope, Weights};
+use crate::weights::Weights;
 
 /// A language model on a GPU, with the memory of its blocks and of its steps.
 #[derive(Debug)]
@@ -24,15 +23,7 @@ pub struct Language<G: Gpu> {
     program: G::Program,
     config: TextConfig,
     heads: Heads,
-    /// `[vocab, hidden]`
-    table: G::Memory,
-    layers: Vec<Layer<G::Memory>>,
-    norm: G::Memory,
-    /// `[vocab, hidden]`; none where the embedding table serves.
-    output: Option<G::Memory>,
-    frequencies: G::Memory,
-    axes: G::Memory,
-    step_bytes: usize,
+    weights: Decoder<G::Memory>,
     pool: Option<Pool<G::Memory>>,
     /// For the intermediate values of a step, with its size.
     space: Option<(G::Memory, usize)>,
@@ -58,29 +49,11 @@ impl<G: Gpu> Language<G> {
     pub fn load(gpu: G, text: &TextConfig, tied: bool, weights: &dyn Weights) -> Result<Self> {
         let heads = heads(text)?;
         let program = gpu.program(SOURCE, &heads.defines())?;
-        let mut loader = Loader { gpu: &gpu, bytes: 0 };
-        let (scope, shape) = (Scope::new(weights, "model"), [text.vocab_size, text.hidden_size]);
-        let table = loader.matrix(scope.matrix("embed_tokens.weight", shape)?)?;
-        loader.bytes = 0;
-        let below = scope.below("layers");
-        let layers = (0..text.layers).map(|index| loader.layer(text, &below.below(index)));
-        let layers = layers.collect::<Result<_>>()?;
-        let norm = loader.vector(&scope, "norm.weight", text.hidden_size)?;
-        let output = if tied { None } else { Some(loader.matrix(weights.matrix("lm_head.weight", shape)?)?) };
-        let table_bytes = if tied { text.vocab_size * text.hidden_size * size_of::<bf16>() } else { 0 };
-        let step_bytes = loader.bytes + table_bytes;
-        let axes: Vec<i32> = sections(&text.mrope_section).into_iter().map(|axis| axis as i32).collect();
         Ok(Self {
-            frequencies: filled(&gpu, &frequencies(text.rope_theta, text.head_dim()))?,
-            axes: filled(&gpu, &axes)?,
+            weights: Decoder::load(&gpu, text, tied, weights)?,
             program,
             config: text.clone(),
             heads,
-            table,
-            layers,
-            norm,
-            output,
-            step_bytes,
             pool: None,
             space: None,
             adapters: Adapters::default(),
@@ -98,7 +71,7 @@ impl<G: Gpu> Language<G> {
     /// Bytes of weights that a step reads.
     #[must_use]
     pub fn step_bytes(&self) -> usize {
-        self.step_bytes
+        self.weights.step_bytes
     }
 
     /// Bytes of a block of keys and values.
@@ -168,10 +141,10 @@ impl<G: Gpu> Language<G> {
         let kernels = Kernels { gpu: &self.gpu, program: &self.program, heads: self.heads };
         let (rows, hidden, vocab) = (inputs.bucket.rows, self.config.hidden_size, self.config.vocab_size);
         let parts = inputs.parts();
-        let table = self.table.address();
+        let table = self.weights.table.address();
         let ids = layout.inputs.after(parts.ids);
         kernels.embed(ids, table, layout.given, layout.x, [rows, hidden])?;
-        for (index, layer) in self.layers.iter().enumerate() {
+        for (index, layer) in self.weights.layers.iter().enumerate() {
             self.attention(&kernels, layer, index, inputs, layout)?;
             self.feed_forward(&kernels, layer, index, inputs, layout)?;
         }
@@ -179,9 +152,9 @@ impl<G: Gpu> Language<G> {
             return Ok(());
         }
         let order = layout.inputs.after(parts.order);
-        self.norm(&kernels, self.norm.address(), order, inputs.wanted, layout)?;
+        self.norm(&kernels, self.weights.norm.address(), order, inputs.wanted, layout)?;
         kernels.multiply(&Product {
-            weights: self.output.as_ref().map_or(table, Memory::address),
+            weights: self.weights.output(),
             rows: vocab,
             columns: hidden,
             x: layout.normed,
@@ -245,8 +218,8 @@ impl<G: Gpu> Language<G> {
             qkv: layout.qkv,
             bias: layer.qkv_bias.address(),
             positions: at(parts.positions),
-            frequencies: self.frequencies.address(),
-            axes: self.axes.address(),
+            frequencies: self.weights.frequencies.address(),
+            axes: self.weights.axes.address(),
             slots: at(parts.slots),
             queries: layout.queries,
             keys,
@@ -383,7 +356,7 @@ fn layer_bytes(config: &TextConfig) -> usize {
 }
 
 /// The model's heads, where the kernels fit it.
-fn heads(config: &TextConfig) -> Result<Heads> {
+pub(super) fn heads(config: &TextConfig) -> Result<Heads> {
     let heads =
         Heads { kv_heads: config.kv_heads, group: config.heads / config.kv_heads, width: config.head_dim() };
     let problem = |what: String| Err(Error::Device(format!("the kernels do not fit the model: {what}")));

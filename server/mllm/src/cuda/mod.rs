@@ -1,4 +1,4 @@
-//! Decoding on an NVIDIA GPU, with kernels of our own.
+//! Decoding and tuning on an NVIDIA GPU, with kernels of our own.
 //!
 //! Weights, keys and values are bf16, sums and the residual stream f32. Everything but the driver is written against
 //! [`gpu::Gpu`], so that tests run it whole on the CPU (`tests/cuda`).
@@ -11,6 +11,7 @@
 //! - [`language`]: the language model.
 //! - `loader`: how weights are brought there.
 //! - `layout`: where a step keeps its intermediate values.
+//! - [`tune`]: pairs beside the decoder, with their gradients.
 //! - [`vision`]: the vision tower and the merger.
 //! - `driver`: the GPU itself, with the feature `cuda`.
 
@@ -24,4 +25,5 @@ pub mod kernels;
 pub mod language;
 mod layout;
 mod loader;
+pub mod tune;
 pub mod vision;

@@ -29,6 +29,34 @@ pub(crate) enum Product {
 /// All of them.
 pub(crate) const PRODUCTS: [Product; 4] = [Product::Qkv, Product::Output, Product::GateUp, Product::Down];
 
+impl Product {
+    /// The layer's maps that it holds, each with the first of its columns.
+    pub(crate) fn maps(self, config: &TextConfig) -> Vec<(&'static str, usize)> {
+        let (width, kv_width, inner) = (config.hidden_size, config.kv_size(), config.intermediate_size);
+        match self {
+            Self::Qkv => vec![
+                ("self_attn.q_proj", 0),
+                ("self_attn.k_proj", width),
+                ("self_attn.v_proj", width + kv_width),
+            ],
+            Self::Output => vec![("self_attn.o_proj", 0)],
+            Self::GateUp => vec![("mlp.gate_proj", 0), ("mlp.up_proj", inner)],
+            Self::Down => vec![("mlp.down_proj", 0)],
+        }
+    }
+
+    /// Its width, and that of what is multiplied.
+    pub(crate) fn shape(self, config: &TextConfig) -> [usize; 2] {
+        let (width, inner) = (config.hidden_size, config.intermediate_size);
+        match self {
+            Self::Qkv => [width + 2 * config.kv_size(), width],
+            Self::Output => [width, width],
+            Self::GateUp => [2 * inner, width],
+            Self::Down => [width, inner],
+        }
+    }
+}
+
 /// What an adapter adds to some columns of a product.
 #[derive(Debug)]
 pub(crate) struct Part {
@@ -105,19 +133,14 @@ impl Lora {
 
 /// The parts of a layer, by [`Product`].
 fn parts(adapter: &Adapter, config: &TextConfig, layer: usize) -> Result<[Vec<Part>; 4]> {
-    let (width, kv_width, inner) = (config.hidden_size, config.kv_size(), config.intermediate_size);
-    let of = |columns: &[(&str, usize)]| {
-        let pairs = columns.iter().filter_map(|(name, column)| {
-            Some((adapter.pair(&format!("model.layers.{layer}.{name}"))?, *column))
+    let of = |product: Product| {
+        let pairs = product.maps(config).into_iter().filter_map(|(name, column)| {
+            Some((adapter.pair(&format!("model.layers.{layer}.{name}"))?, column))
         });
         pairs.map(|(pair, column)| Part::new(pair, column)).collect::<Result<Vec<_>>>()
     };
-    Ok([
-        of(&[("self_attn.q_proj", 0), ("self_attn.k_proj", width), ("self_attn.v_proj", width + kv_width)])?,
-        of(&[("self_attn.o_proj", 0)])?,
-        of(&[("mlp.gate_proj", 0), ("mlp.up_proj", inner)])?,
-        of(&[("mlp.down_proj", 0)])?,
-    ])
+    let [qkv, output, gate_up, down] = PRODUCTS.map(of);
+    Ok([qkv?, output?, gate_up?, down?])
 }
 
 impl Part {

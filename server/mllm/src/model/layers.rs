@@ -26,6 +26,11 @@ impl Linear {
         Self { weight, bias: None, beside: None }
     }
 
+    /// Without what is trained beside it.
+    pub(super) fn alone(&self) -> Self {
+        Self { beside: None, ..self.clone() }
+    }
+
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match &self.beside {
             Some(beside) => beside.beside(x, &self.weight, self.bias.as_ref()),
@@ -66,6 +71,11 @@ impl Mlp {
             up: Linear::load(&scope.below("up_proj"), width, inner, bias)?,
             down: Linear::load(&scope.below("down_proj"), inner, width, bias)?,
         })
+    }
+
+    /// Without what is trained beside it.
+    pub(super) fn alone(&self) -> Self {
+        Self { gate: self.gate.alone(), up: self.up.alone(), down: self.down.alone() }
     }
 
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {

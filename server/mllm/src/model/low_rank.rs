@@ -51,17 +51,26 @@ pub struct Dropout {
 }
 
 impl Dropout {
+    /// What the draws of this forward pass begin with, and the draw below which a number is dropped; none where nothing
+    /// is dropped.
+    pub(crate) fn draws(&self) -> Option<[u64; 2]> {
+        let seed = self.seed.load(Ordering::Relaxed);
+        let below = (f64::from(self.rate) * 2f64.powi(64)) as u64;
+        (self.rate > 0.0 && seed != 0).then(|| [seed ^ mix(self.map), below])
+    }
+
+    /// What numbers that are kept are multiplied by.
+    pub(crate) fn keep(&self) -> f32 {
+        1.0 / (1.0 - self.rate)
+    }
+
     /// x with numbers dropped; none where nothing is dropped.
     fn apply(&self, x: &Tensor) -> Result<Option<Tensor>> {
-        let seed = self.seed.load(Ordering::Relaxed);
-        if self.rate <= 0.0 || seed == 0 {
-            return Ok(None);
-        }
-        let (keep, count) = (1.0 / (1.0 - self.rate), x.elem_count());
-        let below = (f64::from(self.rate) * 2f64.powi(64)) as u64;
-        let mut mask = vec![0.0; count];
+        let Some([start, below]) = self.draws() else { return Ok(None) };
+        let keep = self.keep();
+        let mut mask = vec![0.0; x.elem_count()];
         mask.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, mask)| {
-            let mut state = mix(seed ^ mix(self.map) ^ mix(chunk as u64 + 1).rotate_left(32));
+            let mut state = mix(start ^ mix(chunk as u64 + 1).rotate_left(32));
             for value in mask {
                 state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
                 *value = if mix(state) < below { 0.0 } else { keep };

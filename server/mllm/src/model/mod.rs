@@ -65,6 +65,12 @@ impl Qwen2_5Vl {
         Ok(Self { config: config.clone(), device: output.device().clone(), vision, text, output })
     }
 
+    /// The same weights without what is trained beside them.
+    #[must_use]
+    pub fn alone(&self) -> Self {
+        Self { text: self.text.alone(), ..self.clone() }
+    }
+
     /// The model's shape.
     #[must_use]
     pub fn config(&self) -> &ModelConfig {

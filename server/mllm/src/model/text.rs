@@ -29,6 +29,11 @@ impl Text {
         Ok(Self { table, layers, norm })
     }
 
+    /// The same weights without what is trained beside them.
+    pub(super) fn alone(&self) -> Self {
+        Self { layers: self.layers.iter().map(Layer::alone).collect(), ..self.clone() }
+    }
+
     pub(super) fn table(&self) -> &Tensor {
         &self.table
     }
@@ -89,6 +94,10 @@ impl Layer {
         })
     }
 
+    fn alone(&self) -> Self {
+        Self { attention: self.attention.alone(), mlp: self.mlp.alone(), ..self.clone() }
+    }
+
     fn forward(
         &self,
         x: &Tensor,
@@ -120,6 +129,16 @@ impl Attention {
             output: Linear::load(&scope.below("o_proj"), width, width, false)?,
             head_dim: config.head_dim(),
         })
+    }
+
+    fn alone(&self) -> Self {
+        Self {
+            query: self.query.alone(),
+            key: self.key.alone(),
+            value: self.value.alone(),
+            output: self.output.alone(),
+            head_dim: self.head_dim,
+        }
     }
 
     fn forward(

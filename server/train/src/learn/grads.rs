@@ -24,6 +24,12 @@ impl Grads {
         Ok(Self(grads))
     }
 
+    /// Those of these names.
+    #[must_use]
+    pub fn named(grads: impl Iterator<Item = (String, Tensor)>) -> Self {
+        Self(grads.collect())
+    }
+
     /// Adds another pass's gradients.
     ///
     /// # Errors

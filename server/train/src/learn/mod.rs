@@ -10,6 +10,7 @@
 //! - [`init`]: what weights are before training.
 //! - `lanes`: what is computed side by side.
 //! - [`log`]: the log of a run.
+//! - [`machine`]: where passes are computed.
 //! - [`muon`]: orthogonalised steps for hidden matrices.
 //! - [`optim`]: AdamW, with clipping by the global norm.
 //! - [`params`]: the weights under training.
@@ -31,6 +32,7 @@ mod halves;
 pub mod init;
 mod lanes;
 pub mod log;
+pub mod machine;
 pub mod muon;
 pub mod optim;
 pub mod params;

@@ -3,6 +3,7 @@
 use candle_core::{Tensor, Var};
 use loupe_mllm::model::{Qwen2_5Vl, Rotary};
 use loupe_mllm::ops::{self, CrossEntropy, Term};
+use loupe_mllm::tuning::Foretold;
 
 use crate::error::Result;
 use crate::learn::batch::{Batch, Pictures, Target};
@@ -11,31 +12,8 @@ use crate::learn::example::TRAITS;
 use crate::learn::grads::Grads;
 use crate::learn::lanes;
 use crate::learn::log::Tally;
+use crate::learn::machine::{Machine, on_gpu};
 use crate::learn::step::Learner;
-
-/// How well a model foretells a batch's targets.
-#[derive(Debug, Clone, Default)]
-pub struct Foretold {
-    /// Each target's surprise in nats.
-    pub rows: Vec<f32>,
-    /// Whether it is the likeliest token.
-    pub right: Vec<bool>,
-}
-
-impl Foretold {
-    /// With the targets of the rows behind.
-    fn and(mut self, rest: Self) -> Self {
-        self.rows.extend(rest.rows);
-        self.right.extend(rest.right);
-        self
-    }
-}
-
-impl From<CrossEntropy> for Foretold {
-    fn from(CrossEntropy { rows, right, .. }: CrossEntropy) -> Self {
-        Self { rows, right }
-    }
-}
 
 /// What a pass over a batch found.
 pub struct Pass {
@@ -74,31 +52,44 @@ struct Inputs {
 
 impl Learner {
     /// Forward and backward over a batch: the loss is the sum of `term` over the batch's targets (as
-    /// [`ops::linear_likelihood`] asks), and `share` of the dense teacher's. The two halves of a batch are computed side by
-    /// side.
+    /// [`ops::linear_likelihood`] asks), and `share` of the dense teacher's. On the CPU the two halves of a batch are
+    /// computed side by side.
     ///
     /// # Errors
-    /// When the batch does not fit the model.
+    /// When the batch does not fit the model, or the GPU fails.
     pub fn pass(&self, batch: &Batch, share: f64, term: impl Fn(usize, f32) -> Term + Sync) -> Result<Pass> {
-        let Some([front, back]) = batch.halves()? else { return self.whole(batch, share, term) };
+        let model = match &self.model {
+            Machine::Cpu(model) => model,
+            Machine::Gpu(tuner) => return on_gpu::pass(&**tuner, batch, self.temperature, &term),
+        };
+        let Some([front, back]) = batch.halves()? else { return self.whole(model, batch, share, term) };
         // The dense teacher's loss is a mean over cells.
         let cells = share / batch.cells.len().max(1) as f64;
         let rows = front.targets.len();
         let (first, second) = lanes::both(
-            || self.whole(&front, cells * front.cells.len() as f64, &term),
-            || self.whole(&back, cells * back.cells.len() as f64, |row, surprise| term(rows + row, surprise)),
+            || self.whole(model, &front, cells * front.cells.len() as f64, &term),
+            || {
+                let share = cells * back.cells.len() as f64;
+                self.whole(model, &back, share, |row, surprise| term(rows + row, surprise))
+            },
         );
         first?.and(second?)
     }
 
-    fn whole(&self, batch: &Batch, share: f64, term: impl Fn(usize, f32) -> Term + Sync) -> Result<Pass> {
-        let inputs = self.inputs(batch, share)?;
+    fn whole(
+        &self,
+        model: &Qwen2_5Vl,
+        batch: &Batch,
+        share: f64,
+        term: impl Fn(usize, f32) -> Term + Sync,
+    ) -> Result<Pass> {
+        let inputs = self.inputs(model, batch, share)?;
         let dense = inputs.dense.as_ref().map(|(dense, _)| dense.loss.to_scalar::<f32>()).transpose()?;
         let dense = dense.map(|dense| f64::from(dense) * share);
         let told = inputs.dense.as_ref().map_or_else(Default::default, |(dense, _)| dense.told);
         let (words, grads) = match self.checkpointing {
-            true => self.layer_by_layer(batch, &inputs, term)?,
-            false => self.at_once(batch, &inputs, term)?,
+            true => self.layer_by_layer(model, batch, &inputs, term)?,
+            false => self.at_once(model, batch, &inputs, term)?,
         };
         let loss = f64::from(words.loss.to_scalar::<f32>()?);
         Ok(Pass { words: words.into(), loss, dense, told, grads })
@@ -106,12 +97,13 @@ impl Learner {
 
     fn at_once(
         &self,
+        model: &Qwen2_5Vl,
         batch: &Batch,
         inputs: &Inputs,
         term: impl Fn(usize, f32) -> Term + Sync,
     ) -> Result<(CrossEntropy, Grads)> {
-        let hidden = self.model.forward(&inputs.embeds, &inputs.rotary, None)?;
-        let words = likelihood(&self.model, self.temperature, batch, &hidden, term)?;
+        let hidden = model.forward(&inputs.embeds, &inputs.rotary, None)?;
+        let words = likelihood(model, self.temperature, batch, &hidden, term)?;
         let total = match &inputs.dense {
             Some((dense, weight)) => (&words.loss + (&dense.loss * *weight)?)?,
             None => words.loss.clone(),
@@ -124,25 +116,26 @@ impl Learner {
     /// where slope is the loss's gradient by its result y.
     fn layer_by_layer(
         &self,
+        model: &Qwen2_5Vl,
         batch: &Batch,
         inputs: &Inputs,
         term: impl Fn(usize, f32) -> Term + Sync,
     ) -> Result<(CrossEntropy, Grads)> {
         let vars = self.params.all();
         let mut between = vec![inputs.embeds.detach()];
-        for index in 0..self.model.layers() {
+        for index in 0..model.layers() {
             let x = between.last().unwrap_or(&inputs.embeds);
-            between.push(self.model.layer(index, x, &inputs.rotary)?.detach());
+            between.push(model.layer(index, x, &inputs.rotary)?.detach());
         }
         let last = Var::from_tensor(&between.pop().unwrap_or_else(|| inputs.embeds.detach()))?;
-        let words = likelihood(&self.model, self.temperature, batch, &self.model.last_norm(&last)?, term)?;
+        let words = likelihood(model, self.temperature, batch, &model.last_norm(&last)?, term)?;
         let store = words.loss.backward()?;
         let mut grads = Grads::of(&vars, &store)?;
         let mut slope = store.get(&last).cloned();
         for (index, x) in between.into_iter().enumerate().rev() {
             let Some(by_result) = slope.take() else { break };
             let x = Var::from_tensor(&x)?;
-            let y = self.model.layer(index, &x, &inputs.rotary)?;
+            let y = model.layer(index, &x, &inputs.rotary)?;
             let store = (y * by_result)?.sum_all()?.backward()?;
             grads.add(Grads::of(&vars, &store)?)?;
             slope = store.get(&x).cloned();
@@ -158,8 +151,8 @@ impl Learner {
         Ok((words, grads))
     }
 
-    fn inputs(&self, batch: &Batch, share: f64) -> Result<Inputs> {
-        let (pictures, embeds) = embed(&self.model, batch)?;
+    fn inputs(&self, model: &Qwen2_5Vl, batch: &Batch, share: f64) -> Result<Inputs> {
+        let (pictures, embeds) = embed(model, batch)?;
         let dense = match (&self.dense, pictures) {
             (Some((head, weight)), Some(pictures)) if *weight > 0.0 && !batch.cells.is_empty() => {
                 let loss = head.loss(&pictures, &batch.cell_places, &batch.cells)?;
@@ -168,15 +161,12 @@ impl Learner {
             _ => None,
         };
         let length = batch.ids.dim(1)?;
-        Ok(Inputs { embeds, rotary: self.model.rotary(&batch.positions, length)?, dense })
+        Ok(Inputs { embeds, rotary: model.rotary(&batch.positions, length)?, dense })
     }
 }
 
 /// How well a model whose logits are divided by `temperature` foretells a batch's targets; nothing is kept for gradients.
-///
-/// # Errors
-/// When the batch does not fit the model.
-pub fn foretold(model: &Qwen2_5Vl, batch: &Batch, temperature: f64) -> Result<Foretold> {
+pub(super) fn foretold(model: &Qwen2_5Vl, batch: &Batch, temperature: f64) -> Result<Foretold> {
     let Some([front, back]) = batch.halves()? else { return foretold_whole(model, batch, temperature) };
     let (first, second) = lanes::both(
         || foretold_whole(model, &front, temperature),
@@ -194,17 +184,6 @@ fn foretold_whole(model: &Qwen2_5Vl, batch: &Batch, temperature: f64) -> Result<
     }
     let hidden = model.last_norm(&x)?.detach();
     Ok(likelihood(model, temperature, batch, &hidden, |_, _| Term::default())?.into())
-}
-
-/// Looks at a batch's pictures once for all passes to come, by models whose vision tower is this one's and is not trained.
-///
-/// # Errors
-/// When they do not fit the model.
-pub fn see(model: &Qwen2_5Vl, batch: &mut Batch) -> Result<()> {
-    if let Some(Pictures::Patches(patches)) = &batch.pictures {
-        batch.pictures = Some(Pictures::Seen(model.vision(patches, &batch.grids)?.detach()));
-    }
-    Ok(())
 }
 
 /// The pictures' embeddings `[tokens, hidden]`, and those of all tokens `[b, t, hidden]`.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use loupe_mllm::model::Qwen2_5Vl;
 use loupe_mllm::ops::Term;
+use loupe_mllm::tuning::Foretold;
 
 use crate::error::{Result, TrainError};
 use crate::learn::batch::{Batch, Target};
@@ -12,21 +12,21 @@ use crate::learn::example::TRAITS;
 use crate::learn::grads::Grads;
 use crate::learn::log::Tally;
 use crate::learn::optim::AdamW;
+use crate::learn::machine::Machine;
 use crate::learn::params::Params;
-use crate::learn::pass::Foretold;
 
 /// A model under training.
 pub struct Learner {
     /// What of its weights is trained.
     pub params: Params,
     /// The model over them.
-    pub model: Qwen2_5Vl,
+    pub model: Machine,
     /// The dense teacher's head and the weight of its loss, where there is one.
     pub dense: Option<(DenseHead, f64)>,
     /// The optimiser.
     pub optimiser: AdamW,
     /// Whether only what is between the decoder's layers is kept, and each computed again for its gradient: a third more
-    /// time, and a fraction of the memory.
+    /// time, and a fraction of the memory. On a GPU they always are.
     pub checkpointing: bool,
     /// What logits are divided by, so that likelihoods are those that tokens were sampled with; 1 but for reinforcement.
     pub temperature: f64,

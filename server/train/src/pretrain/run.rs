@@ -15,6 +15,7 @@ use crate::learn::dense::DenseHead;
 use crate::learn::example::{ExampleSource, SeenClasses};
 use crate::learn::init::Init;
 use crate::learn::log::{Line, Log};
+use crate::learn::machine::Machine;
 use crate::learn::optim::AdamW;
 use crate::learn::params::Params;
 use crate::learn::prefetch::{Ingredients, Prefetch};
@@ -164,7 +165,7 @@ fn learner(recipe: &Recipe, config: &ModelConfig, seen_classes: SeenClasses) -> 
         layers: config.text.layers,
         vision_layers: config.vision.depth,
     });
-    let model = Qwen2_5Vl::load(config, &params)?;
+    let model = Machine::Cpu(Qwen2_5Vl::load(config, &params)?);
     let head = DenseHead::new(&params, config.text.hidden_size, seen_classes)?;
     let (dense, optimiser) = (Some((head, recipe.dense_weight)), AdamW::new(recipe.optimiser));
     Ok(Learner { params, model, dense, optimiser, checkpointing: false, temperature: 1.0 })

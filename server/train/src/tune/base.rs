@@ -4,19 +4,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use loupe_mllm::Loaded;
+use loupe_mllm::{Loaded, Processor};
 use loupe_mllm::adapter::Adapter;
 use loupe_mllm::chat::Chat;
 use loupe_mllm::checkpoint::{Files, Fingerprint};
 use loupe_mllm::config::ModelConfig;
-use loupe_mllm::model::Qwen2_5Vl;
 use loupe_mllm::ops;
+use loupe_mllm::weights::Weights;
 
 use super::lora::{self, LoraConfig, LoraWeights};
 use crate::error::Result;
 use crate::learn::checkpoint::{self, Progress};
 use crate::learn::init::Init;
 use crate::learn::log::Log;
+use crate::learn::machine::Machine;
 use crate::learn::optim::{AdamW, AdamWConfig};
 use crate::learn::params::Params;
 use crate::learn::step::Learner;
@@ -40,21 +41,42 @@ pub struct Base {
 }
 
 impl Base {
-    /// Opens a checkpoint with new pairs beside its weights, drawn by `seed`.
+    /// Opens a checkpoint with new pairs beside its weights, drawn by `seed`, to be tuned on a processor.
     ///
     /// # Errors
-    /// Whatever is missing, broken or does not fit in the checkpoint.
-    pub fn open(files: &Files, lora: &LoraConfig, optimiser: AdamWConfig, seed: u64) -> Result<Self> {
+    /// Whatever is missing, broken or does not fit in the checkpoint, or keeps the processor from being used.
+    pub fn open(
+        on: Processor,
+        files: &Files,
+        lora: &LoraConfig,
+        optimiser: AdamWConfig,
+        seed: u64,
+    ) -> Result<Self> {
+        let load = |config: &ModelConfig, weights: &dyn Weights| Machine::load(on, config, weights);
+        Self::open_as(files, lora, optimiser, seed, load)
+    }
+
+    /// The same with passes computed by whatever `load` makes of the weights and the pairs.
+    ///
+    /// # Errors
+    /// As for [`Base::open`].
+    pub fn open_as(
+        files: &Files,
+        lora: &LoraConfig,
+        optimiser: AdamWConfig,
+        seed: u64,
+        load: impl FnOnce(&ModelConfig, &dyn Weights) -> loupe_mllm::Result<Machine>,
+    ) -> Result<Self> {
         let dropout = Arc::new(AtomicU64::new(0));
         let params = Params::new(Init { seed, deviation: 0.0, layers: 0, vision_layers: 0 });
         let loaded = Loaded::open_as(files, |config, weights| {
             let pairs = LoraWeights { base: weights, params: &params, config: lora, dropout: &dropout };
-            Qwen2_5Vl::load(config, &pairs)
+            Ok((config.clone(), load(config, &pairs)?))
         })?;
-        let model = loaded.model;
+        let (config, model) = loaded.model;
         let optimiser = AdamW::new(optimiser);
         Ok(Self {
-            config: model.config().clone(),
+            config,
             learner: Learner {
                 params,
                 model,
@@ -69,14 +91,6 @@ impl Base {
             dialect: loaded.about.dialect,
             dropout,
         })
-    }
-
-    /// The same weights without the pairs: what GRPO must not leave too far.
-    ///
-    /// # Errors
-    /// As for [`Base::open`].
-    pub fn reference(files: &Files) -> Result<Qwen2_5Vl> {
-        Ok(Loaded::open_as(files, |config, weights| Qwen2_5Vl::load(config, weights))?.model)
     }
 
     /// Begins a run in the folder `out`: goes on from its checkpoint, or starts from an adapter or from pairs that change

@@ -12,7 +12,6 @@ use super::records::Records;
 use super::sft::measured;
 use crate::error::{Result, TrainError};
 use crate::learn::batch::{Batch, Pictures, pool};
-use crate::learn::pass::foretold;
 
 /// Batches that are timed.
 const TIMED: usize = 3;
@@ -32,6 +31,8 @@ pub struct Estimate {
     pub steps: u64,
     /// Bytes that it needs, by the model's shape.
     pub memory: Memory,
+    /// Whether they are a GPU's.
+    pub on_gpu: bool,
     /// Bytes of the development set's pictures, which stay in memory.
     pub dev_pictures: u64,
     /// Seconds of the run on this machine, from a few batches that were timed, the development set's measurements
@@ -51,11 +52,12 @@ pub fn estimate(
 ) -> Result<Estimate> {
     ops::prepare_to_train();
     let batches = pool(records, &base.chat, &recipe.batch, recipe.seed, 0)?;
-    let (mut tokens, mut rows, mut largest) = (0, 0, 0);
+    let (mut tokens, mut rows, mut largest, mut longest) = (0, 0, 0, 0);
     for batch in &batches {
         tokens += batch.tokens;
         rows += batch.kinds.len() as u64;
         largest = largest.max(batch.ids.elem_count() as u64);
+        longest = longest.max(batch.ids.dim(1)?);
     }
     if batches.is_empty() {
         return Err(TrainError::TooLong { max_length: recipe.batch.max_length });
@@ -67,7 +69,7 @@ pub fn estimate(
     batches.first().map(learn).transpose()?;
     let per_token = seconds_a_token(&batches, learn)?;
     let dev = dev.map(|dev| measured(dev, base, recipe)).transpose()?.unwrap_or_default();
-    let per_dev_token = seconds_a_token(&dev, |batch| foretold(&base.learner.model, batch, 1.0).map(drop))?;
+    let per_dev_token = seconds_a_token(&dev, |batch| base.learner.model.foretold(batch, 1.0, true).map(drop))?;
     let run_rows = (records.len() as f64 * recipe.epochs).ceil();
     let run_tokens = run_rows * tokens as f64 / rows.max(1) as f64;
     let run_batches = run_rows * batches.len() as f64 / rows.max(1) as f64;
@@ -75,7 +77,11 @@ pub fn estimate(
     let measurements = steps / recipe.early_stop.every;
     let dev_tokens: u64 = dev.iter().map(|batch| batch.tokens).sum();
     let trained = base.learner.params.count() as u64;
-    let memory = Memory::of(&base.config, trained, largest, recipe.checkpointing);
+    let on_gpu = base.learner.model.is_gpu();
+    let memory = match on_gpu {
+        true => Memory::on_gpu(&base.config, recipe.lora.rank, trained, [largest as usize, longest]),
+        false => Memory::of(&base.config, trained, largest, recipe.checkpointing),
+    };
     Ok(Estimate {
         rows: records.len(),
         trained,
@@ -83,6 +89,7 @@ pub fn estimate(
         tokens: run_tokens as u64,
         steps,
         memory,
+        on_gpu,
         dev_pictures: dev.iter().map(picture_bytes).sum(),
         seconds: run_tokens * per_token + (measurements * dev_tokens) as f64 * per_dev_token,
     })

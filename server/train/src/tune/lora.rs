@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 
 use candle_core::{Tensor, Var};
 use loupe_mllm::adapter::{Adapter, AdapterConfig, Pair};
+use loupe_mllm::lm::Matrix;
 use loupe_mllm::model::{Dropout, LowRank};
 use loupe_mllm::weights::Weights;
 use serde::{Deserialize, Serialize};
@@ -81,6 +82,10 @@ pub struct LoraWeights<'a> {
 impl Weights for LoraWeights<'_> {
     fn get(&self, name: &str, shape: &[usize]) -> loupe_mllm::Result<Tensor> {
         self.base.get(name, shape)
+    }
+
+    fn matrix(&self, name: &str, shape: [usize; 2]) -> loupe_mllm::Result<Matrix> {
+        self.base.matrix(name, shape)
     }
 
     fn beside(&self, module: &str, [outputs, inputs]: [usize; 2]) -> loupe_mllm::Result<Option<LowRank>> {

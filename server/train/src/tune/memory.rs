@@ -1,9 +1,10 @@
 //! What tuning keeps in memory, by the model's shape.
 
 use loupe_mllm::config::ModelConfig;
+use loupe_mllm::cuda;
 use serde::Serialize;
 
-/// Bytes that a run needs, in f32.
+/// Bytes that a run needs; on the CPU all of it is f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Memory {
     /// Weights, gradients and optimiser state.
@@ -19,6 +20,19 @@ impl Memory {
         // For what is trained there is a gradient and two moments beside the numbers.
         let weights = 4 * (parameters(config) + 4 * trained);
         Self { weights, activations: activations(config, tokens, checkpointing) }
+    }
+
+    /// The same on a GPU, where weights are bf16 and the optimiser stays with the CPU: for batches of so many tokens in
+    /// sequences of up to `longest`.
+    #[must_use]
+    pub fn on_gpu(
+        config: &ModelConfig,
+        rank: usize,
+        trained: u64,
+        [tokens, longest]: [usize; 2],
+    ) -> Self {
+        let [weights, activations] = cuda::tune::memory(config, rank, trained, [tokens, longest]);
+        Self { weights, activations }
     }
 }
 

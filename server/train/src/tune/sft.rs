@@ -19,7 +19,6 @@ use crate::learn::batch::{Batch, Place, groups, pools_of_epoch, short_enough};
 use crate::learn::checkpoint::{self, CHECKPOINT, Progress};
 use crate::learn::curve;
 use crate::learn::log::{Line, Log};
-use crate::learn::pass::foretold;
 use crate::learn::prefetch::{Ingredients, Prefetch};
 use crate::learn::stop::Stop;
 use crate::learn::window::Window;
@@ -193,7 +192,7 @@ impl<'a> Sft<'a> {
         }
         let (mut loss, mut weight) = (0.0, 0.0);
         for batch in &self.dev {
-            let found = foretold(&self.base.learner.model, batch, 1.0)?;
+            let found = self.base.learner.model.foretold(batch, 1.0, true)?;
             for (target, surprise) in batch.targets.iter().zip(&found.rows) {
                 loss += f64::from(target.weight * surprise);
                 weight += f64::from(target.weight);

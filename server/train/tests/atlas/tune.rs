@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use loupe_mllm::adapter::Adapter;
 use loupe_mllm::checkpoint::Files;
 use loupe_mllm::engine::{Completion, Decoder, EngineError, Finish, GenerateRequest, ModelInfo, Sampling};
-use loupe_mllm::{AdapterSpec, Engine, Limits, Loaded, WeightFormat};
+use loupe_mllm::{AdapterSpec, Engine, Limits, Loaded, Processor, WeightFormat};
 use loupe_search::local::{LocalImage, LocalText};
 use loupe_shared::pixels::PixelLimits;
 use loupe_train::atlas::Split;
@@ -63,7 +63,7 @@ fn sft_recipe() -> SftRecipe {
 }
 
 fn sft<'a>(recipe: &'a SftRecipe, data: &Path, out: &Path, resume: bool) -> Sft<'a> {
-    let base = Base::open(&pocket(), &recipe.lora, recipe.optimiser, recipe.seed).unwrap();
+    let base = Base::open(Processor::Cpu, &pocket(), &recipe.lora, recipe.optimiser, recipe.seed).unwrap();
     let path = data.join("trajectories.jsonl");
     let train = Arc::new(Records::open(&path, recipe.seed).unwrap());
     let dev = Some(Records::open(&path, recipe.seed).unwrap());
@@ -72,7 +72,7 @@ fn sft<'a>(recipe: &'a SftRecipe, data: &Path, out: &Path, resume: bool) -> Sft<
 
 /// Why a run is not gone on with.
 fn sft_refused(recipe: &SftRecipe, data: &Path) -> String {
-    let base = Base::open(&pocket(), &recipe.lora, recipe.optimiser, recipe.seed).unwrap();
+    let base = Base::open(Processor::Cpu, &pocket(), &recipe.lora, recipe.optimiser, recipe.seed).unwrap();
     let train = Arc::new(Records::open(&data.join("trajectories.jsonl"), recipe.seed).unwrap());
     let run = Sft::new(recipe, base, Data { train, dev: None }, None, &data.join("whole"), true);
     run.map(|_| ()).unwrap_err().to_string()
@@ -111,7 +111,7 @@ async fn fine_tuning_learns_and_resumes_on_the_same_curve() {
     // What was saved is what was trained, in PEFT's format.
     let out = folder.path().join("whole");
     for name in [ADAPTER, BEST] {
-        let base = Base::open(&pocket(), &recipe.lora, recipe.optimiser, 9).unwrap();
+        let base = Base::open(Processor::Cpu, &pocket(), &recipe.lora, recipe.optimiser, 9).unwrap();
         let saved = Adapter::open(&Files::folder(&out.join(name)), &base.config).unwrap();
         lora::take(&saved, &base.learner.params, &recipe.lora).unwrap();
         let back = lora::to_adapter(&base, &recipe.lora).unwrap();
@@ -120,7 +120,7 @@ async fn fine_tuning_learns_and_resumes_on_the_same_curve() {
         }
     }
     let path = folder.path().join("trajectories.jsonl");
-    let base = Base::open(&pocket(), &recipe.lora, recipe.optimiser, 9).unwrap();
+    let base = Base::open(Processor::Cpu, &pocket(), &recipe.lora, recipe.optimiser, 9).unwrap();
     let found = estimate(&base, &Records::open(&path, 1).unwrap(), None, &recipe).unwrap();
     assert!(found.tokens > 1_000 && found.steps > 0 && found.seconds > 0.0, "{found:?}");
     assert!(found.frozen > 7_000_000 && found.trained < found.frozen / 10, "{found:?}");
@@ -168,7 +168,7 @@ fn grpo_recipe(guard_kl: f64) -> GrpoRecipe {
 }
 
 fn parts(recipe: &GrpoRecipe, folder: &Path) -> Parts {
-    let base = Base::open(&pocket(), &recipe.lora, recipe.optimiser, recipe.seed).unwrap();
+    let base = Base::open(Processor::Cpu, &pocket(), &recipe.lora, recipe.optimiser, recipe.seed).unwrap();
     let serving = folder.join("serving");
     let first = lora::to_adapter(&base, &recipe.lora).unwrap();
     lora::save(&first, &serving).unwrap();
@@ -189,8 +189,7 @@ fn parts(recipe: &GrpoRecipe, folder: &Path) -> Parts {
     let questions = folder.join("questions.jsonl");
     let train = Records::questions(&questions, recipe.seed).unwrap();
     let dev = Some(Records::questions(&questions, recipe.seed).unwrap());
-    let reference = Base::reference(&pocket()).unwrap();
-    Parts { base, reference, engine, player, train, dev, played_with: Settings::default() }
+    Parts { base, engine, player, train, dev, played_with: Settings::default() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -172,7 +172,8 @@ enum What {
         #[arg(long, default_value_t = 5)]
         steps: usize,
     },
-    /// Memory and time of tuning an adapter of rank 8 in f32, with the shape of Qwen2.5-VL and random weights
+    /// Memory and time of tuning an adapter of rank 8, in f32 or on a GPU in bf16, with the shape of Qwen2.5-VL and random
+    /// weights
     Tune {
         /// `random:3b` or `random:7b`
         #[arg(long, default_value = "random:7b")]
@@ -295,7 +296,7 @@ async fn measure(what: &What, format: WeightFormat, on: Processor, out: &Out) ->
             let config = random_config(model, *layers)?;
             let (length, steps, checkpointing) = (*length, *steps, !no_checkpointing);
             let how = Tuning { rank: RANK, length, steps, checkpointing };
-            let figure = train::bench::tune(&config, how)?;
+            let figure = train::bench::tune(on, &config, how)?;
             out.line(&tune_line(&figure), &figure)?;
         }
         What::Stall { model, layers, prompt } => {

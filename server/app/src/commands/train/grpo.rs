@@ -46,7 +46,7 @@ pub(super) async fn run(args: &GrpoArgs) -> anyhow::Result<()> {
     let train = Records::questions(&args.data, recipe.seed)?;
     let dev = args.dev.as_deref().map(|path| Records::questions(path, recipe.seed)).transpose()?;
     let files = ModelSpec::parse(&args.tune.model).files()?;
-    let base = Base::open(&files, &recipe.lora, recipe.optimiser, recipe.seed)?;
+    let base = Base::open(args.tune.device, &files, &recipe.lora, recipe.optimiser, recipe.seed)?;
     let start = args.tune.start(&base)?;
 
     // The engine is opened with some adapter under the policy's name; the run puts its own there before anything is decoded.
@@ -54,7 +54,7 @@ pub(super) async fn run(args: &GrpoArgs) -> anyhow::Result<()> {
     let folder = serving.path().join(POLICY);
     lora::save(&lora::to_adapter(&base, &recipe.lora)?, &folder)?;
     let policy = AdapterSpec { name: Some(POLICY.to_owned()), folder };
-    let loaded = Loaded::open_with_adapters(&files, WeightFormat::Stored, &[policy])?;
+    let loaded = Loaded::open_on(args.tune.device, &files, WeightFormat::Stored, &[policy])?;
     let engine = Arc::new(Engine::start(loaded, Limits::default())?);
     let player = Player {
         decoder: engine.clone(),
@@ -64,8 +64,7 @@ pub(super) async fn run(args: &GrpoArgs) -> anyhow::Result<()> {
         boxes: recipe.boxes,
     };
     let played_with = played_with(&settings, &args.tape, &args.judge)?;
-    let reference = Base::reference(&files)?;
-    let parts = Parts { base, reference, engine, player, train, dev, played_with };
+    let parts = Parts { base, engine, player, train, dev, played_with };
     let has_dev = parts.dev.is_some();
     let mut run = Grpo::new(&recipe, parts, start.as_ref(), &args.tune.out, args.tune.resume)?;
     eprintln!("{} steps done", run.progress().step);

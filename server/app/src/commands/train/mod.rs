@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use loupe_mllm::Processor;
 use loupe_mllm::adapter::Adapter;
 use loupe_mllm::checkpoint::Files;
 use loupe_mllm::config::ModelConfig;
@@ -21,6 +22,7 @@ use loupe_train::learn::log::Line;
 use loupe_train::tune::base::Base;
 
 use crate::logging;
+use crate::model::processor;
 
 /// Arguments of `loupe train`.
 #[derive(Debug, clap::Args)]
@@ -64,6 +66,9 @@ struct TuneArgs {
     /// The model: a checkpoint folder or `pocket`
     #[arg(long, default_value = "pocket")]
     model: String,
+    /// What to train on: `cpu`, `cuda` or `cuda:N`
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", value_parser = processor)]
+    device: Processor,
     /// Adapter to start from
     #[arg(long, value_name = "DIR")]
     start: Option<PathBuf>,

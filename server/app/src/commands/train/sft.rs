@@ -38,7 +38,7 @@ pub(super) fn run(args: &SftArgs) -> anyhow::Result<()> {
     let train = Arc::new(Records::open(&args.data, recipe.seed)?);
     let dev = args.dev.as_deref().map(|path| Records::open(path, recipe.seed)).transpose()?;
     let files = ModelSpec::parse(&args.tune.model).files()?;
-    let mut base = Base::open(&files, &recipe.lora, recipe.optimiser, recipe.seed)?;
+    let mut base = Base::open(args.tune.device, &files, &recipe.lora, recipe.optimiser, recipe.seed)?;
     if args.dry_run {
         base.learner.checkpointing = recipe.checkpointing;
         tell(&estimate(&base, &train, dev.as_ref(), &recipe)?, &mut io::stdout().lock())?;
@@ -67,9 +67,11 @@ fn tell(estimate: &Estimate, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{} numbers under training, {} frozen", estimate.trained, estimate.frozen)?;
     writeln!(
         out,
-        "memory: {:.2} GiB of weights and optimiser, about {:.2} GiB of a batch's intermediate values, {:.2} GiB of the \
+        "memory{}: {:.2} GiB of weights and {}, about {:.2} GiB of a batch's intermediate values; {:.2} GiB of the \
          development set's pictures",
+        if estimate.on_gpu { " of the GPU" } else { "" },
         gib(estimate.memory.weights),
+        if estimate.on_gpu { "gradients" } else { "optimiser" },
         gib(estimate.memory.activations),
         gib(estimate.dev_pictures)
     )?;

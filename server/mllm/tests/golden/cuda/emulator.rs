@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex};
 
 use half::bf16;
 use libloading::{Library, Symbol};
-use loupe_mllm::cuda::gpu::{Address, Arg, Gpu, Into, Launch, Memory, Product};
+use loupe_mllm::cuda::gpu::{Address, Arg, Gemm, Gpu, Into, Launch, Memory, Operand};
 use loupe_mllm::{Error, Result};
 
 /// What the library has to offer under the name `launch_…`, besides `gemv_…`.
-const KERNELS: [&str; 15] = [
+const KERNELS: [&str; 28] = [
     "embed",
     "rms_norm",
     "rope_kv",
@@ -28,6 +28,19 @@ const KERNELS: [&str; 15] = [
     "vision_rope",
     "gelu",
     "place_rows",
+    "turn_heads",
+    "turn_back",
+    "weigh",
+    "weigh_back",
+    "gate",
+    "gate_back",
+    "norm_back",
+    "copy",
+    "narrowed",
+    "dropped",
+    "add_dropped",
+    "surprise",
+    "surprise_back",
 ];
 
 /// Libraries by their macros.
@@ -54,7 +67,7 @@ impl Memory for Words {
 #[derive(Debug, Clone)]
 pub(crate) enum Work {
     Launch { library: Arc<Library>, kernel: String, grid: [usize; 3], threads: usize, args: Vec<Arg> },
-    Multiply(Product),
+    Multiply(Gemm),
 }
 
 /// Whether there is a C++ compiler to build it with; says so if there is none.
@@ -79,7 +92,7 @@ impl Emulator {
 impl Work {
     fn run(&self) {
         match self {
-            Self::Multiply(product) => multiply(product),
+            Self::Multiply(gemm) => multiply(gemm),
             Self::Launch { library, kernel, grid, threads, args } => {
                 let mut values: Vec<u64> = args.iter().map(raw).collect();
                 let pointers: Vec<*mut c_void> =
@@ -145,8 +158,8 @@ impl Gpu for Emulator {
         })
     }
 
-    fn multiply(&self, product: &Product) -> Result<()> {
-        self.ask(Work::Multiply(*product))
+    fn gemm(&self, gemm: &Gemm) -> Result<()> {
+        self.ask(Work::Multiply(*gemm))
     }
 
     fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Vec<Work>> {
@@ -197,21 +210,33 @@ fn build(source: &str, defines: &[String]) -> Library {
 }
 
 /// What cuBLAS does.
-fn multiply(product: &Product) {
-    let Product { weights, rows, columns, x, count, out, into } = *product;
-    let weights: &[bf16] = numbers(weights, rows * columns);
-    let x: &[bf16] = numbers(x, count * columns);
-    for (n, x) in x.chunks_exact(columns).enumerate() {
-        for (row, weights) in weights.chunks_exact(columns).enumerate() {
-            let sum: f32 = weights.iter().zip(x).map(|(w, x)| w.to_f32() * x.to_f32()).sum();
-            let at = n * rows + row;
-            match into {
-                Into::Set => numbers::<f32>(out, count * rows)[at] = sum,
-                Into::Add => numbers::<f32>(out, count * rows)[at] += sum,
-                Into::SetBf16 => numbers::<bf16>(out, count * rows)[at] = bf16::from_f32(sum),
+fn multiply(gemm: &Gemm) {
+    let Gemm { a, b, out, sizes: [m, k, n], batch, scale, into } = *gemm;
+    for nth in 0..batch {
+        let a = widened(a, nth, [m, k]);
+        // Columns side by side.
+        let b = widened(b.turned(), nth, [n, k]);
+        for (row, a) in a.chunks_exact(k).enumerate() {
+            for (column, b) in b.chunks_exact(k).enumerate() {
+                let sum = scale * a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+                let at = nth * out.apart + row * out.stride + column;
+                match into {
+                    Into::Set => numbers::<f32>(out.at, at + 1)[at] = sum,
+                    Into::Add => numbers::<f32>(out.at, at + 1)[at] += sum,
+                    Into::SetBf16 => numbers::<bf16>(out.at, at + 1)[at] = bf16::from_f32(sum),
+                }
             }
         }
     }
+}
+
+/// A matrix of a batch, row by row.
+fn widened(from: Operand, nth: usize, [rows, columns]: [usize; 2]) -> Vec<f32> {
+    let [down, right] = if from.turned { [1, from.stride] } else { [from.stride, 1] };
+    let last = nth * from.apart + (rows - 1) * down + (columns - 1) * right;
+    let all: &[bf16] = numbers(from.at, last + 1);
+    let at = |at: usize| all[nth * from.apart + at / columns * down + at % columns * right].to_f32();
+    (0..rows * columns).map(at).collect()
 }
 
 fn at_mut(address: Address, bytes: usize) -> &'static mut [u8] {

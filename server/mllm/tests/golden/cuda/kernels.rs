@@ -1,6 +1,6 @@
 //! Each kernel but those of attention and choice against the arithmetic that it stands for.
 
-use loupe_mllm::cuda::gpu::{Address, Gpu, Into, Memory, Product};
+use loupe_mllm::cuda::gpu::{Address, Gemm, Gpu, Into, Memory, Operand, Product};
 use loupe_mllm::cuda::kernels::{FEW, Heads, Norm, Turn};
 use loupe_mllm::lm::BLOCK;
 use loupe_mllm::ops;
@@ -17,6 +17,7 @@ on_each_gpu!(
     queries_and_keys_turn_and_find_their_place_in_the_pool,
     the_tower_parts_and_turns_its_queries_and_keys,
     the_merger_bends_and_puts_rows_back,
+    matrices_are_multiplied_in_any_layout,
 );
 
 fn embeddings_come_from_the_table_or_are_given<G: Gpu>(open: impl Fn() -> G) {
@@ -229,4 +230,49 @@ fn the_merger_bends_and_puts_rows_back<G: Gpu>(open: impl Fn() -> G) {
     bench.kernels().place_rows(at[0], at[1], at[2], at[3], [rows, width]).expect("a launch");
     let row = |at: usize| &sums[at * width..(at + 1) * width];
     assert_eq!(bench.read_f32(out.address(), rows * width), [row(2), row(0), row(1)].concat());
+}
+
+fn matrices_are_multiplied_in_any_layout<G: Gpu>(open: impl Fn() -> G) {
+    let bench = Bench::new(open(), NARROW);
+    let (m, k, n, batch, spare) = (5, 7, 3, 2, 4);
+    let shape = |turned: bool, [rows, columns]: [usize; 2]| if turned { [columns, rows] } else { [rows, columns] };
+    for (turned_a, turned_b) in [(false, false), (false, true), (true, false), (true, true)] {
+        let operand = |turned, size, seed| {
+            let [rows, columns] = shape(turned, size);
+            // Rows lie further apart than they are wide, matrices further than they are large.
+            let (stride, apart) = (columns + spare, rows * (columns + spare) + spare);
+            let values = numbers(batch * apart, seed);
+            let all = tensor(&values, [batch, apart]).narrow(1, 0, rows * stride).expect("rows");
+            let matrix = all.contiguous().and_then(|all| all.reshape((batch, rows, stride))?.narrow(2, 0, columns));
+            let matrix = matrix.and_then(|matrix| if turned { matrix.transpose(1, 2) } else { Ok(matrix) });
+            let memory = bench.bf16(&values);
+            let operand = Operand { turned, ..Operand::new(memory.address(), stride).apart(apart) };
+            (memory, operand, matrix.and_then(|matrix| matrix.contiguous()).expect("matrices"))
+        };
+        let (_a, a, by) = operand(turned_a, [m, k], 1);
+        let (_b, b, to) = operand(turned_b, [k, n], 2);
+        let (stride, apart) = (n + 1, m * (n + 1) + 2);
+        let before = numbers(batch * apart, 3);
+        let product = (by.matmul(&to).expect("products") * 0.5).expect("products");
+        for into in [Into::Set, Into::Add, Into::SetBf16] {
+            let wide = bench.f32(&before);
+            let narrow = bench.bf16(&before);
+            let to = if into == Into::SetBf16 { &narrow } else { &wide };
+            let out = Operand::new(to.address(), stride).apart(apart);
+            let gemm = Gemm { a, b, out, sizes: [m, k, n], batch, scale: 0.5, into };
+            bench.gpu.gemm(&gemm).expect("a product");
+            let got = match into {
+                Into::SetBf16 => bench.read_bf16(to, before.len()),
+                _ => bench.read_f32(to.address(), before.len()),
+            };
+            let mut expected = before.clone();
+            for (nth, product) in values(Ok(product.clone())).chunks(m * n).enumerate() {
+                for (at, value) in product.iter().enumerate() {
+                    let place = &mut expected[nth * apart + at / n * stride + at % n];
+                    *place = if into == Into::Add { *place + value } else { *value };
+                }
+            }
+            assert_close(&got, &expected, if into == Into::SetBf16 { BF16 } else { SUMS }, "a product");
+        }
+    }
 }

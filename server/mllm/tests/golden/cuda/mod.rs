@@ -5,6 +5,7 @@
 //! - `attention`: the kernels of attention against its definition.
 //! - `choose`: the choice of tokens against the CPU's.
 //! - `kernels`: each other kernel against the arithmetic that it stands for.
+//! - `tune`: tuning, its kernels and a whole pass.
 //! - `model`: the whole language model and vision tower against the CPU's.
 
 mod attention;
@@ -13,3 +14,4 @@ mod choose;
 mod emulator;
 mod kernels;
 mod model;
+mod tune;

@@ -38,10 +38,10 @@ const MIXED_BLOCKS: usize = 5;
 const WORDS: u32 = 4;
 
 /// The checkpoint's weights with matrices rounded to bf16, as a GPU has them, so that both compute with the same.
-struct Rounded(Store);
+pub(super) struct Rounded(Store);
 
 impl Rounded {
-    fn open() -> Self {
+    pub(super) fn open() -> Self {
         Self(Store::open(&Files::folder(&folder(CHECKPOINT)), &Device::Cpu).expect("weights"))
     }
 }

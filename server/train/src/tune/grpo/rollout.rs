@@ -248,6 +248,7 @@ fn encode(conversation: Vec<Piece>, chat: &Chat) -> Result<Sequence> {
 
 #[cfg(test)]
 mod tests {
+    use loupe_mllm::Processor;
     use loupe_mllm::checkpoint::Files;
 
     use super::*;
@@ -261,7 +262,8 @@ mod tests {
 
     fn chat() -> Chat {
         let pocket = Files::folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../mllm/pocket"));
-        Base::open(&pocket, &LoraConfig::default(), AdamWConfig::default(), 1).unwrap().chat
+        let (lora, optimiser) = (LoraConfig::default(), AdamWConfig::default());
+        Base::open(Processor::Cpu, &pocket, &lora, optimiser, 1).unwrap().chat
     }
 
     fn asked(text: &str) -> Message {

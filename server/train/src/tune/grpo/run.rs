@@ -7,7 +7,6 @@ use std::time::Instant;
 use loupe_mllm::Engine;
 use loupe_mllm::adapter::Adapter;
 use loupe_mllm::engine::Sampling;
-use loupe_mllm::model::Qwen2_5Vl;
 use loupe_mllm::ops;
 
 use super::advantage::advantages;
@@ -25,7 +24,6 @@ use crate::learn::checkpoint::{self, CHECKPOINT, Progress};
 use crate::learn::curve;
 use crate::learn::grads::Grads;
 use crate::learn::log::Log;
-use crate::learn::pass::{foretold, see};
 use crate::learn::sequence::Sequence;
 use crate::tune::base::Base;
 use crate::tune::lora;
@@ -48,8 +46,6 @@ const CURVES: &curve::Panels = &[
 pub struct Parts {
     /// The model under training.
     pub base: Base,
-    /// The same weights without an adapter.
-    pub reference: Qwen2_5Vl,
     /// The same model as it decodes, with an adapter [`POLICY`] beside it.
     pub engine: Arc<Engine>,
     /// The agent over it.
@@ -292,13 +288,16 @@ impl<'a> Grpo<'a> {
         let sequences = lessons.iter().map(|lesson| lesson.sequence.clone()).collect();
         let mut taught = lessons.iter().map(|lesson| (lesson.advantage, lesson.times));
         let Base { learner, chat, .. } = &self.parts.base;
-        let said = |model: &Qwen2_5Vl, batch: &Batch| foretold(model, batch, learner.temperature);
+        let said = |batch: &Batch, with_pairs| {
+            let foretold = learner.model.foretold(batch, learner.temperature, with_pairs);
+            foretold.map(|foretold| foretold.rows)
+        };
         let mut prepared = Vec::new();
         for group in groups(sequences, &self.recipe.batch) {
             let mut batch = Batch::new(&group, chat.image_token, Place::default())?;
-            see(&self.parts.reference, &mut batch)?;
-            let reference = said(&self.parts.reference, &batch)?.rows;
-            let before = if moves_again { Some(said(&learner.model, &batch)?.rows) } else { None };
+            learner.model.see(&mut batch)?;
+            let reference = said(&batch, false)?;
+            let before = if moves_again { Some(said(&batch, true)?) } else { None };
             let taught = taught.by_ref().take(group.len()).collect();
             prepared.push(Prepared { batch, taught, reference, before });
         }

@@ -1,10 +1,14 @@
 //! Tuning of a tiny model with random weights (tests/golden/qwen2_5_vl/tied).
 
+#[path = "../../../../mllm/tests/golden/cuda/emulator.rs"]
+mod emulator;
+mod gpu;
 mod lora;
 mod sft;
 
 use std::path::{Path, PathBuf};
 
+use loupe_mllm::Processor;
 use loupe_mllm::adapter::Adapter;
 use loupe_mllm::checkpoint::{Files, read_config};
 
@@ -27,7 +31,7 @@ fn golden(path: &str) -> PathBuf {
 
 /// The model with new pairs beside its weights.
 fn base(lora: &LoraConfig, optimiser: AdamWConfig) -> Base {
-    Base::open(&Files::folder(&golden("tied")), lora, optimiser, 3).unwrap()
+    Base::open(Processor::Cpu, &Files::folder(&golden("tied")), lora, optimiser, 3).unwrap()
 }
 
 /// An adapter for a checkpoint.

@@ -46,12 +46,12 @@ fn rows(rows: &[Value]) -> TempDir {
     folder
 }
 
-fn records(folder: &Path) -> Records {
+pub(super) fn records(folder: &Path) -> Records {
     Records::open(&folder.join("trajectories.jsonl"), 3).unwrap()
 }
 
 /// Three rows, which are one batch of [`recipe`].
-fn flags() -> TempDir {
+pub(super) fn flags() -> TempDir {
     let asked = |question: &str, answer: &str| row(&[("user", question, 0.0), ("assistant", answer, 1.0)]);
     rows(&[
         asked("Which flag is on the left?", "<answer>Oslo</answer>"),
