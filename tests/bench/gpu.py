@@ -3,7 +3,8 @@
     python tests/bench/gpu.py --out tests/bench/results/DATE-gpu-7b.json [--size 7b] [--rounds 2] [--loupe target/release/loupe]
 
 runs `loupe bench decode`, `prefill` and `picture` with random weights of that size in bf16, then
-`peers/transformers_cuda.py` with the same shapes, and so on, and writes what each gave with its median and their ratio.
+`peers/transformers_cuda.py` with the same shapes, and so on, and writes what each gave with its median and their ratio; then
+`loupe bench tune` beside `peers/peft_cuda.py` in the same way.
 Wants a GPU, Loupe built with `--features cuda`, and what the peer wants in this Python. `gpu_test.py` holds the merging.
 """
 
@@ -17,9 +18,9 @@ from pathlib import Path
 
 from record import run
 
-PEER = Path(__file__).parent / "peers/transformers_cuda.py"
+PEERS = Path(__file__).parent / "peers"
 # What is compared: the number that is measured, and whether more of it is better.
-MORE_IS_BETTER = {"tokens_per_second": True, "first_token_ms": False, "step_ms": False}
+MORE_IS_BETTER = {"tokens_per_second": True, "first_token_ms": False, "step_ms": False, "step_seconds": False}
 # How much better Loupe is meant to be.
 GOALS = {"decode, 1 at once": 1.2, "picture": 1.3}
 
@@ -30,6 +31,8 @@ def figure(line: dict) -> tuple[str, str] | None:
         return f"decode, {line['batch']} at once", "tokens_per_second"
     if "picture_tokens" in line:
         return "picture", "first_token_ms"
+    if "step_seconds" in line:
+        return f"tune, {line['length']} tokens", "step_seconds"
     if "tokens" in line:
         return f"prefill, {line['tokens']} tokens", "step_ms"
     return None
@@ -64,14 +67,16 @@ def commands(args: argparse.Namespace) -> dict[str, list[list[str]]]:
     bench = [args.loupe, "bench"]
     ours = ["--model", f"random:{args.size}", "--device", args.device, "--json"]
     decode = ["--batch", args.batch, "--context", str(args.context), "--steps", str(args.steps)]
-    theirs = ["python", str(PEER), "--size", args.size]
+    tune = ["--length", str(args.length), "--steps", str(args.tune_steps)]
+    theirs = {peer: ["python", str(PEERS / peer), "--size", args.size] for peer in ["transformers_cuda.py", "peft_cuda.py"]}
     return {
         "loupe": [
             bench + ["decode"] + ours + decode,
             bench + ["prefill"] + ours + ["--tokens", str(args.context)],
             bench + ["picture"] + ours,
+            bench + ["tune"] + ours + tune,
         ],
-        "transformers": [theirs + decode],
+        "transformers": [theirs["transformers_cuda.py"] + decode, theirs["peft_cuda.py"] + tune],
     }
 
 
@@ -95,6 +100,8 @@ def main() -> None:
     parser.add_argument("--batch", default="1,8,32,64")
     parser.add_argument("--context", type=int, default=512)
     parser.add_argument("--steps", type=int, default=128)
+    parser.add_argument("--length", type=int, default=4096, help="tokens of a step of tuning")
+    parser.add_argument("--tune-steps", type=int, default=5)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--loupe", default="target/release/loupe")
     args = parser.parse_args()

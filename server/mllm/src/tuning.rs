@@ -52,7 +52,9 @@ impl Reading {
         }
         // A grid of kernels has no more rows.
         if tokens > MOST_TOKENS {
-            return refused(format!("{tokens} tokens; a GPU takes {MOST_TOKENS} at once, so make the batch smaller"));
+            return refused(format!(
+                "{tokens} tokens; a GPU takes {MOST_TOKENS} at once, so make the batch smaller"
+            ));
         }
         let given = self.inputs.iter().filter(|input| **input == Input::Embedding).count();
         if self.embeds.len() != given * hidden {
@@ -111,6 +113,12 @@ pub struct Learnt {
 
 /// A decoder with pairs beside it, and the vision tower before it. The pairs' numbers are read anew in every pass.
 pub trait Tuner: Debug + Send + Sync {
+    /// The most bytes of its memory that were taken, by whomever, as far as the GPU tells.
+    ///
+    /// # Errors
+    /// When the GPU fails.
+    fn taken(&self) -> Result<u64>;
+
     /// The embeddings `[tokens, hidden]` of pictures: patches are `[patches, 1176]`.
     ///
     /// # Errors

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use candle_core::{Device, Tensor};
+use loupe_mllm::Processor;
 use loupe_mllm::bench::RandomWeights;
 use loupe_mllm::checkpoint::{Files, read_config};
 use loupe_mllm::config::ModelConfig;
-use loupe_mllm::Processor;
 use loupe_mllm::model::{Positions, Qwen2_5Vl};
 use loupe_mllm::ops;
 use serde::Serialize;
@@ -22,7 +22,7 @@ use crate::learn::params::Params;
 use crate::learn::step::Learner;
 use crate::tune::base::Base;
 use crate::tune::lora::{LoraConfig, LoraWeights};
-use crate::tune::memory::{Memory, parameters};
+use crate::tune::memory::Memory;
 
 /// What was measured.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -113,7 +113,7 @@ pub struct TuneFigure {
     pub trained: u64,
     /// The median step, in seconds.
     pub step_seconds: f64,
-    /// The most of the machine's memory that this process ever had, where the system tells; nothing on a GPU.
+    /// The most memory that this process ever had, where the system tells; on a GPU the most of it that was taken.
     pub peak_bytes: Option<u64>,
     /// What was to be expected by the shape.
     pub expected: Memory,
@@ -147,10 +147,13 @@ pub fn tune(on: Processor, config: &ModelConfig, how: Tuning) -> Result<TuneFigu
         layers: config.text.layers,
         length: how.length,
         checkpointing: how.checkpointing,
-        frozen: parameters(config),
+        frozen: config.parameters(),
         trained,
         step_seconds: times.get(times.len() / 2).copied().unwrap_or_default(),
-        peak_bytes: if on == Processor::Cpu { peak() } else { None },
+        peak_bytes: match &learner.model {
+            Machine::Cpu(_) => peak(),
+            Machine::Gpu(tuner) => Some(tuner.taken()?),
+        },
         expected: match on {
             Processor::Cpu => Memory::of(config, trained, how.length as u64, how.checkpointing),
             Processor::Cuda(_) => Memory::on_gpu(config, how.rank, trained, [how.length; 2]),

@@ -41,6 +41,14 @@ pub struct ModelConfig {
     pub tokens: VisionTokens,
 }
 
+impl ModelConfig {
+    /// Numbers of all its weights.
+    #[must_use]
+    pub fn parameters(&self) -> u64 {
+        (self.text.parameters(self.tied) + self.vision.parameters()) as u64
+    }
+}
+
 /// A configuration that contradicts itself or asks for what is not supported: what was found, what was expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}; expected {expected}")]
@@ -106,5 +114,18 @@ impl ModelConfig {
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
         write::json(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::bench;
+
+    #[test]
+    fn numbers_are_as_many_as_in_the_hubs_models() {
+        // As transformers counts them.
+        for (size, parameters) in [("3b", 3_754_622_976), ("7b", 8_292_166_656)] {
+            assert_eq!(bench::config(size, None).unwrap().parameters(), parameters, "{size}");
+        }
     }
 }

@@ -40,6 +40,16 @@ impl TextConfig {
         self.kv_heads * self.head_dim()
     }
 
+    /// Numbers of its weights; where the output is `tied`, the embedding table is its projection.
+    pub(super) fn parameters(&self, tied: bool) -> usize {
+        let (hidden, kv) = (self.hidden_size, self.kv_size());
+        let qkv = (hidden + 1) * (hidden + 2 * kv);
+        let norms = 2 * hidden;
+        let layer = qkv + hidden * hidden + 3 * hidden * self.intermediate_size + norms;
+        let tables = self.vocab_size * hidden * if tied { 1 } else { 2 };
+        self.layers * layer + hidden + tables
+    }
+
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let sizes = [
             ("vocab_size", self.vocab_size),

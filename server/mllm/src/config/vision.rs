@@ -35,6 +35,17 @@ pub struct VisionConfig {
 }
 
 impl VisionConfig {
+    /// Numbers of the weights of tower and merger.
+    pub(super) fn parameters(&self) -> usize {
+        let (hidden, inner, merged) =
+            (self.hidden_size, self.intermediate_size, self.hidden_size * MERGE * MERGE);
+        let attention = (hidden + 1) * 3 * hidden + (hidden + 1) * hidden;
+        let mlp = 2 * (hidden + 1) * inner + (inner + 1) * hidden;
+        let norms = 2 * hidden;
+        let merger = hidden + (merged + 1) * merged + (merged + 1) * self.out_hidden_size;
+        PATCH_VALUES * hidden + self.depth * (attention + mlp + norms) + merger
+    }
+
     /// Width of one head.
     #[must_use]
     pub fn head_dim(&self) -> usize {

@@ -155,6 +155,13 @@ impl Gpu for Driver {
         Ok(held)
     }
 
+    fn taken(&self) -> Result<u64> {
+        self.bind()?;
+        let (free, all) = result::mem_get_info().map_err(failed)?;
+        // What was freed is kept for what comes, and counts as taken.
+        Ok((all - free) as u64)
+    }
+
     fn upload(&self, to: Address, bytes: &[u8]) -> Result<()> {
         if bytes.is_empty() {
             return Ok(());
@@ -331,8 +338,15 @@ mod tests {
         for (kv_heads, group, width) in [(4, 7, 128), (2, 8, 128), (16, 1, 80), (2, 2, 16)] {
             let heads = Heads { kv_heads, group, width };
             let ptx = compile(SOURCE, &heads.defines(), (9, 0)).unwrap().to_src();
-            for kernel in ["gemv_swiglu_8", "attend_few", "attend_causal", "choose", "lora_up", "vision_rope", "weigh_back"]
-            {
+            for kernel in [
+                "gemv_swiglu_8",
+                "attend_few",
+                "attend_causal",
+                "choose",
+                "lora_up",
+                "vision_rope",
+                "weigh_back",
+            ] {
                 assert!(ptx.contains(&format!(".entry {kernel}(")), "{kernel}");
             }
         }

@@ -167,6 +167,12 @@ pub trait Gpu: Debug {
     /// When there is none left.
     fn zeroed(&self, bytes: usize) -> Result<Self::Memory>;
 
+    /// The most bytes of its memory that were taken, by whomever, as far as it tells.
+    ///
+    /// # Errors
+    /// When the GPU fails.
+    fn taken(&self) -> Result<u64>;
+
     /// Copies to the GPU.
     ///
     /// # Errors

@@ -11,8 +11,8 @@ use crate::learn::dense::DenseHead;
 use crate::learn::example::TRAITS;
 use crate::learn::grads::Grads;
 use crate::learn::log::Tally;
-use crate::learn::optim::AdamW;
 use crate::learn::machine::Machine;
+use crate::learn::optim::AdamW;
 use crate::learn::params::Params;
 
 /// A model under training.

@@ -4,13 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use loupe_mllm::{Loaded, Processor};
 use loupe_mllm::adapter::Adapter;
 use loupe_mllm::chat::Chat;
 use loupe_mllm::checkpoint::{Files, Fingerprint};
 use loupe_mllm::config::ModelConfig;
 use loupe_mllm::ops;
 use loupe_mllm::weights::Weights;
+use loupe_mllm::{Loaded, Processor};
 
 use super::lora::{self, LoraConfig, LoraWeights};
 use crate::error::Result;

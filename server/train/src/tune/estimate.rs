@@ -6,7 +6,7 @@ use loupe_mllm::ops::{self, Term};
 use serde::Serialize;
 
 use super::base::Base;
-use super::memory::{Memory, parameters};
+use super::memory::Memory;
 use super::recipe::SftRecipe;
 use super::records::Records;
 use super::sft::measured;
@@ -69,7 +69,8 @@ pub fn estimate(
     batches.first().map(learn).transpose()?;
     let per_token = seconds_a_token(&batches, learn)?;
     let dev = dev.map(|dev| measured(dev, base, recipe)).transpose()?.unwrap_or_default();
-    let per_dev_token = seconds_a_token(&dev, |batch| base.learner.model.foretold(batch, 1.0, true).map(drop))?;
+    let per_dev_token =
+        seconds_a_token(&dev, |batch| base.learner.model.foretold(batch, 1.0, true).map(drop))?;
     let run_rows = (records.len() as f64 * recipe.epochs).ceil();
     let run_tokens = run_rows * tokens as f64 / rows.max(1) as f64;
     let run_batches = run_rows * batches.len() as f64 / rows.max(1) as f64;
@@ -85,7 +86,7 @@ pub fn estimate(
     Ok(Estimate {
         rows: records.len(),
         trained,
-        frozen: parameters(&base.config),
+        frozen: base.config.parameters(),
         tokens: run_tokens as u64,
         steps,
         memory,

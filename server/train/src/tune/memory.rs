@@ -18,36 +18,17 @@ impl Memory {
     #[must_use]
     pub fn of(config: &ModelConfig, trained: u64, tokens: u64, checkpointing: bool) -> Self {
         // For what is trained there is a gradient and two moments beside the numbers.
-        let weights = 4 * (parameters(config) + 4 * trained);
+        let weights = 4 * (config.parameters() + 4 * trained);
         Self { weights, activations: activations(config, tokens, checkpointing) }
     }
 
     /// The same on a GPU, where weights are bf16 and the optimiser stays with the CPU: for batches of so many tokens in
     /// sequences of up to `longest`.
     #[must_use]
-    pub fn on_gpu(
-        config: &ModelConfig,
-        rank: usize,
-        trained: u64,
-        [tokens, longest]: [usize; 2],
-    ) -> Self {
+    pub fn on_gpu(config: &ModelConfig, rank: usize, trained: u64, [tokens, longest]: [usize; 2]) -> Self {
         let [weights, activations] = cuda::tune::memory(config, rank, trained, [tokens, longest]);
         Self { weights, activations }
     }
-}
-
-/// Numbers of the model itself.
-#[must_use]
-pub fn parameters(config: &ModelConfig) -> u64 {
-    let (text, vision) = (&config.text, &config.vision);
-    let attention = 2 * text.hidden_size * (text.hidden_size + text.kv_size());
-    let layer = attention + 3 * text.hidden_size * text.intermediate_size;
-    let tables = text.vocab_size * text.hidden_size * if config.tied { 1 } else { 2 };
-    let block =
-        4 * vision.hidden_size * vision.hidden_size + 3 * vision.hidden_size * vision.intermediate_size;
-    let merged = 4 * vision.hidden_size;
-    let merger = merged * merged + merged * vision.out_hidden_size;
-    (text.layers * layer + tables + vision.depth * block + merger) as u64
 }
 
 /// What one decoder layer keeps of a token: its input, the norms, queries, keys, values and what attention mixed of them,
@@ -61,4 +42,29 @@ fn activations(config: &ModelConfig, tokens: u64, checkpointing: bool) -> u64 {
         true => layers * text.hidden_size as u64 + kept as u64,
     };
     4 * tokens * whole
+}
+
+#[cfg(test)]
+mod tests {
+    use loupe_mllm::bench;
+
+    use super::*;
+
+    /// The paper's adapter on the hub's 7B.
+    const RANK: usize = 8;
+    const TRAINED: u64 = 20_185_088;
+    /// What one GPU of 80 GB has.
+    const ALL: u64 = 80_000_000_000;
+
+    #[test]
+    fn seven_billion_are_tuned_on_one_gpu_of_80_gb() {
+        let config = bench::config("7b", None).unwrap();
+        let [sft, grpo] =
+            [8_192, 16_384].map(|tokens| Memory::on_gpu(&config, RANK, TRAINED, [tokens, 8_192]));
+        println!("{sft:?} {grpo:?}");
+        assert!(sft.weights > 16_000_000_000 && sft.weights < 17_000_000_000);
+        assert!(sft.weights + sft.activations < ALL / 2);
+        // The engine that GRPO has beside it has the weights once more.
+        assert!(2 * grpo.weights + grpo.activations < ALL * 2 / 3);
+    }
 }

@@ -13,7 +13,8 @@ const TOLERANCE: f32 = 1e-4;
 const WAYS: [(bool, usize); 4] = [(false, 1), (true, 1), (false, 2), (true, 2)];
 
 fn base(checkpointing: bool) -> Base {
-    let mut base = Base::open(Processor::Cpu, &files(), &shape(), AdamWConfig::default(), 1).expect("a model");
+    let mut base =
+        Base::open(Processor::Cpu, &files(), &shape(), AdamWConfig::default(), 1).expect("a model");
     base.learner.checkpointing = checkpointing;
     base
 }

@@ -10,8 +10,9 @@ use loupe_train::tune::base::Base;
 use crate::emulator::{Emulator, is_possible};
 use crate::golden::{files, fine_tuned, hold, reinforced, set_up, shape, tensors};
 
-/// How far gradients may be apart because of that rounding, as a part of their size.
-const ROUNDING: f32 = 0.06;
+/// How far gradients may be apart because of that rounding, as a part of their size. PyTorch's own in bf16 (autocast) are 0.084
+/// (the median) and up to 0.117 apart from its own in f32 in fine-tuning here.
+const ROUNDING: f32 = 0.117;
 
 fn emulated() -> Option<Base> {
     let open = || {
@@ -38,6 +39,7 @@ fn check(base: Option<Base>) {
     let expected = tensors("tune/expected.safetensors");
     let mut batch = set_up(&base, &expected, 2);
     hold(&fine_tuned(&base, &batch), &expected, "sft", ROUNDING);
+    // In `dual`, rounding decides for some tokens on which side of a bound they are.
     for (name, temperature) in [("grpo", 1.0), ("cooled", 0.7)] {
         base.learner.temperature = temperature;
         hold(&reinforced(&base, &batch, &expected, name), &expected, name, ROUNDING);

@@ -75,8 +75,14 @@ fn stretches(heads: Heads, lengths: &[usize]) -> Vec<Stretch> {
         for first in (0..*length).step_by(QUERIES).rev() {
             let queries = QUERIES.min(length - first);
             let is_first = |nth| nth == 0 && first + queries == *length;
-            let each = (0..heads.group)
-                .map(|nth| Stretch { start, first, queries, nth, is_first: is_first(nth), heads });
+            let each = (0..heads.group).map(|nth| Stretch {
+                start,
+                first,
+                queries,
+                nth,
+                is_first: is_first(nth),
+                heads,
+            });
             all.extend(each);
         }
         start += length;
@@ -133,8 +139,7 @@ pub(super) fn attend_back<G: Gpu>(
         let scores = stretch.scores(space);
         kernels.weigh_back(scores, space.weights_slope, [space.weights, space.scores_slope])?;
 
-        let (weights, by_scores) =
-            (stretch.of_scores(space.weights), stretch.of_scores(space.scores_slope));
+        let (weights, by_scores) = (stretch.of_scores(space.weights), stretch.of_scores(space.scores_slope));
         let operands =
             [by_scores, stretch.of_keys(space.keys, NARROW), stretch.of_queries(space.queries_slope, WIDE)];
         stretch.multiply(gpu, operands, [queries, keys, width], scale, Into::Set)?;

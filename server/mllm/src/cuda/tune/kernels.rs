@@ -135,12 +135,7 @@ impl<G: Gpu> Kernels<'_, G> {
     ///
     /// # Errors
     /// When the GPU fails.
-    pub fn weigh_back(
-        &self,
-        scores: Scores,
-        slopes: Address,
-        [weights, back]: [Address; 2],
-    ) -> Result<()> {
+    pub fn weigh_back(&self, scores: Scores, slopes: Address, [weights, back]: [Address; 2]) -> Result<()> {
         let Scores { at, planes, queries, keys, first } = scores;
         let args = [at, slopes, weights, back].map(Arg::At);
         let args: Vec<Arg> = args.into_iter().chain([int(first), int(keys)]).collect();
@@ -211,13 +206,7 @@ impl<G: Gpu> Kernels<'_, G> {
     ///
     /// # Errors
     /// When the GPU fails.
-    pub fn add_dropped(
-        &self,
-        slopes: Address,
-        into: Address,
-        draws: Draws,
-        count: usize,
-    ) -> Result<()> {
+    pub fn add_dropped(&self, slopes: Address, into: Address, draws: Draws, count: usize) -> Result<()> {
         let args = [slopes, into, draws.at].map(Arg::At);
         self.each("add_dropped", &args, count, &[Arg::Float(draws.keep)])
     }

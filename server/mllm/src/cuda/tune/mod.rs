@@ -31,7 +31,6 @@ use super::loader;
 use super::vision::Vision;
 use crate::config::{ModelConfig, TextConfig};
 use crate::error::Result;
-use crate::lm::lora::{PRODUCTS, Product};
 use crate::model::Grid;
 use crate::ops::Term;
 use crate::tuning::{Foretold, Learnt, Reading, Tuner};
@@ -100,6 +99,10 @@ where
     G::Program: Send,
     G::Graph: Send,
 {
+    fn taken(&self) -> Result<u64> {
+        self.decoder.lock().unwrap_or_else(PoisonError::into_inner).gpu.taken()
+    }
+
     fn see(&self, patches: &Tensor, grids: &[Grid]) -> Result<Vec<f32>> {
         let patches: Vec<f32> = patches.flatten_all()?.to_vec1()?;
         self.vision.lock().unwrap_or_else(PoisonError::into_inner).see(&patches, grids)
@@ -107,7 +110,9 @@ where
 
     fn foretell(&self, reading: &Reading, with_pairs: bool) -> Result<Foretold> {
         let decoder = self.decoder.lock().unwrap_or_else(PoisonError::into_inner);
-        decoder.pass(reading, (with_pairs, false), |pass| pass.foretell(&|_, _| Term::default()).map(|(words, _)| words))
+        decoder.pass(reading, (with_pairs, false), |pass| {
+            pass.foretell(&|_, _| Term::default()).map(|(words, _)| words)
+        })
     }
 
     fn learn(&self, reading: &Reading, term: &dyn Fn(usize, f32) -> Term) -> Result<Learnt> {
@@ -120,16 +125,9 @@ where
 /// sequences of up to `longest`.
 #[must_use]
 pub fn memory(config: &ModelConfig, rank: usize, trained: u64, [tokens, longest]: [usize; 2]) -> [u64; 2] {
-    let (text, vision) = (&config.text, &config.vision);
-    let matrices: usize = PRODUCTS.map(|product: Product| product.shape(text).iter().product()).iter().sum();
-    let tables = text.vocab_size * text.hidden_size * if config.tied { 1 } else { 2 };
-    let merged = vision.hidden_size * 4;
-    let block = 4 * vision.hidden_size * vision.hidden_size
-        + 3 * vision.hidden_size * vision.intermediate_size.next_multiple_of(8);
-    let tower = vision.depth * block + merged * (merged + vision.out_hidden_size);
-    let numbers = text.layers * matrices + tables + tower;
     // The pairs are there in bf16, their gradients in f32.
-    let weights = (numbers * size_of::<bf16>()) as u64 + trained * (size_of::<bf16>() + size_of::<f32>()) as u64;
+    let [narrow, wide] = [size_of::<bf16>(), size_of::<f32>()].map(|bytes| bytes as u64);
+    let (text, weights) = (&config.text, config.parameters() * narrow + trained * (narrow + wide));
     let size = Size {
         rows: tokens,
         longest,

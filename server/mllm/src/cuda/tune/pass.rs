@@ -1,11 +1,11 @@
 //! A batch through the layers and back.
 
+use super::Decoder;
 use super::attend::{attend, attend_back};
 use super::head::Scored;
 use super::kernels::{Angles, NormBack, Parts};
 use super::pairs::{Beside, Brought, Changed};
 use super::space::{Size, Space};
-use super::Decoder;
 use crate::cuda::gpu::{Address, Gemm, Gpu, Into, Memory, Operand};
 use crate::cuda::kernels::{Kernels, Norm};
 use crate::error::Result;

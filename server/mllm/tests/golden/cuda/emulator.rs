@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::c_void;
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use half::bf16;
@@ -49,18 +50,36 @@ static BUILT: Mutex<Option<HashMap<String, Arc<Library>>>> = Mutex::new(None);
 /// Blocks, threads, arguments.
 type Start = unsafe extern "C" fn(*const u32, u32, *const *mut c_void);
 
-#[derive(Debug, Default)]
+/// One that is cloned counts its memory with the other's.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Emulator {
     recording: RefCell<Option<Vec<Work>>>,
+    taken: Arc<Taken>,
+}
+
+/// Bytes that are taken now, and the most that were.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    now: AtomicU64,
+    most: AtomicU64,
 }
 
 /// Memory of this process, aligned like the GPU's.
 #[derive(Debug)]
-pub(crate) struct Words(Vec<u128>);
+pub(crate) struct Words {
+    values: Vec<u128>,
+    taken: Arc<Taken>,
+}
 
 impl Memory for Words {
     fn address(&self) -> Address {
-        Address(self.0.as_ptr() as u64)
+        Address(self.values.as_ptr() as u64)
+    }
+}
+
+impl Drop for Words {
+    fn drop(&mut self) {
+        self.taken.now.fetch_sub(size_of_val(self.values.as_slice()) as u64, Ordering::Relaxed);
     }
 }
 
@@ -132,7 +151,15 @@ impl Gpu for Emulator {
     }
 
     fn zeroed(&self, bytes: usize) -> Result<Words> {
-        Ok(Words(vec![0; bytes.div_ceil(size_of::<u128>()).max(1)]))
+        let values = vec![0; bytes.div_ceil(size_of::<u128>()).max(1)];
+        let own = size_of_val(values.as_slice()) as u64;
+        let now = self.taken.now.fetch_add(own, Ordering::Relaxed) + own;
+        self.taken.most.fetch_max(now, Ordering::Relaxed);
+        Ok(Words { values, taken: self.taken.clone() })
+    }
+
+    fn taken(&self) -> Result<u64> {
+        Ok(self.taken.most.load(Ordering::Relaxed))
     }
 
     fn upload(&self, to: Address, bytes: &[u8]) -> Result<()> {

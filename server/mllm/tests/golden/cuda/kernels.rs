@@ -235,7 +235,8 @@ fn the_merger_bends_and_puts_rows_back<G: Gpu>(open: impl Fn() -> G) {
 fn matrices_are_multiplied_in_any_layout<G: Gpu>(open: impl Fn() -> G) {
     let bench = Bench::new(open(), NARROW);
     let (m, k, n, batch, spare) = (5, 7, 3, 2, 4);
-    let shape = |turned: bool, [rows, columns]: [usize; 2]| if turned { [columns, rows] } else { [rows, columns] };
+    let shape =
+        |turned: bool, [rows, columns]: [usize; 2]| if turned { [columns, rows] } else { [rows, columns] };
     for (turned_a, turned_b) in [(false, false), (false, true), (true, false), (true, true)] {
         let operand = |turned, size, seed| {
             let [rows, columns] = shape(turned, size);
@@ -243,7 +244,8 @@ fn matrices_are_multiplied_in_any_layout<G: Gpu>(open: impl Fn() -> G) {
             let (stride, apart) = (columns + spare, rows * (columns + spare) + spare);
             let values = numbers(batch * apart, seed);
             let all = tensor(&values, [batch, apart]).narrow(1, 0, rows * stride).expect("rows");
-            let matrix = all.contiguous().and_then(|all| all.reshape((batch, rows, stride))?.narrow(2, 0, columns));
+            let matrix =
+                all.contiguous().and_then(|all| all.reshape((batch, rows, stride))?.narrow(2, 0, columns));
             let matrix = matrix.and_then(|matrix| if turned { matrix.transpose(1, 2) } else { Ok(matrix) });
             let memory = bench.bf16(&values);
             let operand = Operand { turned, ..Operand::new(memory.address(), stride).apart(apart) };

@@ -9,8 +9,8 @@ use loupe_mllm::checkpoint::{Files, read_config};
 use loupe_mllm::config::ModelConfig;
 use loupe_mllm::cuda::gpu::{Address, Gpu, Memory};
 use loupe_mllm::cuda::kernels::Heads;
-use loupe_mllm::cuda::tune::Tuning;
 use loupe_mllm::cuda::tune::kernels::{Angles, Draws, NormBack, Parts, Scores, Targets};
+use loupe_mllm::cuda::tune::{Tuning, memory};
 use loupe_mllm::lm::Input;
 use loupe_mllm::model::{Dropout, Grid, LowRank, Positions, Qwen2_5Vl};
 use loupe_mllm::ops::{self, Term};
@@ -21,6 +21,7 @@ use loupe_mllm::{Device, Result};
 use super::bench::{
     BF16, Bench, EPS, NARROW, SUMS, Tensor, assert_close, numbers, on_each_gpu, tensor, values,
 };
+use super::emulator::{Emulator, is_possible};
 use super::model::Rounded;
 use crate::common::folder;
 
@@ -70,16 +71,17 @@ fn heads_turn_and_their_gradients_turn_back<G: Gpu>(open: impl Fn() -> G) {
     for position in positions {
         turns.extend((0..half).map(|i| position[axes[i] as usize] as f32 * frequencies[i]));
     }
-    let turn = |f: fn(f32) -> f32| {
-        tensor(&turns.iter().map(|angle| f(*angle)).collect::<Vec<_>>(), [1, rows, half])
-    };
+    let turn =
+        |f: fn(f32) -> f32| tensor(&turns.iter().map(|angle| f(*angle)).collect::<Vec<_>>(), [1, rows, half]);
     let (cos, sin) = (turn(f32::cos), turn(f32::sin));
     let given = var(&qkv, [1, rows, all, width]);
     let biased = given.broadcast_add(&tensor(&bias, [1, 1, all, width])).expect("a sum");
     let by_head = biased.transpose(1, 2).expect("heads");
     let mut slopes = Vec::new();
     let mut gradients = vec![0f32; qkv.len()];
-    for (nth, (first, count)) in [(0, heads), (heads, kv_heads), (heads + kv_heads, kv_heads)].into_iter().enumerate() {
+    for (nth, (first, count)) in
+        [(0, heads), (heads, kv_heads), (heads + kv_heads, kv_heads)].into_iter().enumerate()
+    {
         let part = by_head.narrow(1, first, count).expect("a part");
         let part = if nth < 2 { ops::rope(&part, &cos, &sin).expect("turned") } else { part };
         let part = part.transpose(1, 2).and_then(|part| part.contiguous()).expect("rows");
@@ -179,10 +181,13 @@ fn surprises_of_targets_and_their_gradients<G: Gpu>(open: impl Fn() -> G) {
     let slopes = [0.5f32, -2.0, 0.0];
     // A product with the identity is the scores themselves.
     let given = var(&scores, [rows, classes]);
-    let unit: Vec<f32> = (0..classes * classes).map(|at| f32::from(u8::from(at % (classes + 1) == 0))).collect();
-    let found = ops::linear_likelihood(&given, &tensor(&unit, [classes, classes]), &targets, |row, surprise| {
-        Term { value: slopes[row] * surprise, slope: slopes[row] }
-    });
+    let unit: Vec<f32> =
+        (0..classes * classes).map(|at| f32::from(u8::from(at % (classes + 1) == 0))).collect();
+    let found =
+        ops::linear_likelihood(&given, &tensor(&unit, [classes, classes]), &targets, |row, surprise| Term {
+            value: slopes[row] * surprise,
+            slope: slopes[row],
+        });
     let found = found.expect("surprises");
     let expected = gradient(&given, &found.loss, &tensor(&[1.0], [1]).squeeze(0).expect("a number"));
 
@@ -259,7 +264,8 @@ impl Weights for WithPairs {
         let nth = pairs.len() as u32;
         let [a, b] = pairs.entry(module.to_owned()).or_insert_with(|| {
             let half = |rows, columns, seed| {
-                let numbers: Vec<f32> = numbers(rows * columns, seed).iter().map(|number| number / 4.0).collect();
+                let numbers: Vec<f32> =
+                    numbers(rows * columns, seed).iter().map(|number| number / 4.0).collect();
                 var(&numbers, [rows, columns])
             };
             [half(RANK, inputs, 2 * nth), half(outputs, RANK, 2 * nth + 1)]
@@ -282,7 +288,9 @@ const IMAGE: u32 = 1 << 20;
 
 /// A sequence: words, with a picture among them where it is long enough.
 fn ids(length: usize) -> Vec<u32> {
-    (0..length).map(|at| if length > 6 && (3..5).contains(&at) { IMAGE } else { (at * 7 % 200) as u32 }).collect()
+    (0..length)
+        .map(|at| if length > 6 && (3..5).contains(&at) { IMAGE } else { (at * 7 % 200) as u32 })
+        .collect()
 }
 
 fn positions(ids: &[u32]) -> Positions {
@@ -295,7 +303,9 @@ fn reading(config: &ModelConfig, lengths: &[usize]) -> Reading {
     let mut reading = Reading { lengths: lengths.to_vec(), temperature: 0.7, ..Reading::default() };
     for ids in lengths.iter().map(|length| ids(*length)) {
         let positions = positions(&ids);
-        reading.positions.extend((0..ids.len()).map(|at| [0, 1, 2].map(|axis: usize| positions.rows()[axis][at])));
+        reading
+            .positions
+            .extend((0..ids.len()).map(|at| [0, 1, 2].map(|axis: usize| positions.rows()[axis][at])));
         let input = |id| if id == IMAGE { Input::Embedding } else { Input::Token(id) };
         reading.inputs.extend(ids.into_iter().map(input));
     }
@@ -325,7 +335,9 @@ fn defined(
         let mut embeds = Vec::new();
         for input in &reading.inputs[own.clone()] {
             embeds.push(match input {
-                Input::Token(id) => model.embed(&Tensor::new(&[*id], &Device::Cpu).expect("an id")).expect("a word"),
+                Input::Token(id) => {
+                    model.embed(&Tensor::new(&[*id], &Device::Cpu).expect("an id")).expect("a word")
+                }
                 Input::Embedding => {
                     given += 1;
                     tensor(&reading.embeds[(given - 1) * hidden..given * hidden], [1, hidden])
@@ -383,9 +395,17 @@ where
     let (rows, loss, grads) = defined(&model, &pairs, &reading);
     let learnt = tuning.learn(&reading, &term).expect("a pass");
     assert!(apart(&learnt.words.rows, &rows) < rounding, "surprises: {}", apart(&learnt.words.rows, &rows));
-    let by_terms: f64 =
-        learnt.words.rows.iter().enumerate().map(|(row, surprise)| f64::from(term(row, *surprise).value)).sum();
-    assert!((learnt.loss - by_terms).abs() < 1e-4 && (learnt.loss - loss).abs() < f64::from(rounding) * loss.abs().max(1.0));
+    let by_terms: f64 = learnt
+        .words
+        .rows
+        .iter()
+        .enumerate()
+        .map(|(row, surprise)| f64::from(term(row, *surprise).value))
+        .sum();
+    assert!(
+        (learnt.loss - by_terms).abs() < 1e-4
+            && (learnt.loss - loss).abs() < f64::from(rounding) * loss.abs().max(1.0)
+    );
     assert_eq!(learnt.grads.len(), pairs.len());
     assert!(!grads.contains_key(PLAIN));
     let mut found = Vec::new();
@@ -468,4 +488,24 @@ where
     says(Reading { embeds: vec![0.0], ..good.clone() }, "1 values for 2 embeddings");
     says(Reading { targets: vec![(0, 1 << 20)], ..good.clone() }, "token 1048576 is not one of");
     says(Reading { targets: vec![(7, 1)], ..good }, "place 7 is not one of 7");
+}
+
+#[test]
+fn a_pass_takes_the_memory_that_its_shape_says() {
+    if !is_possible() {
+        return;
+    }
+    let (config, weights, gpu) = (config(), WithPairs::new(0.0), Emulator::default());
+    let tuning = Tuning::load([gpu.clone(), gpu], &config, &weights).expect("a model");
+    let held = tuning.taken().expect("a number") as f64;
+    let pairs = weights.pairs.lock().expect("one thread");
+    let trained: usize = pairs.values().flatten().map(|half| half.elem_count()).sum();
+    // More targets than are scored at once.
+    let [tokens, longest] = [64 + 500, 500];
+    let [frozen, pass] = memory(&config, RANK, trained as u64, [tokens, longest]).map(|bytes| bytes as f64);
+    // Norms and biases are left out, and the pairs are brought for a pass.
+    assert!((0.9..1.1).contains(&((frozen - 6.0 * trained as f64) / held)), "{frozen} of {held}");
+    tuning.learn(&reading(&config, &[64, longest]), &term).expect("a pass");
+    let most = tuning.taken().expect("a number") as f64;
+    assert!((1.0..1.1).contains(&((frozen + pass) / most)), "{frozen} and {pass} of {most}");
 }

@@ -47,7 +47,12 @@ fn a_run_learns_as_on_the_cpu_and_goes_on_with_the_same_curve() {
     for (line, expected) in lines.iter().zip(&expected) {
         let apart = |got: f64, wanted: f64| (got / wanted - 1.0).abs();
         assert!(apart(line.loss, expected.loss) < 0.01, "{} {}", line.loss, expected.loss);
-        assert!(apart(line.grad_norm, expected.grad_norm) < 0.05, "{} {}", line.grad_norm, expected.grad_norm);
+        assert!(
+            apart(line.grad_norm, expected.grad_norm) < 0.05,
+            "{} {}",
+            line.grad_norm,
+            expected.grad_norm
+        );
         assert!(apart(line.dev.unwrap(), expected.dev.unwrap()) < 0.01);
     }
     assert!(lines.last().unwrap().loss < lines[0].loss * 0.98, "it learns");
@@ -55,7 +60,8 @@ fn a_run_learns_as_on_the_cpu_and_goes_on_with_the_same_curve() {
     let (mut parts, ended) = train(on_gpu(&recipe), "parts", Some(2));
     assert_eq!(ended, Ended::Stopped);
     parts.extend(train(on_gpu(&recipe), "parts", None).0);
-    let curve = |lines: &[Line]| lines.iter().map(|line| (line.step, line.loss, line.dev)).collect::<Vec<_>>();
+    let curve =
+        |lines: &[Line]| lines.iter().map(|line| (line.step, line.loss, line.dev)).collect::<Vec<_>>();
     assert_eq!(curve(&parts), curve(&lines));
 }
 
