@@ -8,7 +8,7 @@ use loupe_mllm::Processor;
 use loupe_mllm::bench::RandomWeights;
 use loupe_mllm::checkpoint::{Files, read_config};
 use loupe_mllm::config::ModelConfig;
-use loupe_mllm::model::{Positions, Qwen2_5Vl};
+use loupe_mllm::model::Positions;
 use loupe_mllm::ops;
 use serde::Serialize;
 
@@ -80,7 +80,7 @@ fn learner(files: &Files, what: Trained) -> Result<Learner> {
     let config = read_config(files)?;
     let (layers, vision_layers) = (config.text.layers, config.vision.depth);
     let params = Params::new(Init { seed: 1, deviation: 0.02, layers, vision_layers });
-    let model = Machine::Cpu(Qwen2_5Vl::load(&config, &params)?);
+    let model = Machine::load(Processor::Cpu, &config, &params)?;
     let optimiser = AdamW::new(AdamWConfig::default());
     Ok(Learner { params, model, dense: None, optimiser, checkpointing: false, temperature: 1.0 })
 }
@@ -146,7 +146,8 @@ pub fn tune(on: Processor, config: &ModelConfig, how: Tuning) -> Result<TuneFigu
     Ok(TuneFigure {
         layers: config.text.layers,
         length: how.length,
-        checkpointing: how.checkpointing,
+        // A GPU always computes layers again.
+        checkpointing: how.checkpointing || learner.model.is_gpu(),
         frozen: config.parameters(),
         trained,
         step_seconds: times.get(times.len() / 2).copied().unwrap_or_default(),

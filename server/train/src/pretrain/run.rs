@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use loupe_mllm::Processor;
 use loupe_mllm::config::ModelConfig;
-use loupe_mllm::model::Qwen2_5Vl;
 use loupe_mllm::ops;
 
 use crate::error::Result;
@@ -165,7 +165,7 @@ fn learner(recipe: &Recipe, config: &ModelConfig, seen_classes: SeenClasses) -> 
         layers: config.text.layers,
         vision_layers: config.vision.depth,
     });
-    let model = Machine::Cpu(Qwen2_5Vl::load(config, &params)?);
+    let model = Machine::load(Processor::Cpu, config, &params)?;
     let head = DenseHead::new(&params, config.text.hidden_size, seen_classes)?;
     let (dense, optimiser) = (Some((head, recipe.dense_weight)), AdamW::new(recipe.optimiser));
     Ok(Learner { params, model, dense, optimiser, checkpointing: false, temperature: 1.0 })

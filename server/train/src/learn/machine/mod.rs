@@ -18,7 +18,7 @@ use crate::learn::pass;
 #[derive(Debug)]
 pub enum Machine {
     /// As it is defined.
-    Cpu(Qwen2_5Vl),
+    Cpu(Box<Qwen2_5Vl>),
     /// With kernels of our own.
     Gpu(Box<dyn Tuner>),
 }
@@ -30,7 +30,7 @@ impl Machine {
     /// When a weight cannot be read, or the processor cannot be used.
     pub fn load(on: Processor, config: &ModelConfig, weights: &dyn Weights) -> loupe_mllm::Result<Self> {
         Ok(match on {
-            Processor::Cpu => Self::Cpu(Qwen2_5Vl::load(config, weights)?),
+            Processor::Cpu => Self::Cpu(Box::new(Qwen2_5Vl::load(config, weights)?)),
             Processor::Cuda(_) => Self::Gpu(tuning::open(on, config, weights)?),
         })
     }
