@@ -82,14 +82,14 @@ impl Loaded<Served> {
     ) -> Result<Self> {
         on.check(format)?;
         Self::with(files, |config| {
+            let store = Store::open(files, &Device::Cpu)?;
             if on == Processor::Cpu {
-                memory::check(files, config, format)?;
+                memory::check(&store, config, format)?;
             }
             // Read only where it matters: it reads from every tensor.
             let weights = if adapters.is_empty() { None } else { Fingerprint::of(files)? };
             let to_merge = spec::to_merge(adapters, config, weights.as_ref())?;
             let adapters = Adapters::open(adapters, config, weights.as_ref())?;
-            let store = Store::open(files, &Device::Cpu)?;
             let weights = Merged { weights: &store, adapters: &to_merge };
             let vision = Eye::load(on, &config.vision, &weights)?;
             let weights = Formatted { weights: &weights, format };

@@ -50,7 +50,7 @@ impl Reading {
             let [positions, lengths] = [self.positions.len(), self.lengths.iter().sum()];
             return refused(format!("{tokens} tokens, {positions} positions, {lengths} in sequences"));
         }
-        // A grid of kernels has no more rows.
+        // Kernels count the numbers of a layer in an int.
         if tokens > MOST_TOKENS {
             return refused(format!(
                 "{tokens} tokens; a GPU takes {MOST_TOKENS} at once, so make the batch smaller"
@@ -68,10 +68,15 @@ impl Reading {
         if let Some(id) = ids.chain(targets).find(|id| *id as usize >= vocab) {
             return refused(format!("token {id} is not one of {vocab}"));
         }
-        match self.targets.iter().find(|(place, _)| *place as usize >= tokens) {
-            Some((place, _)) => refused(format!("place {place} is not one of {tokens}")),
-            None => Ok(()),
+        let mut is_taken = vec![false; tokens];
+        for (place, _) in &self.targets {
+            match is_taken.get_mut(*place as usize) {
+                None => return refused(format!("place {place} is not one of {tokens}")),
+                Some(true) => return refused(format!("place {place} foretells two tokens")),
+                Some(free) => *free = true,
+            }
         }
+        Ok(())
     }
 }
 
@@ -136,6 +141,20 @@ pub trait Tuner: Debug + Send + Sync {
     /// # Errors
     /// When the batch does not fit, or the GPU fails.
     fn learn(&self, reading: &Reading, term: &dyn Fn(usize, f32) -> Term) -> Result<Learnt>;
+}
+
+/// Whether a GPU can be used.
+///
+/// # Errors
+/// Says why not.
+pub fn is_there(on: Processor) -> Result<()> {
+    match on {
+        #[cfg(feature = "cuda")]
+        Processor::Cuda(number) => crate::cuda::driver::Driver::open(number).map(drop),
+        #[cfg(not(feature = "cuda"))]
+        Processor::Cuda(_) => Err(crate::device::without_cuda()),
+        Processor::Cpu => Ok(()),
+    }
 }
 
 /// Opens a model for tuning on a GPU; [`Weights::beside`] says which maps have pairs.

@@ -8,6 +8,7 @@ use loupe_mllm::Processor;
 use loupe_mllm::bench::RandomWeights;
 use loupe_mllm::checkpoint::{Files, read_config};
 use loupe_mllm::config::ModelConfig;
+use loupe_mllm::cuda::tune::Load;
 use loupe_mllm::model::Positions;
 use loupe_mllm::ops;
 use serde::Serialize;
@@ -157,7 +158,10 @@ pub fn tune(on: Processor, config: &ModelConfig, how: Tuning) -> Result<TuneFigu
         },
         expected: match on {
             Processor::Cpu => Memory::of(config, trained, how.length as u64, how.checkpointing),
-            Processor::Cuda(_) => Memory::on_gpu(config, how.rank, trained, [how.length; 2]),
+            Processor::Cuda(_) => {
+                let (rank, tokens, longest) = (how.rank, how.length, how.length);
+                Memory::on_gpu(config, &Load { trained, rank, drops: false, tokens, longest, patches: 0 })
+            }
         },
     })
 }

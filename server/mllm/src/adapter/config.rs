@@ -228,8 +228,8 @@ impl AdapterConfig {
             "r": self.rank,
             "lora_alpha": self.alpha,
             "use_rslora": self.rslora,
-            "rank_pattern": self.rank_pattern,
-            "alpha_pattern": self.alpha_pattern,
+            "rank_pattern": renewed(&self.rank_pattern),
+            "alpha_pattern": renewed(&self.alpha_pattern),
             "target_modules": modules.map(below).collect::<Vec<_>>(),
             "bias": "none",
             "lora_dropout": 0.0,
@@ -264,13 +264,29 @@ fn is_torn<T: PartialEq>(patterns: &BTreeMap<String, T>, module: &str) -> bool {
     values.next().is_some_and(|first| values.any(|other| other != first))
 }
 
-/// Whether a pattern is the end of a module's path, or, after `^`, the whole of it.
+/// Whether a pattern is the end of a module's path, or, after `^`, the whole of it. In transformers before 4.52 the path
+/// was the name on the hub; its ends are those of today's path, but for the whole of it.
 fn names(pattern: &str, module: &str) -> bool {
     let path = modules::path(module);
     match pattern.strip_prefix('^') {
         Some(whole) => whole == path || whole == module,
-        None => is_end_of(pattern, &path),
+        None => is_end_of(pattern, &path) || pattern == module,
     }
+}
+
+/// Patterns for the module paths of transformers 4.52 and later, under which adapters are written: PEFT would pass over
+/// a whole path of an earlier one.
+fn renewed<T: Copy>(patterns: &BTreeMap<String, T>) -> BTreeMap<String, T> {
+    let renew = |pattern: &str| {
+        let (start, path) = pattern.split_at(usize::from(pattern.starts_with('^')));
+        let is_whole = path.starts_with("model.") || path.starts_with("visual.");
+        if is_whole {
+            format!("{start}{}", modules::path(&modules::module(path)))
+        } else {
+            pattern.to_owned()
+        }
+    };
+    patterns.iter().map(|(pattern, value)| (renew(pattern), *value)).collect()
 }
 
 /// Whether `end` is the path, or its last parts.
@@ -304,6 +320,37 @@ mod tests {
         assert_eq!(module("model.layers.10.self_attn.q_proj"), (4, 2.0));
         assert_eq!(module("visual.blocks.1.mlp.down_proj"), (2, 4.0));
         assert_eq!(parse(&json!({ "use_rslora": true })).unwrap().scale("model.layers.0.mlp.up_proj"), 4.0);
+    }
+
+    #[test]
+    fn patterns_with_whole_paths_of_earlier_transformers_are_not_passed_over() {
+        let config = parse(&json!({
+            "rank_pattern": { "model.layers.0.self_attn.q_proj": 2, "visual.blocks.0.attn.qkv": 16 },
+            "alpha_pattern": { "model.layers.0.self_attn.q_proj": 64, "^model.layers.1.mlp.up_proj": 2 },
+        }))
+        .unwrap();
+        let module = |name: &str| (config.rank(name), config.scale(name));
+        assert_eq!(module("model.layers.0.self_attn.q_proj"), (2, 32.0));
+        assert_eq!(module("model.layers.1.mlp.up_proj"), (4, 0.5));
+        assert_eq!(module("visual.blocks.0.attn.qkv"), (16, 0.5));
+        for other in ["model.layers.10.self_attn.q_proj", "model.layers.0.self_attn.k_proj"] {
+            assert_eq!(module(other), (4, 2.0), "{other}");
+        }
+        let written = config.to_json(std::iter::empty());
+        let ranks = json!({ "model.language_model.layers.0.self_attn.q_proj": 2, "model.visual.blocks.0.attn.qkv": 16 });
+        assert_eq!(written["rank_pattern"], ranks);
+        let again = parse(&written).unwrap();
+        for name in
+            ["model.layers.0.self_attn.q_proj", "model.layers.1.mlp.up_proj", "visual.blocks.0.attn.qkv"]
+        {
+            assert_eq!((again.rank(name), again.scale(name)), module(name), "{name}");
+        }
+
+        let torn =
+            json!({ "alpha_pattern": { "model.layers.0.self_attn.q_proj": 2, "q_proj": 4, "down_proj": 4 } });
+        let torn = parse(&torn).unwrap();
+        let of_layer = |layer| torn.is_torn(&format!("model.layers.{layer}.self_attn.q_proj"));
+        assert!(of_layer(0) && !of_layer(1));
     }
 
     #[test]

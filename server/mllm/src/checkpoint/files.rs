@@ -118,19 +118,6 @@ impl Files {
         self.ending_in("")
     }
 
-    /// Bytes of the weight files: of those of the kind that has more, where there are both.
-    ///
-    /// # Errors
-    /// [`Error::Read`] when the folder or a file cannot be read.
-    pub(crate) fn weight_bytes(&self) -> Result<u64> {
-        let size = |name: &String| {
-            let opened = self.open(name);
-            Ok(opened.map_err(|source| Error::Read { file: self.path(name), source })?.1)
-        };
-        let sum = |end| self.ending_in(end)?.iter().map(size).sum::<Result<u64>>();
-        Ok(sum(".safetensors")?.max(sum(".gguf")?))
-    }
-
     fn listed(&self) -> io::Result<Vec<String>> {
         let entries = match std::fs::read_dir(&self.root) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),

@@ -10,6 +10,7 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
 use super::files::{Files, ReadSeek};
+use super::store::Kept;
 use crate::error::{Error, Result};
 use crate::lm::Matrix;
 
@@ -106,6 +107,13 @@ impl Shard {
         let bytes = self.bytes(info)?;
         let values = bytes.chunks_exact(2).map(|pair| bf16::from_le_bytes([pair[0], pair[1]])).collect();
         Ok(Some(Matrix::bf16(values, shape)?))
+    }
+
+    /// In which numbers [`Self::matrix`] gives a matrix; nothing when the file does not hold it.
+    pub(super) fn kept(&self, name: &str, shape: [usize; 2]) -> Result<Option<Kept>> {
+        let Some(info) = self.metadata.info(name) else { return Ok(None) };
+        let is_bf16 = self.check(name, info, &shape)? == DType::BF16;
+        Ok(Some(if is_bf16 { Kept::Bf16 } else { Kept::F32 }))
     }
 
     fn check(&self, name: &str, info: &TensorInfo, shape: &[usize]) -> Result<DType> {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::files::Files;
 use super::shard::Shard;
-use super::store::Source;
+use super::store::{Kept, Source};
 use crate::error::{Error, Result};
 use crate::lm::Matrix;
 
@@ -127,6 +127,10 @@ impl Source for Shards {
 
     fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Option<Matrix>> {
         self.read(name, |shard, key| shard.matrix(key, shape))
+    }
+
+    fn kept(&self, name: &str, shape: [usize; 2]) -> Result<Option<Kept>> {
+        self.read(name, |shard, key| shard.kept(key, shape))
     }
 }
 

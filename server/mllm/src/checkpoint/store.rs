@@ -11,6 +11,17 @@ use crate::error::{Error, Result};
 use crate::lm::Matrix;
 use crate::weights::Weights;
 
+/// In which numbers a matrix is kept once it is read; fewer bits come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kept {
+    /// Q4_K.
+    FourBits,
+    /// Q8_0.
+    EightBits,
+    Bf16,
+    F32,
+}
+
 /// Files of one kind, with the weights that they hold by the hub's names.
 pub(super) trait Source: Send + Sync {
     /// What to name when a weight is in no file.
@@ -21,6 +32,9 @@ pub(super) trait Source: Send + Sync {
 
     /// Reads a weight in the numbers that are kept; nothing when the files do not hold it.
     fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Option<Matrix>>;
+
+    /// In which numbers [`Self::matrix`] gives a weight, without reading it; in the fewest bits, where its parts differ.
+    fn kept(&self, name: &str, shape: [usize; 2]) -> Result<Option<Kept>>;
 }
 
 /// Weights read when asked for; as tensors widened to f32, as matrices in the numbers that are kept.
@@ -53,6 +67,14 @@ impl Store {
         Ok(Self { listing: first.listing(), sources, device: device.clone() })
     }
 
+    /// In which numbers [`Weights::matrix`] gives a weight, without reading it.
+    ///
+    /// # Errors
+    /// As for reading it, as far as headers tell.
+    pub(crate) fn kept(&self, name: &str, shape: [usize; 2]) -> Result<Kept> {
+        self.read(name, &shape, |source| source.kept(name, shape))
+    }
+
     fn read<T>(
         &self,
         name: &str,
@@ -77,5 +99,39 @@ impl Weights for Store {
 
     fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Matrix> {
         self.read(name, &shape, |source| source.matrix(name, shape))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_known_before_it_is_read() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/gguf/formats");
+        let store = Store::open(&Files::folder(&folder), &Device::Cpu).unwrap();
+        for (map, shape, expected, bits) in [
+            ("self_attn.q_proj", [8, 32], Kept::F32, 32.0),
+            ("self_attn.k_proj", [8, 32], Kept::F32, 32.0), // F16
+            ("self_attn.v_proj", [8, 32], Kept::Bf16, 16.0),
+            ("mlp.gate_proj", [8, 512], Kept::EightBits, 8.5),
+            ("mlp.up_proj", [8, 512], Kept::EightBits, 8.5), // Q6_K
+            ("mlp.down_proj", [8, 512], Kept::FourBits, 4.5),
+        ] {
+            let name = format!("model.layers.0.{map}.weight");
+            assert_eq!(store.kept(&name, shape).unwrap(), expected, "{map}");
+            let bytes = store.matrix(&name, shape).unwrap().bytes();
+            assert_eq!(bytes as f64 * 8.0 / (shape[0] * shape[1]) as f64, bits, "{map}");
+        }
+        let refused =
+            |map: &str, shape| store.kept(&format!("model.layers.0.{map}.weight"), shape).unwrap_err();
+        assert!(
+            matches!(refused("self_attn.o_proj", [8, 512]), Error::WrongDtype { .. }),
+            "Q5_K is not read"
+        );
+        assert!(matches!(refused("mlp.down_proj", [512, 8]), Error::WrongShape { .. }));
+        assert!(matches!(refused("mlp.side_proj", [8, 512]), Error::MissingTensor { .. }));
     }
 }

@@ -3,9 +3,10 @@
 // Every call into the driver is unsafe by its signature; SAFETY notes say what makes each one sound.
 #![allow(unsafe_code)]
 
+use std::collections::HashMap;
 use std::ffi::c_void;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use cudarc::cublas::sys::{cublasComputeType_t, cublasGemmAlgo_t, cublasOperation_t, cudaDataType};
@@ -67,7 +68,23 @@ impl Drop for Held {
 
 /// A compiled program.
 #[derive(Debug)]
-pub struct Module(Arc<CudaModule>);
+pub struct Module {
+    module: Arc<CudaModule>,
+    /// Its kernels that have been asked for.
+    kernels: Mutex<HashMap<String, CudaFunction>>,
+}
+
+impl Module {
+    fn kernel(&self, name: &str) -> Result<CudaFunction> {
+        let mut kernels = self.kernels.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kernel) = kernels.get(name) {
+            return Ok(kernel.clone());
+        }
+        let kernel = self.module.load_function(name).map_err(failed)?;
+        kernels.insert(name.to_owned(), kernel.clone());
+        Ok(kernel)
+    }
+}
 
 /// Recorded work.
 pub struct Recorded(CudaGraph);
@@ -143,7 +160,8 @@ impl Gpu for Driver {
     fn program(&self, source: &str, defines: &[(&str, usize)]) -> Result<Module> {
         let capability = self.context.compute_capability().map_err(failed)?;
         let ptx = compile(source, defines, capability)?;
-        Ok(Module(self.context.load_module(ptx).map_err(failed)?))
+        let module = self.context.load_module(ptx).map_err(failed)?;
+        Ok(Module { module, kernels: Mutex::default() })
     }
 
     fn zeroed(&self, bytes: usize) -> Result<Held> {
@@ -179,7 +197,7 @@ impl Gpu for Driver {
     }
 
     fn launch(&self, program: &Module, launch: &Launch) -> Result<()> {
-        let kernel: CudaFunction = program.0.load_function(launch.kernel).map_err(failed)?;
+        let kernel = program.kernel(launch.kernel)?;
         let [x, y, z] = launch.grid.map(|blocks| blocks as u32);
         let config = LaunchConfig {
             grid_dim: (x, y, z),
@@ -211,35 +229,68 @@ impl Gpu for Driver {
             false => cublasOperation_t::CUBLAS_OP_N,
         };
         let pointer = |operand: Operand| operand.at.0 as *mut c_void;
+        let stride = |operand: Operand| operand.stride as i32;
+        let (handle, alpha, beta) =
+            (*self.blas.handle(), std::ptr::from_ref(&scale).cast(), std::ptr::from_ref(&beta).cast());
+        let narrow = cudaDataType::CUDA_R_16BF;
+        let (sums, choice) =
+            (cublasComputeType_t::CUBLAS_COMPUTE_32F, cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT_TENSOR_OP);
+        let ([first, second], [by, to, into]) = ([turn(b), turn(a)], [pointer(b), pointer(a), pointer(out)]);
+        let [by_stride, to_stride, into_stride] = [stride(b), stride(a), stride(out)];
         // SAFETY: whoever asks owns memory of these shapes.
-        unsafe {
-            blas::gemm_strided_batched_ex(
-                *self.blas.handle(),
-                turn(b),
-                turn(a),
-                n,
-                m,
-                k,
-                std::ptr::from_ref(&scale).cast(),
-                pointer(b),
-                cudaDataType::CUDA_R_16BF,
-                b.stride as i32,
-                b.apart as i64,
-                pointer(a),
-                cudaDataType::CUDA_R_16BF,
-                a.stride as i32,
-                a.apart as i64,
-                std::ptr::from_ref(&beta).cast(),
-                pointer(out),
-                kind,
-                out.stride as i32,
-                out.apart as i64,
-                batch as i32,
-                cublasComputeType_t::CUBLAS_COMPUTE_32F,
-                cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT_TENSOR_OP,
-            )
-        }
-        .map_err(failed)
+        let multiplied = unsafe {
+            if batch == 1 {
+                blas::gemm_ex(
+                    handle,
+                    first,
+                    second,
+                    n,
+                    m,
+                    k,
+                    alpha,
+                    by,
+                    narrow,
+                    by_stride,
+                    to,
+                    narrow,
+                    to_stride,
+                    beta,
+                    into,
+                    kind,
+                    into_stride,
+                    sums,
+                    choice,
+                )
+            } else {
+                let [by_apart, to_apart, into_apart] = [b, a, out].map(|operand| operand.apart as i64);
+                blas::gemm_strided_batched_ex(
+                    handle,
+                    first,
+                    second,
+                    n,
+                    m,
+                    k,
+                    alpha,
+                    by,
+                    narrow,
+                    by_stride,
+                    by_apart,
+                    to,
+                    narrow,
+                    to_stride,
+                    to_apart,
+                    beta,
+                    into,
+                    kind,
+                    into_stride,
+                    into_apart,
+                    batch as i32,
+                    sums,
+                    choice,
+                )
+            }
+        };
+        multiplied.map_err(failed)
     }
 
     fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Recorded> {

@@ -228,7 +228,7 @@ impl<G: Gpu> Kernels<'_, G> {
         [rows, inner]: [usize; 2],
     ) -> Result<()> {
         let args = [Arg::At(gate_up), Arg::At(bias), Arg::At(out), int(inner)];
-        self.launch("swiglu", [inner.div_ceil(8 * ROW_THREADS), rows, 1], ROW_THREADS, &args)
+        self.launch("swiglu", [rows, inner.div_ceil(8 * ROW_THREADS), 1], ROW_THREADS, &args)
     }
 
     /// Attention of single tokens: row r sees lengths`[r]` tokens in the blocks tables`[r, stride]`. `space` holds
@@ -313,7 +313,7 @@ impl<G: Gpu> Kernels<'_, G> {
     /// When the GPU fails.
     pub fn gelu(&self, x: Address, bias: Address, out: Address, [rows, width]: [usize; 2]) -> Result<()> {
         let args = [Arg::At(x), Arg::At(bias), Arg::At(out), int(width)];
-        self.launch("gelu", [width.div_ceil(ROW_THREADS), rows, 1], ROW_THREADS, &args)
+        self.launch("gelu", [rows, width.div_ceil(ROW_THREADS), 1], ROW_THREADS, &args)
     }
 
     /// Rows of x in another order, plus a bias.
@@ -329,7 +329,7 @@ impl<G: Gpu> Kernels<'_, G> {
         [rows, width]: [usize; 2],
     ) -> Result<()> {
         let args = [Arg::At(x), Arg::At(bias), Arg::At(order), Arg::At(out), int(width)];
-        self.launch("place_rows", [width.div_ceil(ROW_THREADS), rows, 1], ROW_THREADS, &args)
+        self.launch("place_rows", [rows, width.div_ceil(ROW_THREADS), 1], ROW_THREADS, &args)
     }
 }
 

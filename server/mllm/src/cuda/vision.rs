@@ -81,7 +81,7 @@ impl<G: Gpu> Vision<G> {
         }
         let program = gpu.program(SOURCE, &heads.defines())?;
         let scope = Scope::new(weights, "visual");
-        let (hidden, inner) = (config.hidden_size, config.intermediate_size.next_multiple_of(8));
+        let (hidden, inner) = (config.hidden_size, inner(config));
         let kernel = scope.get("patch_embed.proj.weight", &[hidden, 3, FRAMES, PATCH, PATCH])?;
         let kernel: Vec<f32> = kernel.flatten_all()?.to_vec1()?;
         let loader = Loader { gpu: &gpu };
@@ -123,8 +123,8 @@ impl<G: Gpu> Vision<G> {
             (filled(&self.gpu, &tiles[0])?, tiles[0].len() / 4),
             (filled(&self.gpu, &tiles[1])?, tiles[1].len() / 4),
         ];
-        let memory = self.gpu.zeroed(self.space(Address::NULL, rows).1)?;
-        let space = self.space(memory.address(), rows).0;
+        let memory = self.gpu.zeroed(Space::new(Address::NULL, &self.config, rows).1)?;
+        let space = Space::new(memory.address(), &self.config, rows).0;
 
         self.multiply(
             &kernels,
@@ -250,10 +250,25 @@ impl<G: Gpu> Vision<G> {
     ) -> Result<()> {
         kernels.multiply(&Product { weights, rows, columns, x, count, out, into })
     }
+}
 
+/// Width inside the feed-forward layers, as it is padded.
+fn inner(config: &VisionConfig) -> usize {
+    config.intermediate_size.next_multiple_of(8)
+}
+
+/// Bytes that so many patches are seen in.
+pub(super) fn bytes(config: &VisionConfig, rows: usize) -> usize {
+    let pixels = rows * PATCH_VALUES * size_of::<bf16>();
+    let angles = rows * config.head_dim() / 2 * size_of::<f32>();
+    Space::new(Address::NULL, config, rows).1 + pixels + angles
+}
+
+impl Space {
     /// Places from `base` on, and the bytes of all.
-    fn space(&self, base: Address, rows: usize) -> (Space, usize) {
-        let (hidden, narrow, wide) = (self.config.hidden_size, size_of::<bf16>(), size_of::<f32>());
+    fn new(base: Address, config: &VisionConfig, rows: usize) -> (Self, usize) {
+        let (hidden, narrow, wide) = (config.hidden_size, size_of::<bf16>(), size_of::<f32>());
+        let inner = inner(config);
         let mut bytes = 0;
         let mut part = |numbers: usize, size: usize| {
             let at = base.after(bytes);
@@ -261,15 +276,15 @@ impl<G: Gpu> Vision<G> {
             at
         };
         // A cell's output may be wider than its patches were.
-        let merged = hidden.max(self.config.out_hidden_size.div_ceil(GROUP));
-        let space = Space {
+        let merged = hidden.max(config.out_hidden_size.div_ceil(GROUP));
+        let space = Self {
             x: part(hidden, wide),
             normed: part(hidden, narrow),
             qkv: part(3 * hidden, wide),
             parts: [part(hidden, narrow), part(hidden, narrow), part(hidden, narrow)],
             mixed: part(hidden, narrow),
-            gate_up: part(2 * self.inner, narrow),
-            inner: part(self.inner, narrow),
+            gate_up: part(2 * inner, narrow),
+            inner: part(inner, narrow),
             merged: [part(merged, wide), part(merged, wide)],
         };
         (space, bytes)

@@ -2,10 +2,12 @@
 
 use std::time::Instant;
 
+use loupe_mllm::cuda::tune::Load;
 use loupe_mllm::ops::{self, Term};
 use serde::Serialize;
 
 use super::base::Base;
+use super::lora::LoraConfig;
 use super::memory::Memory;
 use super::recipe::SftRecipe;
 use super::records::Records;
@@ -52,12 +54,11 @@ pub fn estimate(
 ) -> Result<Estimate> {
     ops::prepare_to_train();
     let batches = pool(records, &base.chat, &recipe.batch, recipe.seed, 0)?;
-    let (mut tokens, mut rows, mut largest, mut longest) = (0, 0, 0, 0);
+    let (mut tokens, mut rows, mut largest) = (0, 0, 0);
     for batch in &batches {
         tokens += batch.tokens;
         rows += batch.kinds.len() as u64;
         largest = largest.max(batch.ids.elem_count() as u64);
-        longest = longest.max(batch.ids.dim(1)?);
     }
     if batches.is_empty() {
         return Err(TrainError::TooLong { max_length: recipe.batch.max_length });
@@ -80,7 +81,7 @@ pub fn estimate(
     let trained = base.learner.params.count() as u64;
     let on_gpu = base.learner.model.is_gpu();
     let memory = match on_gpu {
-        true => Memory::on_gpu(&base.config, recipe.lora.rank, trained, [largest as usize, longest]),
+        true => Memory::on_gpu(&base.config, &load(&batches, trained, &recipe.lora)?),
         false => Memory::of(&base.config, trained, largest, recipe.checkpointing),
     };
     Ok(Estimate {
@@ -94,6 +95,18 @@ pub fn estimate(
         dev_pictures: dev.iter().map(picture_bytes).sum(),
         seconds: run_tokens * per_token + (measurements * dev_tokens) as f64 * per_dev_token,
     })
+}
+
+/// The most that a GPU has to hold at once for batches.
+fn load(batches: &[Batch], trained: u64, lora: &LoraConfig) -> Result<Load> {
+    let mut load =
+        Load { trained, rank: lora.rank, drops: lora.dropout > 0.0, tokens: 0, longest: 0, patches: 0 };
+    for batch in batches {
+        load.tokens = load.tokens.max(batch.tokens as usize);
+        load.longest = load.longest.max(batch.ids.dim(1)?);
+        load.patches = load.patches.max(batch.grids.iter().map(|grid| grid.patches()).sum());
+    }
+    Ok(load)
 }
 
 /// What a token of the first few batches takes.

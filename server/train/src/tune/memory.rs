@@ -1,7 +1,7 @@
 //! What tuning keeps in memory, by the model's shape.
 
 use loupe_mllm::config::ModelConfig;
-use loupe_mllm::cuda;
+use loupe_mllm::cuda::tune::{Load, memory};
 use serde::Serialize;
 
 /// Bytes that a run needs; on the CPU all of it is f32.
@@ -22,11 +22,10 @@ impl Memory {
         Self { weights, activations: activations(config, tokens, checkpointing) }
     }
 
-    /// The same on a GPU, where weights are bf16 and the optimiser stays with the CPU: for batches of so many tokens in
-    /// sequences of up to `longest`.
+    /// The same on a GPU, where weights are bf16 and the optimiser stays with the CPU.
     #[must_use]
-    pub fn on_gpu(config: &ModelConfig, rank: usize, trained: u64, [tokens, longest]: [usize; 2]) -> Self {
-        let [weights, activations] = cuda::tune::memory(config, rank, trained, [tokens, longest]);
+    pub fn on_gpu(config: &ModelConfig, load: &Load) -> Self {
+        let [weights, activations] = memory(config, load);
         Self { weights, activations }
     }
 }
@@ -50,17 +49,22 @@ mod tests {
 
     use super::*;
 
-    /// The paper's adapter on the hub's 7B.
-    const RANK: usize = 8;
-    const TRAINED: u64 = 20_185_088;
     /// What one GPU of 80 GB has.
     const ALL: u64 = 80_000_000_000;
 
     #[test]
     fn seven_billion_are_tuned_on_one_gpu_of_80_gb() {
         let config = bench::config("7b", None).unwrap();
-        let [sft, grpo] =
-            [8_192, 16_384].map(|tokens| Memory::on_gpu(&config, RANK, TRAINED, [tokens, 8_192]));
+        // The paper's adapter; a picture of 1,280 tokens in each of two sequences.
+        let load = |tokens| Load {
+            trained: 20_185_088,
+            rank: 8,
+            drops: false,
+            tokens,
+            longest: 8_192,
+            patches: 2 * 4 * 1_280,
+        };
+        let [sft, grpo] = [8_192, 16_384].map(|tokens| Memory::on_gpu(&config, &load(tokens)));
         println!("{sft:?} {grpo:?}");
         assert!(sft.weights > 16_000_000_000 && sft.weights < 17_000_000_000);
         assert!(sft.weights + sft.activations < ALL / 2);

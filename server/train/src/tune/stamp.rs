@@ -68,6 +68,10 @@ fn settings(begun: &Begun<'_>, recipe: &impl Serialize) -> Result<Settings> {
     ];
     settings.extend(read.into_iter().filter_map(|(name, hash)| Some((name.to_owned(), hash?))));
     settings.extend(besides.0.clone());
+    // Other arithmetic, another curve.
+    if base.learner.model.is_gpu() {
+        settings.insert("device".to_owned(), "gpu".to_owned());
+    }
     if let Value::Object(fields) = recipe {
         let kept = fields.into_iter().filter(|(name, _)| !FREE.contains(&name.as_str()));
         settings.extend(kept.map(|(name, value)| (format!("recipe.{name}"), value.to_string())));

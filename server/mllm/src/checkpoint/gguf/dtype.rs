@@ -5,6 +5,7 @@ use std::fmt;
 use candle_core::{Result, bail};
 use half::{bf16, f16};
 
+use crate::checkpoint::store::Kept;
 use crate::lm::Matrix;
 use crate::lm::matrix::Blocks;
 
@@ -66,6 +67,17 @@ impl Dtype {
             Self::Bf16 => Matrix::bf16(each(bytes, bf16::from_le_bytes), shape),
             Self::Blocks(blocks) => Matrix::from_blocks(blocks, bytes, shape),
             _ => Matrix::f32(self.widened(bytes, &shape)?, shape),
+        }
+    }
+
+    /// In which numbers [`Self::matrix`] gives a matrix; nothing for formats that are not read here.
+    pub(super) fn kept(self) -> Option<Kept> {
+        match self {
+            Self::F32 | Self::F16 => Some(Kept::F32),
+            Self::Bf16 => Some(Kept::Bf16),
+            Self::Blocks(Blocks::Q8_0 | Blocks::Q6K) => Some(Kept::EightBits),
+            Self::Blocks(Blocks::Q4K) => Some(Kept::FourBits),
+            Self::Other(_) => None,
         }
     }
 }

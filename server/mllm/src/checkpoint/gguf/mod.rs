@@ -20,7 +20,7 @@ use self::dtype::Dtype;
 use self::header::{Entry, Flaw, Header};
 use self::names::{Join, Pieces};
 use super::files::{Files, ReadSeek};
-use super::store::Source;
+use super::store::{Kept, Source};
 use crate::error::{Error, Result};
 use crate::lm::Matrix;
 
@@ -183,6 +183,17 @@ impl Source for Ggufs {
         };
         Ok(Some(Matrix::stack(pieces.tensors.iter().map(read).collect::<Result<_>>()?)?))
     }
+
+    fn kept(&self, name: &str, shape: [usize; 2]) -> Result<Option<Kept>> {
+        let Some((pieces, each)) = self.find(name, &shape) else {
+            return Ok(None);
+        };
+        let kept = |tensor: &String| {
+            let (file, entry) = self.entry(tensor, &each)?;
+            entry.dtype.kept().ok_or_else(|| file.unread(tensor, entry))
+        };
+        Ok(pieces.tensors.iter().map(kept).collect::<Result<Vec<_>>>()?.into_iter().min())
+    }
 }
 
 impl Gguf {
@@ -214,19 +225,22 @@ impl Gguf {
 
     /// The bytes of a tensor.
     fn bytes(&self, tensor: &str, entry: &Entry) -> Result<Vec<u8>> {
-        let Some(bytes) = &entry.bytes else {
-            return Err(Error::WrongDtype {
-                file: self.path.clone(),
-                tensor: tensor.to_owned(),
-                got: entry.dtype.to_string(),
-                expected: Dtype::SUPPORTED,
-            });
-        };
+        let Some(bytes) = &entry.bytes else { return Err(self.unread(tensor, entry)) };
         let unreadable = |source| Error::Read { file: self.path.clone(), source };
         let mut read = vec![0; (bytes.end - bytes.start) as usize];
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         reader.seek(SeekFrom::Start(bytes.start)).map_err(unreadable)?;
         reader.read_exact(&mut read).map_err(unreadable)?;
         Ok(read)
+    }
+
+    /// Why a tensor is not read whose number format is not.
+    fn unread(&self, tensor: &str, entry: &Entry) -> Error {
+        Error::WrongDtype {
+            file: self.path.clone(),
+            tensor: tensor.to_owned(),
+            got: entry.dtype.to_string(),
+            expected: Dtype::SUPPORTED,
+        }
     }
 }

@@ -62,12 +62,12 @@ extern "C" __global__ void rope_kv(
     }
 }
 
-/// Grid: (parts of a row, rows). out [rows, inner] = silu(gate) * up, where gate_up holds [rows, 2 * inner]; bias
+/// Grid: (rows, parts of a row). out [rows, inner] = silu(gate) * up, where gate_up holds [rows, 2 * inner]; bias
 /// [2 * inner] may be null. inner is a multiple of 8.
 extern "C" __global__ void swiglu(const bf16* gate_up, const float* bias, bf16* out, int inner) {
-    int at = (blockIdx.x * blockDim.x + threadIdx.x) * 8;
+    int at = (blockIdx.y * blockDim.x + threadIdx.x) * 8;
     if (at >= inner) return;
-    const bf16* row = gate_up + (size_t)blockIdx.y * 2 * inner;
+    const bf16* row = gate_up + (size_t)blockIdx.x * 2 * inner;
     uint4 gates = *(const uint4*)(row + at), ups = *(const uint4*)(row + inner + at);
     const u32 gate[4] = {gates.x, gates.y, gates.z, gates.w}, up[4] = {ups.x, ups.y, ups.z, ups.w};
     u32 mixed[4];
@@ -80,5 +80,5 @@ extern "C" __global__ void swiglu(const bf16* gate_up, const float* bias, bf16* 
         mixed[i] = pack(silu(g0) * u0, silu(g1) * u1);
     }
     uint4 all = {mixed[0], mixed[1], mixed[2], mixed[3]};
-    *(uint4*)(out + (size_t)blockIdx.y * inner + at) = all;
+    *(uint4*)(out + (size_t)blockIdx.x * inner + at) = all;
 }

@@ -24,18 +24,18 @@ extern "C" __global__ void vision_rope(
     }
 }
 
-/// Grid: (parts of a row, rows). out = gelu(x + bias) with the error function; x and out [rows, width].
+/// Grid: (rows, parts of a row). out = gelu(x + bias) with the error function; x and out [rows, width].
 extern "C" __global__ void gelu(const float* x, const float* bias, bf16* out, int width) {
-    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    int i = blockIdx.y * blockDim.x + threadIdx.x;
     if (i >= width) return;
-    size_t at = (size_t)blockIdx.y * width + i;
+    size_t at = (size_t)blockIdx.x * width + i;
     float v = x[at] + bias[i];
     out[at] = narrow(0.5f * v * (1.0f + erff(v * 0.70710678f)));
 }
 
-/// Grid: (parts of a row, rows). Row r of out becomes row order[r] of x plus the bias; x and out [rows, width].
+/// Grid: (rows, parts of a row). Row r of out becomes row order[r] of x plus the bias; x and out [rows, width].
 extern "C" __global__ void place_rows(const float* x, const float* bias, const int* order, float* out, int width) {
-    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    int i = blockIdx.y * blockDim.x + threadIdx.x;
     if (i >= width) return;
-    out[(size_t)blockIdx.y * width + i] = x[(size_t)order[blockIdx.y] * width + i] + bias[i];
+    out[(size_t)blockIdx.x * width + i] = x[(size_t)order[blockIdx.x] * width + i] + bias[i];
 }

@@ -30,7 +30,7 @@ impl<G: Gpu> Scored<'_, '_, G> {
             let terms: Vec<Term> = rows.clone().zip(&said).map(|(row, said)| term(row, said[0])).collect();
             loss += terms.iter().map(|term| f64::from(term.value)).sum::<f64>();
             words.rows.extend(said.iter().map(|said| said[0]));
-            words.right.extend(said.iter().map(|said| said[2] > 0.0));
+            words.right.extend(said.iter().map(|said| said[3] > 0.0));
             if learns {
                 let slopes: Vec<f32> = terms.iter().map(|term| term.slope).collect();
                 self.back(&rows, &targets, &slopes)?;

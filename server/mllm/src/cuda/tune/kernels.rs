@@ -21,10 +21,10 @@ impl Angles {
     }
 }
 
-/// Heads in rows: queries `[rows, heads, width]`, keys and values `[rows, kv heads, width]`.
+/// Queries by key head, keys and values by row.
 #[derive(Debug, Clone, Copy)]
 pub struct Parts {
-    /// `[rows, heads, width]`
+    /// `[kv heads, rows, group, width]`
     pub queries: Address,
     /// `[rows, kv heads, width]`
     pub keys: Address,
@@ -32,7 +32,8 @@ pub struct Parts {
     pub values: Address,
 }
 
-/// Scores `[planes, queries, keys]` in f32, of queries that begin at place `first` of their sequence.
+/// Scores `[planes, queries, stride]` in f32. The queries of a plane are those heads of a token that share a key head, then
+/// those of the next token.
 #[derive(Debug, Clone, Copy)]
 pub struct Scores {
     /// Where they lie.
@@ -43,7 +44,9 @@ pub struct Scores {
     pub queries: usize,
     /// Keys of each.
     pub keys: usize,
-    /// The place of the first query among the keys.
+    /// Numbers from a query's keys to the next's.
+    pub stride: usize,
+    /// The place of the first token among the keys.
     pub first: usize,
 }
 
@@ -68,14 +71,15 @@ pub struct NormBack {
     pub eps: f32,
 }
 
-/// Scores of targets: scores `[rows, classes]` and targets `[rows]`, with what is said of each row `[rows, 3]`.
+/// Scores of targets: scores `[rows, classes]` and targets `[rows]`, with what is said of each row `[rows, 4]`.
 #[derive(Debug, Clone, Copy)]
 pub struct Targets {
     /// `[rows, classes]`
     pub scores: Address,
     /// `[rows]`
     pub targets: Address,
-    /// `[rows, 3]`: the surprise in nats, one over the sum of exponentials, 1 where the target is the likeliest.
+    /// `[rows, 4]`: the surprise in nats, the greatest score, one over the sum of exponentials, 1 where the target is the
+    /// likeliest.
     pub said: Address,
     /// Rows.
     pub rows: usize,
@@ -121,24 +125,24 @@ impl<G: Gpu> Kernels<'_, G> {
         self.launch("turn_back", [rows, 1, 1], ROW_THREADS, &args)
     }
 
-    /// The softmax of scores in bf16; the scores are spoilt.
+    /// The softmax of scores in bf16.
     ///
     /// # Errors
     /// When the GPU fails.
     pub fn weigh(&self, scores: Scores, weights: Address) -> Result<()> {
-        let Scores { at, planes, queries, keys, first } = scores;
-        let args = [Arg::At(at), Arg::At(weights), int(first), int(keys)];
+        let Scores { at, planes, queries, keys, stride, first } = scores;
+        let args = [Arg::At(at), Arg::At(weights), int(first), int(keys), int(stride)];
         self.launch("weigh", [queries, planes, 1], ROW_THREADS, &args)
     }
 
-    /// The weights again, and the gradient of the scores from that of the weights, f32; the scores are spoilt.
+    /// The weights again, and the gradient of the scores from that of the weights, f32.
     ///
     /// # Errors
     /// When the GPU fails.
     pub fn weigh_back(&self, scores: Scores, slopes: Address, [weights, back]: [Address; 2]) -> Result<()> {
-        let Scores { at, planes, queries, keys, first } = scores;
+        let Scores { at, planes, queries, keys, stride, first } = scores;
         let args = [at, slopes, weights, back].map(Arg::At);
-        let args: Vec<Arg> = args.into_iter().chain([int(first), int(keys)]).collect();
+        let args: Vec<Arg> = args.into_iter().chain([first, keys, stride].map(int)).collect();
         self.launch("weigh_back", [queries, planes, 1], ROW_THREADS, &args)
     }
 
@@ -148,7 +152,7 @@ impl<G: Gpu> Kernels<'_, G> {
     /// When the GPU fails.
     pub fn gate(&self, gate_up: Address, out: Address, [rows, inner]: [usize; 2]) -> Result<()> {
         let args = [Arg::At(gate_up), Arg::At(out), int(inner)];
-        self.launch("gate", [inner.div_ceil(ROW_THREADS), rows, 1], ROW_THREADS, &args)
+        self.launch("gate", [rows, inner.div_ceil(ROW_THREADS), 1], ROW_THREADS, &args)
     }
 
     /// The gradient of gate and up from that of what comes out, `[rows, inner]`.
@@ -163,7 +167,7 @@ impl<G: Gpu> Kernels<'_, G> {
         [rows, inner]: [usize; 2],
     ) -> Result<()> {
         let args = [Arg::At(gate_up), Arg::At(slopes), Arg::At(back), int(inner)];
-        self.launch("gate_back", [inner.div_ceil(ROW_THREADS), rows, 1], ROW_THREADS, &args)
+        self.launch("gate_back", [rows, inner.div_ceil(ROW_THREADS), 1], ROW_THREADS, &args)
     }
 
     /// Adds the gradient of x from that of its norm.
@@ -183,6 +187,30 @@ impl<G: Gpu> Kernels<'_, G> {
     /// When the GPU fails.
     pub fn copy(&self, from: Address, to: Address, count: usize) -> Result<()> {
         self.each("copy", &[Arg::At(from), Arg::At(to)], count, &[])
+    }
+
+    /// What lies by key head, as queries do, by row.
+    ///
+    /// # Errors
+    /// When the GPU fails.
+    pub fn by_rows(&self, from: Address, to: Address, rows: usize) -> Result<()> {
+        self.launch("by_rows", [rows, 1, 1], ROW_THREADS, &[Arg::At(from), Arg::At(to)])
+    }
+
+    /// What lies by row, f32, by key head.
+    ///
+    /// # Errors
+    /// When the GPU fails.
+    pub fn by_heads(&self, from: Address, to: Address, rows: usize) -> Result<()> {
+        self.launch("by_heads", [rows, 1, 1], ROW_THREADS, &[Arg::At(from), Arg::At(to)])
+    }
+
+    /// Sets numbers to 0.
+    ///
+    /// # Errors
+    /// When the GPU fails.
+    pub fn clear(&self, to: Address, count: usize) -> Result<()> {
+        self.each("clear", &[Arg::At(to)], count, &[])
     }
 
     /// The same numbers in bf16.
@@ -211,7 +239,7 @@ impl<G: Gpu> Kernels<'_, G> {
         self.each("add_dropped", &args, count, &[Arg::Float(draws.keep)])
     }
 
-    /// Says of each row how surprising its target is; the scores are spoilt.
+    /// Says of each row how surprising its target is.
     ///
     /// # Errors
     /// When the GPU fails.
@@ -221,7 +249,7 @@ impl<G: Gpu> Kernels<'_, G> {
         self.launch("surprise", [rows, 1, 1], ROW_THREADS, &args)
     }
 
-    /// The gradient of the scores from that of the surprises, given what [`Kernels::surprise`] left.
+    /// The gradient of the scores from that of the surprises, given what [`Kernels::surprise`] said.
     ///
     /// # Errors
     /// When the GPU fails.
@@ -229,7 +257,7 @@ impl<G: Gpu> Kernels<'_, G> {
         let Targets { scores, targets, said, rows, classes } = *said;
         let at = [scores, targets, said, slopes, back].map(Arg::At);
         let args: Vec<Arg> = at.into_iter().chain([int(classes)]).collect();
-        self.launch("surprise_back", [classes.div_ceil(ROW_THREADS), rows, 1], ROW_THREADS, &args)
+        self.launch("surprise_back", [rows, classes.div_ceil(ROW_THREADS), 1], ROW_THREADS, &args)
     }
 
     /// Goes over `count` numbers, each by itself.

@@ -24,17 +24,21 @@ use half::bf16;
 use self::pairs::Pairs;
 use self::pass::Pass;
 use self::space::{Size, Space};
-use super::gpu::{Address, Gpu};
+use super::gpu::{Address, Gpu, Memory};
 use super::kernels::{Heads, SOURCE};
 use super::language::heads;
 use super::loader;
-use super::vision::Vision;
+use super::vision::{self, Vision};
+use crate::config::vision::{MERGE, PATCH_VALUES};
 use crate::config::{ModelConfig, TextConfig};
 use crate::error::Result;
 use crate::model::Grid;
 use crate::ops::Term;
 use crate::tuning::{Foretold, Learnt, Reading, Tuner};
 use crate::weights::Weights;
+
+/// Patches that are seen at once, unless a single picture has more.
+const PATCHES: usize = 16_384;
 
 /// A model under tuning.
 #[derive(Debug)]
@@ -52,6 +56,8 @@ struct Decoder<G: Gpu> {
     heads: Heads,
     weights: loader::Decoder<G::Memory>,
     pairs: Pairs,
+    /// For the intermediate values of a pass, with its size.
+    space: Option<(G::Memory, usize)>,
 }
 
 impl<G: Gpu> Tuning<G> {
@@ -68,6 +74,7 @@ impl<G: Gpu> Tuning<G> {
             heads,
             weights: loader::Decoder::load(&gpu, text, config.tied, weights)?,
             pairs: Pairs::of(text, weights)?,
+            space: None,
             gpu,
         };
         let vision = Vision::load(eye, &config.vision, weights)?;
@@ -77,7 +84,7 @@ impl<G: Gpu> Tuning<G> {
 
 impl<G: Gpu> Decoder<G> {
     fn pass<T>(
-        &self,
+        &mut self,
         reading: &Reading,
         (with_pairs, learns): (bool, bool),
         work: impl FnOnce(&Pass<G>) -> Result<T>,
@@ -86,9 +93,17 @@ impl<G: Gpu> Decoder<G> {
         let brought = with_pairs.then(|| self.pairs.bring(&self.gpu, learns)).transpose()?;
         let rank = if with_pairs { self.pairs.rank } else { 0 };
         let size = Size { rank, drops: with_pairs && self.pairs.drops(), learns, ..Size::of(reading) };
-        let bytes = Space::new(Address::NULL, &self.config, &size).bytes;
-        let memory = self.gpu.zeroed(bytes)?;
-        work(&Pass::begin(self, reading, &size, &memory, brought.as_ref())?)
+        let base = self.room(Space::new(Address::NULL, &self.config, &size).bytes)?;
+        work(&Pass::begin(self, reading, &size, base, brought.as_ref())?)
+    }
+
+    /// Room for a pass. It only grows: the driver's pool does not give back what pieces of many sizes leave between them.
+    fn room(&mut self, bytes: usize) -> Result<Address> {
+        if self.space.as_ref().is_none_or(|(_, size)| *size < bytes) {
+            self.space = None;
+            self.space = Some((self.gpu.zeroed(bytes)?, bytes));
+        }
+        Ok(self.space.as_ref().map_or(Address::NULL, |(memory, _)| memory.address()))
     }
 }
 
@@ -105,26 +120,70 @@ where
 
     fn see(&self, patches: &Tensor, grids: &[Grid]) -> Result<Vec<f32>> {
         let patches: Vec<f32> = patches.flatten_all()?.to_vec1()?;
-        self.vision.lock().unwrap_or_else(PoisonError::into_inner).see(&patches, grids)
+        let vision = self.vision.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = Vec::new();
+        let mut rest = patches.as_slice();
+        // Pictures do not see each other, so few at a time need less memory for the same.
+        for grids in together(grids) {
+            let count: usize = grids.iter().map(|grid| grid.patches() * PATCH_VALUES).sum();
+            let (own, behind) = rest.split_at(count.min(rest.len()));
+            rest = behind;
+            seen.extend(vision.see(own, grids)?);
+        }
+        Ok(seen)
     }
 
     fn foretell(&self, reading: &Reading, with_pairs: bool) -> Result<Foretold> {
-        let decoder = self.decoder.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut decoder = self.decoder.lock().unwrap_or_else(PoisonError::into_inner);
         decoder.pass(reading, (with_pairs, false), |pass| {
             pass.foretell(&|_, _| Term::default()).map(|(words, _)| words)
         })
     }
 
     fn learn(&self, reading: &Reading, term: &dyn Fn(usize, f32) -> Term) -> Result<Learnt> {
-        let decoder = self.decoder.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut decoder = self.decoder.lock().unwrap_or_else(PoisonError::into_inner);
         decoder.pass(reading, (true, true), |pass| pass.learn(term))
     }
 }
 
-/// Bytes of a GPU's memory that tuning takes: the model with its pairs, and a pass over a batch of so many tokens in
-/// sequences of up to `longest`.
+/// Pictures in turns of no more patches than are seen at once, or of one picture.
+fn together(grids: &[Grid]) -> Vec<&[Grid]> {
+    let mut turns = Vec::new();
+    let mut start = 0;
+    while start < grids.len() {
+        let mut patches = 0;
+        let fit = grids[start..].iter().take_while(|grid| {
+            patches += grid.patches();
+            patches <= PATCHES
+        });
+        let end = start + fit.count().max(1);
+        turns.push(&grids[start..end]);
+        start = end;
+    }
+    turns
+}
+
+/// What tuning is to be sized for.
+#[derive(Debug, Clone, Copy)]
+pub struct Load {
+    /// Numbers of the pairs.
+    pub trained: u64,
+    /// Their greatest rank.
+    pub rank: usize,
+    /// Whether their inputs are dropped out.
+    pub drops: bool,
+    /// Tokens of a batch.
+    pub tokens: usize,
+    /// Tokens of its longest sequence.
+    pub longest: usize,
+    /// Patches of its pictures.
+    pub patches: usize,
+}
+
+/// Bytes of a GPU's memory that tuning takes: the model with its pairs, and what a batch is computed in.
 #[must_use]
-pub fn memory(config: &ModelConfig, rank: usize, trained: u64, [tokens, longest]: [usize; 2]) -> [u64; 2] {
+pub fn memory(config: &ModelConfig, load: &Load) -> [u64; 2] {
+    let Load { trained, rank, drops, tokens, longest, patches } = *load;
     // The pairs are there in bf16, their gradients in f32.
     let [narrow, wide] = [size_of::<bf16>(), size_of::<f32>()].map(|bytes| bytes as u64);
     let (text, weights) = (&config.text, config.parameters() * narrow + trained * (narrow + wide));
@@ -132,10 +191,11 @@ pub fn memory(config: &ModelConfig, rank: usize, trained: u64, [tokens, longest]
         rows: tokens,
         longest,
         targets: tokens,
-        given: tokens * text.hidden_size,
+        given: patches / (MERGE * MERGE) * text.hidden_size,
         rank,
-        drops: false,
+        drops,
         learns: true,
     };
-    [weights, Space::new(Address::NULL, text, &size).bytes as u64]
+    let eye = vision::bytes(&config.vision, patches.min(PATCHES));
+    [weights, (Space::new(Address::NULL, text, &size).bytes + eye) as u64]
 }

@@ -3,6 +3,7 @@
 use candle_core::{Device, Tensor};
 use half::bf16;
 use half::slice::HalfFloatSliceExt;
+use rayon::prelude::*;
 
 use super::kernels::Draws;
 use super::space::Space;
@@ -99,15 +100,14 @@ impl Pairs {
 
     /// Brings their numbers, as they are now, to the GPU.
     pub(super) fn bring<G: Gpu>(&self, gpu: &G, learns: bool) -> Result<Brought<G::Memory>> {
-        let mut values = Vec::with_capacity(self.numbers);
-        let mut draws = Vec::new();
-        for pair in self.all() {
-            for half in [&pair.numbers.a, &pair.numbers.b] {
-                let numbers: Vec<f32> = half.flatten_all()?.to_vec1()?;
-                values.extend(numbers.into_iter().map(bf16::from_f32));
-            }
-            draws.extend(pair.numbers.dropout.draws().unwrap_or_default());
-        }
+        let halves: Vec<&Tensor> = self.all().flat_map(|pair| [&pair.numbers.a, &pair.numbers.b]).collect();
+        let narrowed = halves.par_iter().map(|half| {
+            let numbers: Vec<f32> = half.flatten_all()?.to_vec1()?;
+            Ok(numbers.into_iter().map(bf16::from_f32).collect::<Vec<_>>())
+        });
+        let values = narrowed.collect::<candle_core::Result<Vec<_>>>()?.concat();
+        let draws: Vec<u64> =
+            self.all().flat_map(|pair| pair.numbers.dropout.draws().unwrap_or_default()).collect();
         let slopes = learns.then(|| gpu.zeroed(self.numbers * size_of::<f32>())).transpose()?;
         let draws = self.drops().then(|| filled(gpu, &draws)).transpose()?;
         Ok(Brought { values: filled(gpu, values.reinterpret_cast())?, slopes, draws })

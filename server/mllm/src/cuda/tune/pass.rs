@@ -29,11 +29,11 @@ impl<'a, G: Gpu> Pass<'a, G> {
         decoder: &'a Decoder<G>,
         reading: &'a Reading,
         size: &Size,
-        memory: &G::Memory,
+        base: Address,
         brought: Option<&'a Brought<G::Memory>>,
     ) -> Result<Self> {
         let Decoder { gpu, program, config, heads, pairs, .. } = decoder;
-        let space = Space::new(memory.address(), config, size);
+        let space = Space::new(base, config, size);
         let beside = brought.map(|brought| Beside { pairs, brought });
         let kernels = Kernels { gpu, program, heads: *heads };
         let upload = |to: Address, numbers: Vec<i32>| gpu.upload(to, bytemuck::cast_slice(&numbers));
@@ -54,13 +54,17 @@ impl<'a, G: Gpu> Pass<'a, G> {
     /// The same with gradients.
     pub(super) fn learn(&self, term: &dyn Fn(usize, f32) -> Term) -> Result<Learnt> {
         let last = self.forward(|index| index)?;
+        self.kernels.clear(self.space.slope, self.numbers())?;
         let (words, loss) = Scored { pass: self, x: last }.all(term, true)?;
         for index in (0..self.decoder.config.layers).rev() {
             self.layer(index, self.stream(index), None)?;
             self.layer_back(index, self.stream(index))?;
         }
-        let Some(Beside { pairs, brought }) = &self.beside else { return Ok(Learnt::default()) };
-        Ok(Learnt { words, loss, grads: pairs.grads(self.kernels.gpu, brought)? })
+        let grads = match &self.beside {
+            Some(Beside { pairs, brought }) => pairs.grads(self.kernels.gpu, brought)?,
+            None => Vec::new(),
+        };
+        Ok(Learnt { words, loss, grads })
     }
 
     /// The n-th of what is kept between the layers.
@@ -130,8 +134,7 @@ impl<'a, G: Gpu> Pass<'a, G> {
         kernels.narrowed(space.slope, space.narrow_slope, self.numbers())?;
         let output = (layer.output.address(), Product::Output);
         self.multiply_back(index, output, space.mixed, space.narrow_slope, space.normed_slope)?;
-        kernels.narrowed(space.normed_slope, space.narrow_slope, self.numbers())?;
-        let slopes = attend_back(kernels, space, &self.reading.lengths, space.narrow_slope)?;
+        let slopes = attend_back(kernels, space, &self.reading.lengths, space.normed_slope)?;
         kernels.turn_back(slopes, self.angles(), space.qkv_slope, rows)?;
         let qkv = (layer.qkv.address(), Product::Qkv);
         self.multiply_back(index, qkv, space.normed, space.qkv_slope, space.normed_slope)?;

@@ -8,12 +8,17 @@ use crate::tuning::Reading;
 
 /// Alignment of every part: what the widest loads and tensor cores want.
 const ALIGNMENT: usize = 256;
-/// Queries whose scores are held at once.
-pub(super) const QUERIES: usize = 512;
+/// Tokens whose scores are held at once.
+pub(super) const TOKENS: usize = 256;
 /// Targets whose scores are held at once.
 pub(super) const SCORED: usize = 256;
 /// Numbers that are said of a target; `SAID` of `kernels/tune.cu`.
-pub(super) const SAID: usize = 3;
+pub(super) const SAID: usize = 4;
+
+/// Numbers from the scores of a query to those of the next, so that every query's begin where wide loads want them.
+pub(super) fn stride_of(keys: usize) -> usize {
+    keys.next_multiple_of(8)
+}
 
 /// What a pass is laid out for.
 #[derive(Debug, Clone, Copy)]
@@ -64,9 +69,13 @@ pub(super) struct Space {
     pub(super) normed: Address,
     /// `[rows, qkv]`, f32.
     pub(super) qkv: Address,
+    /// `[kv heads, rows, group, width]`
     pub(super) queries: Address,
+    /// `[rows, kv heads, width]`, as the values.
     pub(super) keys: Address,
     pub(super) values: Address,
+    /// What queries mix of the values, or its gradient, as the queries lie.
+    pub(super) by_heads: Address,
     /// `[rows, hidden]`
     pub(super) mixed: Address,
     /// The stream between attention and the feed-forward layer, f32.
@@ -77,7 +86,7 @@ pub(super) struct Space {
     pub(super) gate_up: Address,
     /// `[rows, inner]`
     pub(super) inner: Address,
-    /// `[kv heads, QUERIES, longest]`: scores in f32, their weights.
+    /// `[kv heads, TOKENS * group, stride]`: scores in f32, their weights.
     pub(super) scores: Address,
     pub(super) weights: Address,
     /// `[rows, rank]`
@@ -93,7 +102,7 @@ pub(super) struct Space {
 
     /// `[rows, hidden]`, f32: of the stream.
     pub(super) slope: Address,
-    /// `[rows, hidden]`: the same, or of what is mixed, in bf16.
+    /// `[rows, hidden]`: the same in bf16.
     pub(super) narrow_slope: Address,
     /// `[rows, hidden]`, f32: of what a product was given.
     pub(super) normed_slope: Address,
@@ -129,7 +138,7 @@ impl Space {
         let (narrow, wide) = (size_of::<bf16>(), size_of::<f32>());
         let back = |bytes: usize| if learns { bytes } else { 0 };
         let streams = if learns { config.layers + 1 } else { 2 };
-        let planes = config.kv_heads * QUERIES.min(longest) * longest;
+        let planes = config.heads * TOKENS.min(longest) * stride_of(longest);
         let dropped = if drops { rows * hidden.max(inner) } else { 0 };
         let scored = SCORED.min(targets);
         let qkv = hidden + 2 * kv;
@@ -151,6 +160,7 @@ impl Space {
             queries: part(rows * hidden * narrow),
             keys: part(rows * kv * narrow),
             values: part(rows * kv * narrow),
+            by_heads: part(rows * hidden * narrow),
             mixed: part(rows * hidden * narrow),
             middle: part(rows * hidden * wide),
             mlp_normed: part(rows * hidden * narrow),

@@ -13,7 +13,7 @@ use loupe_mllm::cuda::gpu::{Address, Arg, Gemm, Gpu, Into, Launch, Memory, Opera
 use loupe_mllm::{Error, Result};
 
 /// What the library has to offer under the name `launch_…`, besides `gemv_…`.
-const KERNELS: [&str; 28] = [
+const KERNELS: [&str; 31] = [
     "embed",
     "rms_norm",
     "rope_kv",
@@ -37,12 +37,18 @@ const KERNELS: [&str; 28] = [
     "gate_back",
     "norm_back",
     "copy",
+    "clear",
+    "by_rows",
+    "by_heads",
     "narrowed",
     "dropped",
     "add_dropped",
     "surprise",
     "surprise_back",
 ];
+
+/// Most blocks of a grid, in its first direction and in the others.
+const MOST_BLOCKS: [usize; 2] = [(1 << 31) - 1, 65_535];
 
 /// Libraries by their macros.
 static BUILT: Mutex<Option<HashMap<String, Arc<Library>>>> = Mutex::new(None);
@@ -173,8 +179,13 @@ impl Gpu for Emulator {
     }
 
     fn launch(&self, program: &Arc<Library>, launch: &Launch) -> Result<()> {
-        if launch.grid.contains(&0) {
-            return Err(Error::Device(format!("{} has an empty grid", launch.kernel)));
+        let [x, y, z] = launch.grid;
+        if launch.grid.contains(&0)
+            || x > MOST_BLOCKS[0]
+            || y.max(z) > MOST_BLOCKS[1]
+            || launch.threads > 1024
+        {
+            return Err(Error::Device(format!("{launch:?} is beyond what a GPU takes")));
         }
         self.ask(Work::Launch {
             library: program.clone(),

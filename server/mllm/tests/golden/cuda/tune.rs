@@ -10,7 +10,7 @@ use loupe_mllm::config::ModelConfig;
 use loupe_mllm::cuda::gpu::{Address, Gpu, Memory};
 use loupe_mllm::cuda::kernels::Heads;
 use loupe_mllm::cuda::tune::kernels::{Angles, Draws, NormBack, Parts, Scores, Targets};
-use loupe_mllm::cuda::tune::{Tuning, memory};
+use loupe_mllm::cuda::tune::{Load, Tuning, memory};
 use loupe_mllm::lm::Input;
 use loupe_mllm::model::{Dropout, Grid, LowRank, Positions, Qwen2_5Vl};
 use loupe_mllm::ops::{self, Term};
@@ -63,9 +63,12 @@ fn heads_turn_and_their_gradients_turn_back<G: Gpu>(open: impl Fn() -> G) {
     let [positions_at, frequencies_at, axes_at, qkv_at] = on_gpu.each_ref().map(Memory::address);
     let angles = Angles { positions: positions_at, frequencies: frequencies_at, axes: axes_at };
     let out = [heads, kv_heads, kv_heads].map(|heads| bench.room(2 * rows * heads * width));
+    // Queries lie by key head; as rows they are what they were.
+    let by_rows = bench.room(2 * rows * heads * width);
     let [queries, keys, values_at] = out.each_ref().map(Memory::address);
     let parts = Parts { queries, keys, values: values_at };
     bench.kernels().turn_heads((qkv_at, added.address()), angles, parts, rows).expect("a launch");
+    bench.kernels().by_rows(queries, by_rows.address(), rows).expect("a launch");
 
     let mut turns = Vec::new();
     for position in positions {
@@ -85,12 +88,23 @@ fn heads_turn_and_their_gradients_turn_back<G: Gpu>(open: impl Fn() -> G) {
         let part = by_head.narrow(1, first, count).expect("a part");
         let part = if nth < 2 { ops::rope(&part, &cos, &sin).expect("turned") } else { part };
         let part = part.transpose(1, 2).and_then(|part| part.contiguous()).expect("rows");
-        let got = bench.read_bf16(&out[nth], rows * count * width);
+        let memory = if nth == 0 { &by_rows } else { &out[nth] };
+        let got = bench.read_bf16(memory, rows * count * width);
         assert_close(&got, &values(Ok(part.clone())), BF16, "turned heads");
         let slope = numbers(rows * count * width, 7 + nth as u32);
         let own = gradient(&given, &part, &tensor(&slope, [1, rows, count, width]));
         gradients.iter_mut().zip(own).for_each(|(sum, own)| *sum += own);
-        slopes.push(bench.f32(&slope));
+        slopes.push(match nth {
+            0 => {
+                let narrow = bench.room(2 * slope.len());
+                bench
+                    .kernels()
+                    .by_heads(bench.f32(&slope).address(), narrow.address(), rows)
+                    .expect("a launch");
+                bench.f32(&bench.read_bf16(&narrow, slope.len()))
+            }
+            _ => bench.f32(&slope),
+        });
     }
     let [queries, keys, values_at] = [0, 1, 2].map(|nth: usize| slopes[nth].address());
     let back = bench.room(2 * qkv.len());
@@ -101,27 +115,30 @@ fn heads_turn_and_their_gradients_turn_back<G: Gpu>(open: impl Fn() -> G) {
 
 fn weights_of_scores_and_their_gradients<G: Gpu>(open: impl Fn() -> G) {
     let bench = Bench::new(open(), NARROW);
-    // More keys than a block has threads.
-    let (planes, queries, keys, first) = (2, 3, 300, 297);
-    let count = planes * queries * keys;
+    // More keys than a block has threads, and no multiple of the stride's.
+    let (planes, tokens, keys, first, stride) = (2, 3, 300, 297, 304);
+    let queries = tokens * NARROW.group;
+    let count = planes * queries * stride;
     let (given, slopes) = (numbers(count, 1), numbers(count, 2));
-    let mask: Vec<f32> =
-        (0..queries * keys).map(|at| if at % keys <= first + at / keys { 0.0 } else { -1e9 }).collect();
-    let scores = var(&given, [planes, queries, keys]);
-    let masked = scores.broadcast_add(&tensor(&mask, [1, queries, keys])).expect("a sum");
+    let sees = |at: usize| at % stride <= first + at / stride / NARROW.group;
+    let mask: Vec<f32> = (0..queries * stride).map(|at| if sees(at) { 0.0 } else { -1e9 }).collect();
+    let scores = var(&given, [planes, queries, stride]);
+    let masked = scores.broadcast_add(&tensor(&mask, [1, queries, stride])).expect("a sum");
     let exp = masked.exp().expect("exponentials");
     let weights = exp.sum_keepdim(D::Minus1).and_then(|sum| exp.broadcast_div(&sum)).expect("weights");
     let expected = values(Ok(weights.clone()));
-    let gradients = gradient(&scores, &weights, &tensor(&slopes, [planes, queries, keys]));
+    let gradients = gradient(&scores, &weights, &tensor(&slopes, [planes, queries, stride]));
 
-    let (at, out) = (bench.f32(&given), bench.room(2 * count));
-    let scores = Scores { at: at.address(), planes, queries, keys, first };
+    let (at, out, slopes, back, again) = (
+        bench.f32(&given),
+        bench.room(2 * count),
+        bench.f32(&slopes),
+        bench.room(2 * count),
+        bench.room(2 * count),
+    );
+    let scores = Scores { at: at.address(), planes, queries, keys, stride, first };
     bench.kernels().weigh(scores, out.address()).expect("a launch");
     assert_close(&bench.read_bf16(&out, count), &expected, BF16 / 100.0, "weights");
-
-    let (at, slopes, back) = (bench.f32(&given), bench.f32(&slopes), bench.room(2 * count));
-    let scores = Scores { at: at.address(), ..scores };
-    let again = bench.room(2 * count);
     let to = [again.address(), back.address()];
     bench.kernels().weigh_back(scores, slopes.address(), to).expect("a launch");
     assert_eq!(bench.read_bf16(&again, count), bench.read_bf16(&out, count));
@@ -173,6 +190,9 @@ fn gates_and_norms_and_their_gradients<G: Gpu>(open: impl Fn() -> G) {
     }
 }
 
+/// Numbers that are said of a target.
+const SAID: usize = 4;
+
 fn surprises_of_targets_and_their_gradients<G: Gpu>(open: impl Fn() -> G) {
     let bench = Bench::new(open(), NARROW);
     let (rows, classes, targets) = (3, 700, [5u32, 699, 0]);
@@ -191,14 +211,14 @@ fn surprises_of_targets_and_their_gradients<G: Gpu>(open: impl Fn() -> G) {
     let found = found.expect("surprises");
     let expected = gradient(&given, &found.loss, &tensor(&[1.0], [1]).squeeze(0).expect("a number"));
 
-    let memory = [bench.f32(&scores), bench.i32(&targets.map(|id| id as i32)), bench.room(4 * 3 * rows)];
+    let memory = [bench.f32(&scores), bench.i32(&targets.map(|id| id as i32)), bench.room(4 * SAID * rows)];
     let [scores, at, said] = memory.each_ref().map(Memory::address);
     let targets = Targets { scores, targets: at, said, rows, classes };
     bench.kernels().surprise(&targets).expect("a launch");
-    let said = bench.read_f32(said, 3 * rows);
-    let column = |nth: usize| said.iter().skip(nth).step_by(3).copied().collect::<Vec<_>>();
+    let said = bench.read_f32(said, SAID * rows);
+    let column = |nth: usize| said.iter().skip(nth).step_by(SAID).copied().collect::<Vec<_>>();
     assert_close(&column(0), &found.rows, SUMS, "surprises");
-    let right: Vec<bool> = column(2).into_iter().map(|right| right > 0.0).collect();
+    let right: Vec<bool> = column(3).into_iter().map(|right| right > 0.0).collect();
     assert_eq!(right, found.right);
     assert_eq!(right, [false, true, false]);
     let (slopes, back) = (bench.f32(&slopes), bench.room(2 * rows * classes));
@@ -487,7 +507,8 @@ where
     says(reading(&config, &[70_000]), "a GPU takes 65535 at once");
     says(Reading { embeds: vec![0.0], ..good.clone() }, "1 values for 2 embeddings");
     says(Reading { targets: vec![(0, 1 << 20)], ..good.clone() }, "token 1048576 is not one of");
-    says(Reading { targets: vec![(7, 1)], ..good }, "place 7 is not one of 7");
+    says(Reading { targets: vec![(7, 1)], ..good.clone() }, "place 7 is not one of 7");
+    says(Reading { targets: vec![(3, 1), (4, 1), (3, 2)], ..good }, "place 3 foretells two tokens");
 }
 
 #[test]
@@ -495,14 +516,23 @@ fn a_pass_takes_the_memory_that_its_shape_says() {
     if !is_possible() {
         return;
     }
-    let (config, weights, gpu) = (config(), WithPairs::new(0.0), Emulator::default());
+    let (config, weights, gpu) = (config(), WithPairs::new(0.5), Emulator::default());
+    weights.seed.store(11, Ordering::Relaxed);
     let tuning = Tuning::load([gpu.clone(), gpu], &config, &weights).expect("a model");
     let held = tuning.taken().expect("a number") as f64;
     let pairs = weights.pairs.lock().expect("one thread");
     let trained: usize = pairs.values().flatten().map(|half| half.elem_count()).sum();
     // More targets than are scored at once.
-    let [tokens, longest] = [64 + 500, 500];
-    let [frozen, pass] = memory(&config, RANK, trained as u64, [tokens, longest]).map(|bytes| bytes as f64);
+    let (tokens, longest) = (64 + 500, 500);
+    let load = Load {
+        trained: trained as u64,
+        rank: RANK,
+        drops: true,
+        tokens,
+        longest,
+        patches: 2 * GRID.patches(),
+    };
+    let [frozen, pass] = memory(&config, &load).map(|bytes| bytes as f64);
     // Norms and biases are left out, and the pairs are brought for a pass.
     assert!((0.9..1.1).contains(&((frozen - 6.0 * trained as f64) / held)), "{frozen} of {held}");
     tuning.learn(&reading(&config, &[64, longest]), &term).expect("a pass");

@@ -63,6 +63,13 @@ fn a_run_learns_as_on_the_cpu_and_goes_on_with_the_same_curve() {
     let curve =
         |lines: &[Line]| lines.iter().map(|line| (line.step, line.loss, line.dev)).collect::<Vec<_>>();
     assert_eq!(curve(&parts), curve(&lines));
+
+    // What was begun on one is not gone on with on the other.
+    let data = Data { train: Arc::new(records(folder.path())), dev: None };
+    let error =
+        Sft::new(&recipe, base(&recipe.lora, recipe.optimiser), data, None, &folder.path().join("gpu"), true);
+    let error = error.err().unwrap().to_string();
+    assert!(error.contains("device: gpu then, nothing now"), "{error}");
 }
 
 #[test]
