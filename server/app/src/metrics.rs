@@ -1,6 +1,10 @@
 //! What the program tells of itself to whoever operates it: `GET /metrics` in Prometheus's text format.
 
+use std::convert::Infallible;
+use std::io;
 use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::Context;
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
@@ -20,6 +24,9 @@ const SECONDS: [f64; 16] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 /// Of counts in a step.
 const COUNTS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+
+/// How often what was recorded is put into its buckets. Until then every single value is kept, whoever asks or not.
+const UPKEEP: Duration = Duration::from_secs(5);
 
 static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
 
@@ -41,6 +48,8 @@ pub fn start() -> anyhow::Result<()> {
         })
         .context("the buckets of the figures are wrong")?;
     let handle = builder.install_recorder().context("the figures of this process are recorded already")?;
+    let upkeep = handle.clone();
+    again_and_again(UPKEEP, move || upkeep.run_upkeep()).context("the figures cannot be kept in order")?;
     RECORDER.get_or_init(|| handle);
     describe_gauge!(WAITING, "Runs that wait for their turn");
     describe_gauge!(WORKING, "Runs that are being answered");
@@ -48,6 +57,17 @@ pub fn start() -> anyhow::Result<()> {
     describe_histogram!(WAITED, Unit::Seconds, "How long a run waited for its turn");
     loupe_mllm::decode::stats::describe();
     Ok(())
+}
+
+/// Does something with pauses, on a thread of its own, for as long as the process runs.
+fn again_and_again(pause: Duration, task: impl Fn() + Send + 'static) -> io::Result<()> {
+    let run = move || -> Infallible {
+        loop {
+            thread::sleep(pause);
+            task();
+        }
+    };
+    thread::Builder::new().name("figures".into()).spawn(run).map(drop)
 }
 
 /// All figures in Prometheus's text format; nothing where nothing is recorded.
@@ -60,7 +80,22 @@ pub fn text() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::channel;
+
     use super::*;
+
+    #[test]
+    fn figures_are_kept_in_order_while_nobody_asks_for_them() {
+        let (sender, receiver) = channel();
+        let task = move || {
+            // The test may be over.
+            sender.send(()).ok();
+        };
+        again_and_again(Duration::from_millis(1), task).unwrap();
+        for _ in 0..3 {
+            receiver.recv_timeout(Duration::from_secs(10)).unwrap();
+        }
+    }
 
     #[test]
     fn times_have_buckets_of_seconds_and_counts_their_own() {

@@ -248,12 +248,14 @@ pub trait Decoder: Send + Sync {
 /// Why a turn could not be decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The conversation is longer than the model's context.
-    #[error("the conversation has {tokens} tokens, the model takes {context}")]
+    /// The conversation is longer than the model's context, or than the memory for keys and values holds.
+    #[error(
+        "the conversation has {tokens} tokens and may have {context}: the model takes no more, or --kv-cache holds no more"
+    )]
     TooLong {
         /// Tokens of the conversation.
         tokens: usize,
-        /// What the model takes.
+        /// The smaller of the two.
         context: usize,
     },
     /// Too many turns are waiting already.

@@ -7,6 +7,7 @@ use loupe_mllm::AdapterSpec;
 
 use crate::model::ModelSpec;
 use crate::remote::RemoteSpec;
+use crate::remote::spec::shown;
 
 /// Letters of a hash that are enough to see a change.
 const LETTERS: usize = 16;
@@ -43,8 +44,7 @@ pub(super) fn model(spec: &ModelSpec) -> anyhow::Result<String> {
 
 /// Servers by their addresses, without what may be secret in them.
 pub(super) fn remote(spec: &RemoteSpec) -> String {
-    let hosts: Vec<String> =
-        spec.urls.iter().map(|url| format!("{}{}", url.origin().ascii_serialization(), url.path())).collect();
+    let hosts: Vec<String> = spec.urls.iter().map(shown).collect();
     format!("openai:{}#{} ({})", hosts.join(","), spec.model.as_deref().unwrap_or_default(), spec.dialect)
 }
 

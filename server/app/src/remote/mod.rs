@@ -4,34 +4,40 @@
 //! - `servers`: which of several servers is asked next.
 //! - `wire`: what is sent and what comes back.
 //! - `stream`: an answer while it arrives.
+//! - `transcript`: thoughts and tool calls that a server hands out apart from the text, as text again.
+//! - `failed`: why an attempt brought no answer, and what may help.
 
+mod failed;
 mod servers;
 pub mod spec;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod transcript;
 mod wire;
 
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use loupe_mllm::decode::stats;
 use loupe_mllm::engine::{Completion, Decoder, EngineError, Finish, GenerateRequest, ModelInfo};
 use loupe_search::http;
-use reqwest::header::RETRY_AFTER;
-use reqwest::{Client, Response, StatusCode};
+use reqwest::Client;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::{Instant, timeout_at};
 
+use self::failed::{Cure, Failed};
 use self::servers::{Server, Servers};
 pub use self::spec::{RemoteSpec, SpecError};
-use self::wire::{Body, ErrorBody, Models};
+use self::stream::Answer;
+use self::wire::{Body, Complaint, Models};
 
 /// The key that is sent as a bearer token, where the servers want one.
 pub const KEY: &str = "LOUPE_ENGINE_KEY";
 /// How long the list of models may take.
 const LIST: Duration = Duration::from_secs(10);
-/// Servers that are tried for a turn, the same one again where there is no other.
+/// Attempts that may fail before a turn does, at the same server where there is no other.
 const ATTEMPTS: usize = 3;
 /// Longest wait before another attempt.
 const LONGEST_WAIT: Duration = Duration::from_secs(4);
@@ -53,27 +59,39 @@ pub struct Remote {
 /// How long servers are waited for.
 #[derive(Debug, Clone, Copy)]
 struct Patience {
-    /// Until an answer begins: the server may be reading a long prompt behind others.
+    /// Until the first piece of an answer: the server may be reading a long prompt behind others.
     first_byte: Duration,
     /// Between two pieces of an answer.
     silence: Duration,
+    /// Until a server that refuses has said why.
+    refusal: Duration,
     /// Until a server that failed is looked at again.
     recovery: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        let [first_byte, silence, recovery] = [120, 60, 5].map(Duration::from_secs);
-        Self { first_byte, silence, recovery }
+        let [first_byte, silence, refusal, recovery] = [120, 60, 10, 5].map(Duration::from_secs);
+        Self { first_byte, silence, refusal, recovery }
     }
 }
 
-/// Why an attempt brought nothing.
-enum Failed {
-    /// Another server, or the same one later, may do.
-    Passing { error: EngineError, wait: Option<Duration> },
-    /// Nobody will do this.
-    Lasting(EngineError),
+/// What a turn's attempts have come to so far.
+#[derive(Default)]
+struct Attempts {
+    failed: usize,
+    lacking: Vec<Arc<Server>>,
+    /// Who failed last, and how long it should be left alone.
+    last: Option<(Arc<Server>, Duration)>,
+}
+
+impl Attempts {
+    fn note(&mut self, server: &Arc<Server>, cure: Cure) {
+        let Cure::Later(wait) = cure else { return self.lacking.push(server.clone()) };
+        let wait = wait.unwrap_or(Duration::from_millis(200 << self.failed)).min(LONGEST_WAIT);
+        self.failed += 1;
+        self.last = Some((server.clone(), wait));
+    }
 }
 
 impl Remote {
@@ -86,42 +104,67 @@ impl Remote {
         let client =
             http::streaming_client(&spec.urls[0]).map_err(|error| SpecError::Client(error.to_string()))?;
         let servers = Servers::new(spec.urls.clone());
-        let mut problems = Vec::new();
+        let (mut found, mut answering) = (Vec::new(), None);
         for server in servers.all() {
+            let shown = server.shown();
             match models(&client, server, key.as_deref()).await {
                 Ok(models) => {
-                    let info = spec.choose(&models, server.base(), max_pixels)?;
-                    return Ok(Self { client, servers, key, info, patience: Patience::default() });
+                    if let Some(info) = spec.choose(&models, server.base(), max_pixels) {
+                        return Ok(Self { client, servers, key, info, patience: Patience::default() });
+                    }
+                    answering.get_or_insert_with(|| shown.to_owned());
+                    found.push(format!("{shown} has the models {}", models.names()));
                 }
-                Err(problem) => problems.push(format!("{}: {problem}", server.base())),
+                Err(problem) => found.push(format!("{shown}: {problem}")),
             }
         }
-        Err(SpecError::Unreachable(problems.join("; ")))
+        let found = found.join("; ");
+        Err(match answering {
+            Some(server) => SpecError::Model { server, found },
+            None => SpecError::Unreachable(found),
+        })
     }
 
-    /// Sends a turn until a server begins to answer.
-    async fn ask(&self, body: &Body) -> Result<(servers::Use, Response), EngineError> {
-        let mut last = EngineError::Internal("no server was asked".into());
-        for attempt in 0..ATTEMPTS {
-            let server = self.servers.next();
-            match self.attempt(&server, body).await {
-                Ok(response) => {
+    /// Has a server answer: another one where the first cannot, as long as nothing of its answer was passed on.
+    async fn ask(&self, body: &Body, answer: &mut Answer<'_>) -> Result<Finish, EngineError> {
+        let mut attempts = Attempts::default();
+        let mut error = EngineError::Internal("no server was asked".into());
+        while let Some(server) = self.choose(&attempts).await {
+            let failed = match self.attempt(&server, body, answer).await {
+                Ok(finish) => {
                     server.recovered();
-                    return Ok((server, response));
+                    return Ok(finish);
                 }
-                Err(Failed::Lasting(error)) => return Err(error),
-                Err(Failed::Passing { error, wait }) => {
-                    tracing::warn!(server = %server.base(), %error, attempt, "a model server did not answer");
-                    self.avoid(&server);
-                    last = error;
-                    let wait = wait.unwrap_or(Duration::from_millis(200 << attempt)).min(LONGEST_WAIT);
-                    if attempt + 1 < ATTEMPTS {
-                        tokio::time::sleep(wait).await;
-                    }
-                }
+                Err(failed) => failed,
+            };
+            if matches!(failed.cure, Cure::Later(_)) {
+                self.avoid(&server);
             }
+            if answer.has_begun() || failed.cure == Cure::Nothing {
+                return Err(failed.error);
+            }
+            let attempt = attempts.failed;
+            tracing::warn!(server = server.shown(), error = %failed.error, attempt, "a model server did not answer");
+            attempts.note(&server, failed.cure);
+            error = failed.error;
         }
-        Err(last)
+        Err(error)
+    }
+
+    /// The server for the next attempt, if there is to be one. A server that has just failed is given some time; one that
+    /// is well need not wait for it.
+    async fn choose(&self, attempts: &Attempts) -> Option<servers::Use> {
+        if attempts.failed == ATTEMPTS {
+            return None;
+        }
+        let server = self.servers.next(&attempts.lacking)?;
+        let Some((failed, wait)) = &attempts.last else { return Some(server) };
+        if server.is_well() && !Arc::ptr_eq(&server, failed) {
+            return Some(server);
+        }
+        drop(server);
+        tokio::time::sleep(*wait).await;
+        self.servers.next(&attempts.lacking)
     }
 
     /// Asks a server only where no other is well, until it answers again.
@@ -133,54 +176,25 @@ impl Remote {
         }
     }
 
-    async fn attempt(&self, server: &Server, body: &Body) -> Result<Response, Failed> {
+    async fn attempt(&self, server: &Server, body: &Body, answer: &mut Answer<'_>) -> Result<Finish, Failed> {
+        let begun_by = Instant::now() + self.patience.first_byte;
         let request = self.client.post(server.url("chat/completions")).json(body);
         let request = match &self.key {
             Some(key) => request.bearer_auth(key),
             None => request,
         };
-        let unreachable =
-            |reason: String| Failed::Passing { error: EngineError::Unreachable(reason), wait: None };
-        let response = match tokio::time::timeout(self.patience.first_byte, request.send()).await {
+        let response = match timeout_at(begun_by, request.send()).await {
             Err(_elapsed) => {
-                return Err(unreachable(format!(
-                    "no answer within {} s",
-                    self.patience.first_byte.as_secs_f32()
-                )));
+                let seconds = self.patience.first_byte.as_secs_f32();
+                return Err(Failed::unreachable(format!("no answer within {seconds} s")));
             }
-            Ok(Err(error)) => return Err(unreachable(http::causes(&error.without_url()))),
+            Ok(Err(error)) => return Err(Failed::unreachable(http::causes(&error.without_url()))),
             Ok(Ok(response)) => response,
         };
-        if response.status().is_success() {
-            return Ok(response);
+        if !response.status().is_success() {
+            return Err(Failed::refused(response, self.patience.refusal, self.info.context).await);
         }
-        Err(refusal(response).await)
-    }
-}
-
-/// What a status other than success means.
-async fn refusal(response: Response) -> Failed {
-    let status = response.status();
-    let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-    let wait = seconds.map(Duration::from_secs);
-    let said = match http::body(response).await {
-        Ok(bytes) => ErrorBody::message(&bytes),
-        Err(_unreadable) => String::new(),
-    };
-    let reason = format!("the model server answered {status}: {said}");
-    match status {
-        _ if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() => {
-            Failed::Passing { error: EngineError::Unreachable(reason), wait }
-        }
-        StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {
-            Failed::Lasting(EngineError::Input(reason))
-        }
-        // Another server may have the model.
-        StatusCode::NOT_FOUND => Failed::Passing { error: EngineError::Internal(reason), wait },
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            Failed::Lasting(EngineError::Internal(format!("{reason}; set {KEY}")))
-        }
-        _ => Failed::Lasting(EngineError::Internal(reason)),
+        answer.read(response, begun_by, self.patience).await
     }
 }
 
@@ -193,7 +207,7 @@ async fn recovery(client: Client, key: Option<String>, server: Weak<Server>, pau
             return;
         }
         if models(&client, &server, key.as_deref()).await.is_ok() {
-            tracing::info!(server = %server.base(), "a model server answers again");
+            tracing::info!(server = server.shown(), "a model server answers again");
             return server.recovered();
         }
     }
@@ -209,7 +223,7 @@ async fn models(client: &Client, server: &Server, key: Option<&str>) -> Result<M
     let status = response.status();
     let Ok(bytes) = http::body(response).await else { return Err("the answer broke off".into()) };
     if !status.is_success() {
-        return Err(format!("{status}: {}", ErrorBody::message(&bytes)));
+        return Err(format!("{status}: {}", Complaint::of_body(&bytes).message()));
     }
     serde_json::from_slice(&bytes).map_err(|error| format!("no list of models: {error}"))
 }
@@ -225,13 +239,9 @@ impl Decoder for Remote {
         request: GenerateRequest,
         deltas: UnboundedSender<String>,
     ) -> Result<Completion, EngineError> {
+        let turn = stats::Turn::begin();
         let ended = self.decode(request, deltas).await;
-        if let Ok(completion) = &ended
-            && completion.generated_tokens > 0
-        {
-            stats::first_token(completion.first_token);
-        }
-        stats::turn(&ended);
+        turn.end(&ended);
         ended
     }
 }
@@ -242,7 +252,7 @@ impl Remote {
         request: GenerateRequest,
         deltas: UnboundedSender<String>,
     ) -> Result<Completion, EngineError> {
-        let started = Instant::now();
+        let mut answer = Answer::new(&request, &deltas, &self.info);
         if request.grammar.is_some() {
             return Err(EngineError::Input(
                 "the servers that decode cannot be held to a grammar; ask without `constrain`".into(),
@@ -250,15 +260,10 @@ impl Remote {
         }
         self.info.check_adapter(request.adapter.as_deref())?;
         let body = wire::body(&self.info.name, &request)?;
-        let asked = tokio::select! {
-            asked = self.ask(&body) => asked,
-            () = request.cancel.cancelled() => return Ok(Completion::nothing(Finish::Cancelled, 0)),
+        let finish = tokio::select! {
+            finish = self.ask(&body, &mut answer) => finish?,
+            () = request.cancel.cancelled() => answer.finish().unwrap_or(Finish::Cancelled),
         };
-        let (server, response) = asked?;
-        let result = stream::read(response, &request, &deltas, started, self.patience.silence).await;
-        if let Err(EngineError::Unreachable(_)) = &result {
-            self.avoid(&server);
-        }
-        result
+        Ok(answer.completion(finish))
     }
 }

@@ -5,10 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use url::Url;
 
+use super::spec::shown;
+
 /// One server.
 #[derive(Debug)]
 pub(super) struct Server {
     base: Url,
+    shown: String,
     turns: AtomicUsize,
     well: AtomicBool,
 }
@@ -19,11 +22,17 @@ impl Server {
             let path = format!("{}/", base.path());
             base.set_path(&path);
         }
-        Self { base, turns: AtomicUsize::new(0), well: AtomicBool::new(true) }
+        let shown = shown(&base);
+        Self { base, shown, turns: AtomicUsize::new(0), well: AtomicBool::new(true) }
     }
 
     pub(super) fn base(&self) -> &Url {
         &self.base
+    }
+
+    /// Its address as logs and errors may show it.
+    pub(super) fn shown(&self) -> &str {
+        &self.shown
     }
 
     /// The address of a call.
@@ -77,12 +86,13 @@ impl Servers {
         &self.0
     }
 
-    /// The server to ask next.
-    pub(super) fn next(&self) -> Use {
+    /// The server to ask next, other than those that lack what is asked for.
+    pub(super) fn next(&self, lacking: &[Arc<Server>]) -> Option<Use> {
+        let may_have = |server: &&Arc<Server>| !lacking.iter().any(|lacks| Arc::ptr_eq(lacks, server));
         let burden = |server: &&Arc<Server>| (!server.is_well(), server.turns.load(Ordering::Relaxed));
-        let server = self.0.iter().min_by_key(burden).unwrap_or(&self.0[0]);
+        let server = self.0.iter().filter(may_have).min_by_key(burden)?;
         server.turns.fetch_add(1, Ordering::Relaxed);
-        Use(server.clone())
+        Some(Use(server.clone()))
     }
 }
 
@@ -90,28 +100,38 @@ impl Servers {
 mod tests {
     use super::*;
 
+    fn host(server: &Use) -> &str {
+        server.base().host_str().unwrap()
+    }
+
     #[test]
     fn turns_are_spread_and_servers_that_fail_are_avoided() {
         let urls = ["http://a/v1", "http://b/v1/"].map(|url| Url::parse(url).unwrap());
         let servers = Servers::new(urls.to_vec());
-        let first = servers.next();
-        let second = servers.next();
+        let next = || servers.next(&[]).unwrap();
+        let first = next();
+        let second = next();
         assert_eq!(
             (first.url("models"), second.url("models")),
             ("http://a/v1/models".into(), "http://b/v1/models".into())
         );
         drop(first);
-        assert_eq!(servers.next().base().host_str(), Some("a"));
+        assert_eq!(host(&next()), "a");
         servers.all()[0].failed();
-        assert_eq!(servers.next().base().host_str(), Some("b"));
+        assert_eq!(host(&next()), "b");
         servers.all()[1].failed();
-        assert_eq!(
-            servers.next().base().host_str(),
-            Some("a"),
-            "where all fail, the least busy one is asked"
-        );
+        assert_eq!(host(&next()), "a", "where all fail, the least busy one is asked");
         servers.all()[1].recovered();
-        let _busy = servers.next();
-        assert_eq!(servers.next().base().host_str(), Some("b"), "being well counts more than being idle");
+        let _busy = next();
+        assert_eq!(host(&next()), "b", "being well counts more than being idle");
+        assert_eq!(host(&servers.next(&servers.all()[1..]).unwrap()), "a", "one that lacks it is not asked");
+        assert!(servers.next(servers.all()).is_none());
+    }
+
+    #[test]
+    fn a_password_in_an_address_is_sent_and_never_shown() {
+        let server = Server::new(Url::parse("https://user:SECRET@host:8443/v1").unwrap());
+        assert_eq!(server.shown(), "https://host:8443/v1/");
+        assert_eq!(server.url("models"), "https://user:SECRET@host:8443/v1/models");
     }
 }

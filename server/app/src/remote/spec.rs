@@ -7,7 +7,7 @@ use super::wire::Models;
 use super::{CONTEXT, MIN_PIXELS};
 
 /// The dialect of a model that was not trained for another.
-const DIALECT: &str = "tool-call";
+pub(super) const DIALECT: &str = "tool-call";
 /// How it begins.
 pub(crate) const PREFIX: &str = "openai:";
 
@@ -36,13 +36,13 @@ pub enum SpecError {
     /// No server answers.
     #[error("no model server answers ({0}); check the address and that the server runs")]
     Unreachable(String),
-    /// The model is not there, or has to be named.
-    #[error("{server} has the models {models}; name one as in openai:{server}#MODEL")]
+    /// No server has the model, or it has to be named.
+    #[error("{found}; name one as in openai:{server}#MODEL")]
     Model {
-        /// Its address.
-        server: Url,
-        /// Their names.
-        models: String,
+        /// The address of one that answers.
+        server: String,
+        /// What each server has, or why it does not answer.
+        found: String,
     },
 }
 
@@ -52,7 +52,7 @@ impl RemoteSpec {
     /// # Errors
     /// [`SpecError::Form`].
     pub fn parse(text: &str, dialect: Option<&str>) -> Result<Self, SpecError> {
-        let wrong = || SpecError::Form(text.to_owned());
+        let wrong = || SpecError::Form(written(text));
         let rest = text.strip_prefix(PREFIX).ok_or_else(wrong)?;
         let (addresses, model) = match rest.split_once('#') {
             Some((addresses, model)) if !model.is_empty() => (addresses, Some(model.to_owned())),
@@ -68,24 +68,17 @@ impl RemoteSpec {
         Ok(Self { urls, model, dialect: dialect.unwrap_or(DIALECT).to_owned() })
     }
 
-    /// What is known of the model that is meant; no server says what pictures it may be shown, so `max_pixels` does.
-    pub(super) fn choose(
-        &self,
-        models: &Models,
-        server: &Url,
-        max_pixels: u32,
-    ) -> Result<ModelInfo, SpecError> {
+    /// What is known of the model that is meant, if it is among those of a server. No server says what pictures it may be
+    /// shown, so `max_pixels` does.
+    pub(super) fn choose(&self, models: &Models, server: &Url, max_pixels: u32) -> Option<ModelInfo> {
         let named =
             models.data.iter().find(|model| self.model.as_ref().is_some_and(|name| *name == model.id));
         let only = || {
             let mut bases = models.data.iter().filter(|model| model.parent.is_none());
             bases.next().filter(|_| self.model.is_none() && bases.next().is_none())
         };
-        let Some(model) = named.or_else(only) else {
-            let names: Vec<&str> = models.data.iter().map(|model| model.id.as_str()).collect();
-            return Err(SpecError::Model { server: server.clone(), models: names.join(", ") });
-        };
-        Ok(ModelInfo {
+        let model = named.or_else(only)?;
+        Some(ModelInfo {
             name: model.id.clone(),
             dialect: self.dialect.clone(),
             about: format!("A model served by {}.", server.host_str().unwrap_or("another server")),
@@ -95,4 +88,14 @@ impl RemoteSpec {
             adapters: models.adapters_of(&model.id),
         })
     }
+}
+
+/// What was written as servers, without it where there may be a password in it.
+pub(crate) fn written(text: &str) -> String {
+    if text.contains(['@', '?']) { format!("{PREFIX}…") } else { text.to_owned() }
+}
+
+/// An address without the user name, the password and the parameters that it may carry.
+pub(crate) fn shown(url: &Url) -> String {
+    format!("{}{}", url.origin().ascii_serialization(), url.path())
 }

@@ -4,9 +4,15 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use loupe_mllm::engine::{EngineError, GenerateRequest, Message, Part, Sampling};
+use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::transcript::Delta;
 use crate::images::encode_png;
+
+/// Most characters that are passed on of what a server says.
+const LONGEST: usize = 300;
 
 /// A request. Stop texts stay here: servers leave them out of what they send, and the dialects need them.
 #[derive(Debug, Serialize)]
@@ -23,6 +29,7 @@ pub(super) struct Body {
     stream_options: StreamOptions,
 }
 
+/// vLLM's and SGLang's `continuous_usage_stats` is not asked for: servers that do not know it may refuse the request.
 #[derive(Debug, Serialize)]
 struct StreamOptions {
     include_usage: bool,
@@ -115,6 +122,12 @@ impl Models {
         let of_base = |model: &&Model| model.parent.as_deref() == Some(base);
         self.data.iter().filter(of_base).map(|model| model.id.clone()).collect()
     }
+
+    /// All names.
+    pub(super) fn names(&self) -> String {
+        let names: Vec<&str> = self.data.iter().map(|model| model.id.as_str()).collect();
+        names.join(", ")
+    }
 }
 
 /// One event of an answer.
@@ -124,7 +137,7 @@ pub(super) struct Chunk {
     pub(super) choices: Vec<Choice>,
     pub(super) usage: Option<Usage>,
     /// Some servers end a stream that fails like this.
-    pub(super) error: Option<serde_json::Value>,
+    pub(super) error: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -132,11 +145,6 @@ pub(super) struct Choice {
     #[serde(default)]
     pub(super) delta: Delta,
     pub(super) finish_reason: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Delta {
-    pub(super) content: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -153,25 +161,121 @@ pub(super) struct PromptDetails {
     pub(super) cached_tokens: Option<u32>,
 }
 
-/// A body that says what went wrong.
-pub(super) struct ErrorBody;
+/// What a server says went wrong.
+#[derive(Debug, Default)]
+pub(super) struct Complaint {
+    said: String,
+    /// The status that goes with it, where it says so.
+    pub(super) status: Option<StatusCode>,
+    kinds: Vec<String>,
+}
 
-impl ErrorBody {
-    /// Most characters of it that are passed on.
-    const LONGEST: usize = 300;
+impl Complaint {
+    /// What it is called where the conversation is too long: by llama.cpp and by OpenAI.
+    const TOO_LONG: [&str; 2] = ["exceed_context_size_error", "context_length_exceeded"];
+    /// What is said then by vLLM and SGLang, which have no name for it, and by llama.cpp.
+    const TOO_LONG_WORDS: [&str; 3] = [
+        "maximum context length",
+        "longer than the model's context length",
+        "exceeds the available context size",
+    ];
 
-    /// What it says, in whichever of the usual forms.
-    pub(super) fn message(bytes: &[u8]) -> String {
-        let json: Option<serde_json::Value> = serde_json::from_slice(bytes).ok();
-        let said = json.as_ref().and_then(Self::of_json);
-        let said = said.unwrap_or_else(|| String::from_utf8_lossy(bytes).into_owned());
-        said.trim().chars().filter(|c| !c.is_control()).take(Self::LONGEST).collect()
+    /// Reads a body in whichever of the usual forms.
+    pub(super) fn of_body(bytes: &[u8]) -> Self {
+        match serde_json::from_slice(bytes) {
+            Ok(json) => Self::of_json(&json),
+            Err(_not_json) => Self { said: String::from_utf8_lossy(bytes).into_owned(), ..Self::default() },
+        }
     }
 
-    /// `{"error": {"message"}}`, `{"error": "…"}`, `{"message"}` or `{"detail"}`.
-    pub(super) fn of_json(json: &serde_json::Value) -> Option<String> {
+    /// Reads `{"error": {"message"}}`, `{"error": "…"}`, `{"message"}` or `{"detail"}`, or what is in `error`.
+    pub(super) fn of_json(json: &Value) -> Self {
         let inner = json.get("error").unwrap_or(json);
-        let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
-        text(inner).or_else(|| ["message", "detail"].iter().find_map(|name| text(inner.get(name)?)))
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let said =
+            text(inner).or_else(|| ["message", "detail"].iter().find_map(|name| text(inner.get(name)?)));
+        Self {
+            said: said.unwrap_or_else(|| json.to_string()),
+            status: inner.get("code").and_then(status),
+            kinds: ["type", "code"].iter().filter_map(|name| text(inner.get(name)?)).collect(),
+        }
+    }
+
+    /// In few words.
+    pub(super) fn message(&self) -> String {
+        brief(&self.said)
+    }
+
+    /// The error for a conversation that is too long for a model that takes `context` tokens, where it is that. Servers
+    /// tell what was asked for, if at all, as the largest number and what the model takes as the first after "context".
+    pub(super) fn too_long(&self, context: u32) -> Option<EngineError> {
+        let is_named = self.kinds.iter().any(|kind| Self::TOO_LONG.contains(&kind.as_str()));
+        let is_said = Self::TOO_LONG_WORDS.iter().any(|words| self.said.contains(words));
+        if !is_named && !is_said {
+            return None;
+        }
+        let after = self.said.split_once("context").map_or("", |(_, after)| after);
+        let context = numbers(after).next().unwrap_or(context as usize);
+        let tokens = numbers(&self.said).max().unwrap_or(context).max(context);
+        Some(EngineError::TooLong { tokens, context })
+    }
+}
+
+/// A status of failure, as a number or its digits.
+fn status(code: &Value) -> Option<StatusCode> {
+    let number = code.as_u64().or_else(|| code.as_str()?.parse().ok())?;
+    let status = StatusCode::from_u16(u16::try_from(number).ok()?).ok()?;
+    (status.is_client_error() || status.is_server_error()).then_some(status)
+}
+
+fn numbers(text: &str) -> impl Iterator<Item = usize> {
+    text.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok())
+}
+
+/// What a server says, short and without control characters.
+pub(super) fn brief(said: &str) -> String {
+    said.trim().chars().filter(|c| !c.is_control()).take(LONGEST).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_conversation_that_is_too_long_is_recognised_whoever_says_so() {
+        let llama = json!({ "error": { "code": 400, "type": "exceed_context_size_error", "message":
+            "request (9412 tokens) exceeds the available context size (8192 tokens), try increasing it" } });
+        let openai = json!({ "error": { "message": "Too long.", "code": "context_length_exceeded" } });
+        let vllm = json!({ "object": "error", "code": 400, "message": "This model's maximum context length is 2048 \
+            tokens. However, you requested 3000 tokens (2900 in the messages, 100 in the completion)." });
+        let sglang = json!({ "error": { "message":
+            "The input (70 tokens) is longer than the model's context length (64 tokens)." } });
+        for (said, expected) in [
+            (&llama, Some((9412, 8192))),
+            (&llama["error"], Some((9412, 8192))),
+            (&openai, Some((9000, 9000))),
+            (&vllm, Some((3000, 2048))),
+            (&sglang, Some((70, 64))),
+            (&json!({ "error": { "message": "the context is empty", "code": 400 } }), None),
+        ] {
+            let numbers = match Complaint::of_json(said).too_long(9000) {
+                Some(EngineError::TooLong { tokens, context }) => Some((tokens, context)),
+                _ => None,
+            };
+            assert_eq!(numbers, expected, "{said}");
+        }
+    }
+
+    #[test]
+    fn a_status_in_a_body_is_one_of_failure() {
+        for (code, expected) in [(json!(503), Some(503)), (json!("400"), Some(400)), (json!(200), None)]
+            .into_iter()
+            .chain([(json!("bad"), None), (json!(40_303), None)])
+        {
+            let status = Complaint::of_json(&json!({ "code": code })).status;
+            assert_eq!(status.map(|status| status.as_u16()), expected, "{code}");
+        }
     }
 }

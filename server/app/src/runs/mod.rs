@@ -83,11 +83,21 @@ impl Runs {
         Arc::new(Self { agent, store, images, constrain, line, live, tasks })
     }
 
-    /// Keeps a checked query and puts its run in line.
+    /// Keeps a checked query and puts its run in line, all of it even where the caller goes away meanwhile: half of it
+    /// would be a query that nobody answers.
     ///
     /// # Errors
     /// [`SubmitError`]; the query is then not answered.
     pub async fn submit(self: &Arc<Self>, request: QueryRequest) -> Result<QueryId, SubmitError> {
+        match tokio::spawn(self.clone().begin(request)).await {
+            Ok(begun) => begun,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            // Nothing else ends the task but the end of the program.
+            Err(_stopped) => Err(LogError::Frozen.into()),
+        }
+    }
+
+    async fn begin(self: Arc<Self>, request: QueryRequest) -> Result<QueryId, SubmitError> {
         self.line.check_room().await.map_err(SubmitError::Busy)?;
         let name = random::id().map_err(|error| SubmitError::Name(error.to_string()))?;
         let id = QueryId::parse(&name).map_err(|error| SubmitError::Name(error.to_string()))?;
@@ -189,4 +199,77 @@ fn unreadable(run: &LiveRun, error: &BriefError) -> Event {
 
 fn failed(code: &str, message: &str) -> Event {
     Event::Error(RunError { code: code.to_owned(), message: message.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+    use loupe_agent::AgentConfig;
+    use loupe_mllm::engine::{Completion, Decoder, EngineError, GenerateRequest, ModelInfo};
+    use loupe_search::local::{Index, LocalImage, LocalText};
+    use tokio::sync::Notify;
+    use tokio::sync::mpsc::UnboundedSender;
+
+    use super::*;
+
+    /// A model that can answer nothing, and tells that it was asked.
+    struct Broken {
+        info: ModelInfo,
+        asked: Arc<Notify>,
+    }
+
+    #[async_trait]
+    impl Decoder for Broken {
+        fn info(&self) -> &ModelInfo {
+            &self.info
+        }
+
+        async fn generate(
+            &self,
+            _request: GenerateRequest,
+            _deltas: UnboundedSender<String>,
+        ) -> Result<Completion, EngineError> {
+            self.asked.notify_one();
+            Err(EngineError::NotFinite)
+        }
+    }
+
+    fn agent(pages: &Path, asked: Arc<Notify>) -> Agent {
+        let info = ModelInfo {
+            name: "broken".into(),
+            dialect: "deepmm".into(),
+            about: String::new(),
+            min_pixels: 28 * 28 * 4,
+            max_pixels: 28 * 28 * 64,
+            context: 4_096,
+            adapters: Vec::new(),
+        };
+        let index = Arc::new(Index::open(pages).unwrap());
+        let (text, image) = (LocalText::new(index.clone()), LocalImage::new(index));
+        let model = Arc::new(Broken { info, asked });
+        Agent::new(model, Arc::new(text), Arc::new(image), AgentConfig::default()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_goes_away_leaves_no_query_without_a_run() {
+        let (data, pages) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let asked = Arc::new(Notify::new());
+        let store = Store::open(&data.path().join("loupe.sqlite3")).unwrap();
+        let images = ImageFolder::new(data.path().join("images"));
+        let config = RunsConfig { slots: 1, constrain: Vec::new() };
+        let runs = Runs::new(agent(pages.path(), asked.clone()).into(), store.clone(), images, config);
+        let request: QueryRequest = serde_json::from_str(r#"{ "question": "Which flag?" }"#).unwrap();
+        let mut submitting = Box::pin(runs.submit(request));
+        assert!(futures::poll!(&mut submitting).is_pending());
+        drop(submitting);
+        let ran = tokio::time::timeout(Duration::from_secs(20), asked.notified()).await;
+        ran.expect("the query is answered all the same");
+        runs.tasks.close();
+        runs.tasks.wait().await;
+        assert!(runs.map().is_empty());
+        assert_eq!(store.open_runs().await.unwrap().len(), 0);
+    }
 }

@@ -20,7 +20,7 @@ use url::Url;
 
 use crate::model::{ModelError, ModelOptions, ModelSpec, adapter, processor, weight_format};
 use crate::remote::RemoteSpec;
-use crate::remote::spec::PREFIX;
+use crate::remote::spec::{PREFIX, written};
 
 /// Where providers are searched, as written: `local:DIR` or `searxng:URL`.
 pub type ProviderText = String;
@@ -176,9 +176,7 @@ fn address_without_secrets(address: &str) -> String {
 fn model(raw: &Raw) -> Result<ModelSpec, SettingsError> {
     let Some(engine) = &raw.engine else { return Ok(ModelSpec::parse(&raw.model)) };
     let spec = RemoteSpec::parse(engine, raw.dialect.as_deref());
-    Ok(ModelSpec::Remote(
-        spec.map_err(|error| invalid("engine", &without_secrets(engine), error.to_string()))?,
-    ))
+    Ok(ModelSpec::Remote(spec.map_err(|error| invalid("engine", &written(engine), error.to_string()))?))
 }
 
 /// What the engine may use, with the checks of the settings that go with it.

@@ -102,6 +102,11 @@ impl Blocks {
         self.idle.len()
     }
 
+    /// How many blocks of the longest beginning of `keys` are known.
+    pub(super) fn known(&self, keys: &[BlockKey]) -> usize {
+        keys.iter().take_while(|key| self.known.contains_key(key)).count()
+    }
+
     /// The known blocks of the longest beginning of `keys`, taken for one more user.
     pub(super) fn share(&mut self, keys: &[BlockKey]) -> Vec<BlockId> {
         let known: Vec<BlockId> = keys.iter().map_while(|key| self.known.get(key).copied()).collect();
@@ -207,6 +212,7 @@ mod tests {
         assert_eq!(blocks.available(), 8);
         let mut longer = ids(64);
         longer[60] = 999;
+        assert_eq!(blocks.known(&keys(&longer)), 2);
         assert_eq!(blocks.share(&keys(&longer)), held, "two blocks of four are known");
         let mut other = ids(40);
         other[0] = 999;

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::eyes::Eyes;
+use super::pictures;
 use super::sequence::Job;
 use super::stats;
 use super::worker::{Message, Worker};
@@ -19,7 +20,7 @@ use crate::device::Language;
 use crate::engine::{Completion, Decoder, EngineError, Finish, GenerateRequest, ModelInfo};
 use crate::error::Error;
 use crate::grammar::{Grammar, Grammars, Mask};
-use crate::lm::Lora;
+use crate::lm::{BLOCK, Lora};
 use crate::loaded::{Loaded, Served};
 
 /// What an engine may use.
@@ -48,6 +49,11 @@ impl Limits {
     pub(super) fn kv_blocks(&self, language: &Language) -> usize {
         (self.kv_bytes / language.block_bytes()).max(1)
     }
+
+    /// Tokens whose keys and values fit.
+    fn kv_tokens(&self, language: &Language) -> u32 {
+        u32::try_from(self.kv_blocks(language) * BLOCK).unwrap_or(u32::MAX)
+    }
 }
 
 /// A model in this process. Turns that are asked for together are decoded together, those that have to wait in the order
@@ -70,10 +76,9 @@ impl Engine {
     /// # Errors
     /// When the system gives no threads, or less memory than `limits` allow for keys and values.
     pub fn start(loaded: Loaded<Served>, limits: Limits) -> std::io::Result<Self> {
-        let adapters = loaded.model.adapters.names();
         let language = &loaded.model.language;
         language.make_room(limits.kv_blocks(language))?;
-        let info = ModelInfo { adapters, ..loaded.info() };
+        let info = info(&loaded, limits);
         let loaded = Arc::new(loaded);
         let (messages, received) = channel();
         let eyes = Eyes::open(loaded.clone(), messages.clone())?;
@@ -106,9 +111,7 @@ impl Engine {
 
     /// Tokens that may be written after a prompt.
     fn room(&self, tokens: usize, wanted: u32) -> Result<usize, EngineError> {
-        let language = &self.loaded.model.language;
-        let room = self.limits.kv_blocks(language) * crate::lm::BLOCK;
-        let context = language.config().max_positions.min(room);
+        let context = self.info.context as usize;
         match tokens {
             0 => Err(EngineError::Input("the conversation is empty".into())),
             _ if tokens >= context => Err(EngineError::TooLong { tokens, context }),
@@ -123,6 +126,17 @@ impl Drop for Engine {
         // be told.
         self.messages.send(Message::Close).ok();
     }
+}
+
+/// What the model is here: its context is no longer than its memory for keys and values.
+fn info(loaded: &Loaded<Served>, limits: Limits) -> ModelInfo {
+    let info = ModelInfo { adapters: loaded.model.adapters.names(), ..loaded.info() };
+    let held = limits.kv_tokens(&loaded.model.language);
+    if held >= info.context {
+        return info;
+    }
+    tracing::info!(tokens = held, model = info.context, "--kv-cache holds less than the model's context");
+    ModelInfo { context: held, ..info }
 }
 
 /// Decodes until the engine is dropped. A panic ends the turns that were being decoded, and nothing else: what was
@@ -164,9 +178,10 @@ impl Decoder for Engine {
             let positions = encoded.positions(loaded.chat.image_token)?;
             let mask =
                 request.grammar.as_ref().map(|grammar| mask(&loaded, &grammars, grammar)).transpose()?;
-            Ok::<_, EngineError>((request, encoded, positions, mask))
+            let hashes = pictures::hashes(&encoded);
+            Ok::<_, EngineError>((request, encoded, hashes, positions, mask))
         };
-        let (request, encoded, positions, mask) =
+        let (request, encoded, hashes, positions, mask) =
             tokio::task::spawn_blocking(encode).await.map_err(ended)??;
         let room = self.room(encoded.ids.len(), request.max_tokens)?;
         if room == 0 || request.cancel.is_cancelled() {
@@ -174,7 +189,18 @@ impl Decoder for Engine {
             return Ok(Completion::nothing(finish, encoded.ids.len() as u32));
         }
         let (reply, answer) = oneshot::channel();
-        let job = Box::new(Job { request, adapter, encoded, positions, room, mask, deltas, reply, started });
+        let job = Box::new(Job {
+            request,
+            adapter,
+            encoded,
+            hashes,
+            positions,
+            room,
+            mask,
+            deltas,
+            reply,
+            started,
+        });
         self.messages.send(Message::Turn(job)).map_err(ended)?;
         answer.await.map_err(ended)?
     }

@@ -32,7 +32,8 @@ impl Eyes {
         Ok(Self { orders })
     }
 
-    /// Asks for the embedding of a picture.
+    /// Asks for the embedding of a picture. What is asked for is looked at, whoever has gone meanwhile, and keeps its
+    /// pixels in memory: ask for one at a time.
     pub(super) fn look_at(&self, hash: PictureHash, picture: Arc<Rgb8>) {
         // The thread outlives these eyes: nothing that it does can end it.
         self.orders.send((hash, picture)).ok();

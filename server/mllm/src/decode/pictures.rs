@@ -1,15 +1,20 @@
-//! The embeddings of recent pictures, and which are being made.
+//! The embeddings of recent pictures.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use loupe_shared::pixels::Rgb8;
 
+use crate::chat::Encoded;
+
 /// Content hash of a picture's size and pixels.
 pub(super) type PictureHash = blake3::Hash;
 
-/// Hashes a picture.
-pub(super) fn hash(picture: &Rgb8) -> PictureHash {
+/// Hashes the pictures of a conversation. Large uploads take a while: nothing for the thread that decodes.
+pub(super) fn hashes(encoded: &Encoded) -> Vec<PictureHash> {
+    encoded.pictures.iter().map(|picture| hash(&picture.pixels)).collect()
+}
+
+fn hash(picture: &Rgb8) -> PictureHash {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&picture.width().to_le_bytes());
     hasher.update(&picture.height().to_le_bytes());
@@ -24,15 +29,13 @@ pub(super) type Embedding = Arc<Vec<f32>>;
 #[derive(Debug)]
 pub(super) struct Pictures {
     kept: Vec<(PictureHash, Embedding)>,
-    /// Those that somebody is looking at.
-    coming: HashSet<PictureHash>,
     /// Bytes that they may have together, the latest one aside.
     budget: usize,
 }
 
 impl Pictures {
     pub(super) fn new(budget: usize) -> Self {
-        Self { kept: Vec::new(), coming: HashSet::new(), budget }
+        Self { kept: Vec::new(), budget }
     }
 
     /// The embedding of a picture where it is known; it is then the latest.
@@ -42,16 +45,6 @@ impl Pictures {
         let embedding = picture.1.clone();
         self.kept.push(picture);
         Some(embedding)
-    }
-
-    /// Notes that a picture is wanted; says whether nobody is looking at it yet.
-    pub(super) fn want(&mut self, hash: PictureHash) -> bool {
-        self.coming.insert(hash)
-    }
-
-    /// Notes that looking at a picture has ended.
-    pub(super) fn looked(&mut self, hash: PictureHash) {
-        self.coming.remove(&hash);
     }
 
     /// Keeps an embedding as the latest; the oldest are forgotten where they are too many.
@@ -98,13 +91,5 @@ mod tests {
         assert!(pictures.get(name("large")).is_some());
         pictures.keep(name("small"), Arc::new(vec![0.0; 1]));
         assert!(pictures.get(name("large")).is_none());
-    }
-
-    #[test]
-    fn nobody_looks_at_a_picture_twice_at_a_time() {
-        let mut pictures = Pictures::new(8);
-        assert!(pictures.want(name("a")) && !pictures.want(name("a")));
-        pictures.looked(name("a"));
-        assert!(pictures.want(name("a")));
     }
 }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use loupe_shared::pixels::Rgb8;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
 use super::blocks::BlockKey;
 use super::draft::Lookup;
-use super::pictures::{Embedding, PictureHash, hash};
+use super::pictures::{Embedding, PictureHash};
 use super::sampler::Sampler;
 use super::stats;
 use super::stream::TextStream;
@@ -27,6 +28,8 @@ pub(super) struct Job {
     pub(super) adapter: Option<Arc<Lora>>,
     /// The request's conversation.
     pub(super) encoded: Encoded,
+    /// Hashes of the conversation's pictures.
+    pub(super) hashes: Vec<PictureHash>,
     pub(super) positions: Positions,
     /// Tokens that may be written.
     pub(super) room: usize,
@@ -40,9 +43,7 @@ pub(super) struct Job {
 /// A job with what has been computed of it.
 pub(super) struct Sequence<'a> {
     pub(super) job: Job,
-    /// Hashes of the conversation's pictures.
-    pub(super) hashes: Vec<PictureHash>,
-    /// Embeddings of those that were wanted so far.
+    /// Embeddings of the conversation's pictures, as far as they were seen and are still to be run.
     pub(super) seen: Vec<Option<Embedding>>,
     /// The prompt, then what was written.
     pub(super) ids: Vec<u32>,
@@ -64,14 +65,11 @@ pub(super) struct Sequence<'a> {
 
 impl<'a> Sequence<'a> {
     pub(super) fn new(mut job: Job, tokenizer: &'a Tokenizer) -> Self {
-        let hashes: Vec<PictureHash> =
-            job.encoded.pictures.iter().map(|picture| hash(&picture.pixels)).collect();
         let ids = job.encoded.ids.clone();
         let adapter = job.adapter.as_ref().map(|adapter| adapter.id());
         Self {
-            keys: BlockKey::of(&ids, &job.encoded, &hashes, adapter),
-            seen: vec![None; hashes.len()],
-            hashes,
+            keys: BlockKey::of(&ids, &job.encoded, &job.hashes, adapter),
+            seen: vec![None; job.hashes.len()],
             ids,
             blocks: Vec::new(),
             cached: 0,
@@ -106,9 +104,39 @@ impl<'a> Sequence<'a> {
         unseen.map(|(index, _)| index).collect()
     }
 
+    /// The first picture that it lacks.
+    pub(super) fn wish(&self) -> Option<(PictureHash, Arc<Rgb8>)> {
+        let index = *self.unseen().first()?;
+        Some((self.job.hashes[index], self.job.encoded.pictures[index].pixels.clone()))
+    }
+
+    /// Lets go of the embeddings of pictures that are in the blocks by now: only whoever loses these needs them again.
+    pub(super) fn let_go(&mut self) {
+        for (picture, seen) in self.job.encoded.pictures.iter().zip(&mut self.seen) {
+            if picture.tokens.end <= self.cached {
+                *seen = None;
+            }
+        }
+    }
+
     /// Blocks that `tokens` in all take.
     pub(super) fn blocks_for(tokens: usize) -> usize {
         tokens.div_ceil(BLOCK)
+    }
+
+    /// Blocks that it still has to take for the tokens that it has.
+    pub(super) fn blocks_lacking(&self) -> usize {
+        Self::blocks_for(self.ids.len()).saturating_sub(self.blocks.len())
+    }
+
+    /// Keys of the blocks that it may take over. The last token has to be run to give scores.
+    pub(super) fn reusable(&self) -> &[BlockKey] {
+        &self.keys[..(self.ids.len() - 1) / BLOCK]
+    }
+
+    /// Keys of the blocks that it computes.
+    pub(super) fn coming(&self) -> impl Iterator<Item = BlockKey> {
+        self.keys.iter().skip(self.cached / BLOCK).copied()
     }
 
     /// Time, row and column of a token.
@@ -192,7 +220,7 @@ impl<'a> Sequence<'a> {
         }
         self.ids.push(id);
         let adapter = self.job.adapter.as_ref().map(|adapter| adapter.id());
-        BlockKey::extend(&mut self.keys, &self.ids, &self.job.encoded, &self.hashes, adapter);
+        BlockKey::extend(&mut self.keys, &self.ids, &self.job.encoded, &self.job.hashes, adapter);
         let step = self.stream.push(id)?;
         if !step.delta.is_empty() {
             // Nobody has to listen.

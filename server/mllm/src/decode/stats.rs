@@ -24,6 +24,9 @@ const RUNNING: &str = "loupe_engine_running_turns";
 const BLOCKS: &str = "loupe_engine_kv_blocks";
 const PANICS: &str = "loupe_engine_panics_total";
 
+/// The end of a turn that nobody waits for any more.
+const CANCELLED: &str = "cancelled";
+
 /// Says what each figure means. Called once the program's recorder is there.
 pub fn describe() {
     describe_histogram!(FIRST_TOKEN, Unit::Seconds, "From a turn's request to its first token");
@@ -55,7 +58,8 @@ pub fn first_token(after: Duration) {
     histogram!(FIRST_TOKEN).record(after.as_secs_f64());
 }
 
-pub(super) fn next_token(after: Duration) {
+/// Notes how long a turn's next token took.
+pub fn next_token(after: Duration) {
     histogram!(INTERVAL).record(after.as_secs_f64());
 }
 
@@ -68,8 +72,36 @@ pub(super) fn picture(known: bool) {
     counter!(PICTURES, "cache" => if known { "hit" } else { "miss" }).increment(1);
 }
 
-/// Notes how a turn ended, here or on a server that decodes.
-pub fn turn(ended: &Result<Completion, EngineError>) {
+/// A turn that another server decodes, until it ends. Where whoever waits for it goes away, that is its end.
+#[derive(Debug)]
+pub struct Turn {
+    is_counted: bool,
+}
+
+impl Turn {
+    /// A turn that begins.
+    #[must_use]
+    pub fn begin() -> Self {
+        Self { is_counted: false }
+    }
+
+    /// Notes how it ended.
+    pub fn end(mut self, ended: &Result<Completion, EngineError>) {
+        self.is_counted = true;
+        turn(ended);
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if !self.is_counted {
+            counter!(TURNS, "end" => CANCELLED).increment(1);
+        }
+    }
+}
+
+/// Notes how a turn ended.
+pub(super) fn turn(ended: &Result<Completion, EngineError>) {
     let how = match ended {
         Ok(completion) => {
             counter!(PROMPT).increment(completion.prompt_tokens.into());
@@ -79,7 +111,7 @@ pub fn turn(ended: &Result<Completion, EngineError>) {
                 Finish::EndOfTurn => "end",
                 Finish::Stop => "stop",
                 Finish::Length => "length",
-                Finish::Cancelled => "cancelled",
+                Finish::Cancelled => CANCELLED,
             }
         }
         Err(error) => error.code(),

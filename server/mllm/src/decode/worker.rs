@@ -42,6 +42,8 @@ pub(super) struct Worker<'a> {
     executor: Box<dyn Executor + 'a>,
     blocks: Blocks,
     pictures: Pictures,
+    /// What the eyes are looking at.
+    looking: Option<PictureHash>,
     gain: Gain,
     pace: Pace,
     /// In the order in which they were asked for.
@@ -67,6 +69,7 @@ impl<'a> Worker<'a> {
             executor: language.executor(count),
             blocks: Blocks::new(count),
             pictures: Pictures::new(limits.picture_bytes),
+            looking: None,
             gain: Gain::default(),
             pace: Pace::default(),
             waiting,
@@ -84,12 +87,18 @@ impl<'a> Worker<'a> {
             while let Ok(message) = messages.try_recv() {
                 open &= self.take(message);
             }
-            self.drop_cancelled();
-            self.admit();
-            self.guess();
-            moved = self.step();
+            moved = self.go_on();
             stats::load(self.waiting.len(), self.running.len(), &self.blocks);
         }
+    }
+
+    /// Does what there is to do now, up to the end of a step; says whether one was run.
+    fn go_on(&mut self) -> bool {
+        self.drop_cancelled();
+        self.admit();
+        self.look();
+        self.guess();
+        self.step()
     }
 
     /// The turns that had not begun. Those that are admitted end with the worker.
@@ -128,13 +137,14 @@ impl<'a> Worker<'a> {
 
     /// Gives an embedding to those who wait for it, or ends them.
     fn seen(&mut self, hash: PictureHash, seen: &Result<Embedding, String>) {
-        self.pictures.looked(hash);
+        // What a worker that broke off had ordered comes, too.
+        self.looking = self.looking.filter(|looking| *looking != hash);
         if let Ok(embedding) = seen {
             self.pictures.keep(hash, embedding.clone());
         }
         for at in (0..self.running.len()).rev() {
             let sequence = &mut self.running[at];
-            let wanted = sequence.unseen().into_iter().filter(|index| sequence.hashes[*index] == hash);
+            let wanted = sequence.unseen().into_iter().filter(|index| sequence.job.hashes[*index] == hash);
             let wanted: Vec<usize> = wanted.collect();
             match seen {
                 _ if wanted.is_empty() => {}
@@ -146,17 +156,15 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Has the pictures seen that an admitted sequence lacks.
-    fn look(&mut self, at: usize) {
-        let sequence = &mut self.running[at];
-        for index in sequence.unseen() {
-            let hash = sequence.hashes[index];
-            sequence.seen[index] = self.pictures.get(hash);
-            stats::picture(sequence.seen[index].is_some());
-            if sequence.seen[index].is_none() && self.pictures.want(hash) {
-                self.eyes.look_at(hash, sequence.job.encoded.pictures[index].pixels.clone());
-            }
+    /// Has the next picture seen that an admitted sequence lacks, the oldest sequence's first. One at a time: what else
+    /// is wanted follows from who is there once it is seen, so nobody is kept waiting for the wishes of who has gone.
+    fn look(&mut self) {
+        if self.looking.is_some() {
+            return;
         }
+        let Some((hash, picture)) = self.running.iter().find_map(Sequence::wish) else { return };
+        self.looking = Some(hash);
+        self.eyes.look_at(hash, picture);
     }
 
     /// Ends what nobody wants any more and takes back its memory.
@@ -172,38 +180,48 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Lets those who wait start, in their order, while there is room.
+    /// Lets those who wait start, in their order, while there is room. One whose next block somebody is computing keeps
+    /// its place: it costs less to wait for that block, and nobody behind it has to.
     fn admit(&mut self) {
+        let mut coming: HashSet<BlockKey> = self.running.iter().flat_map(Sequence::coming).collect();
+        let mut at = 0;
         while self.running.len() < self.limits.sequences {
             // Taken out while it is looked at: if that breaks off, the turn does not come back to break off again.
-            let Some(mut next) = self.waiting.pop_front() else { return };
-            let coming = self.coming();
-            // The last token has to be run to give scores.
-            let reusable = &next.keys[..(next.ids.len() - 1) / BLOCK];
-            let shared = self.blocks.share(reusable);
-            let lacking = Sequence::blocks_for(next.ids.len()) - shared.len();
-            // Somebody is computing the very block that this one lacks: it costs less to wait for it.
-            let soon = reusable.get(shared.len()).is_some_and(|key| coming.contains(key));
-            if soon || (lacking > self.blocks.available() && !self.running.is_empty()) {
-                self.blocks.release(&shared);
-                self.waiting.push_front(next);
+            let Some(mut next) = self.waiting.remove(at) else { return };
+            let reusable = next.reusable();
+            if reusable.get(self.blocks.known(reusable)).is_some_and(|key| coming.contains(key)) {
+                self.waiting.insert(at, next);
+                at += 1;
+                continue;
+            }
+            next.blocks = self.blocks.share(reusable);
+            if self.is_short_for(&next) {
+                self.blocks.release(&next.blocks);
+                next.blocks.clear();
+                self.waiting.insert(at, next);
                 return;
             }
-            next.cached = shared.len() * BLOCK;
-            next.reused.get_or_insert(next.cached);
-            next.blocks = shared;
-            self.running.push(next);
-            self.look(self.running.len() - 1);
+            self.start(next);
+            coming.extend(self.running.last().into_iter().flat_map(Sequence::coming));
         }
     }
 
-    /// Keys of the blocks of prompts that are being computed.
-    fn coming(&self) -> HashSet<BlockKey> {
-        self.running
-            .iter()
-            .flat_map(|sequence| sequence.keys.iter().skip(sequence.cached / BLOCK))
-            .copied()
-            .collect()
+    /// Whether a sequence needs more memory than is left once those who were let in have what their tokens still need. One
+    /// that would be alone is let in whatever it needs.
+    fn is_short_for(&self, next: &Sequence) -> bool {
+        let promised: usize = self.running.iter().map(Sequence::blocks_lacking).sum();
+        !self.running.is_empty() && promised + next.blocks_lacking() > self.blocks.available()
+    }
+
+    /// Admits a sequence that has taken over the blocks that are known.
+    fn start(&mut self, mut next: Sequence<'a>) {
+        next.cached = next.blocks.len() * BLOCK;
+        next.reused.get_or_insert(next.cached);
+        for index in next.unseen() {
+            next.seen[index] = self.pictures.get(next.job.hashes[index]);
+            stats::picture(next.seen[index].is_some());
+        }
+        self.running.push(next);
     }
 
     /// Ends an admitted sequence. Its blocks stay known for those who go on from there.

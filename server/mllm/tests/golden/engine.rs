@@ -312,6 +312,18 @@ async fn short_memory_makes_turns_wait_and_changes_nothing_they_say() {
 }
 
 #[tokio::test]
+async fn what_the_memory_holds_is_told_where_it_is_less_than_the_model_takes() {
+    assert_eq!(start("tied").info().context, 4096);
+    let block = loupe_mllm::lm::KvPool::block_bytes(&open("tied").model.config().text);
+    let engine = start_within("tied", Limits { kv_bytes: 20 * block, ..Limits::default() });
+    assert_eq!(engine.info().context as usize, 20 * BLOCK);
+    let long = vec![Message::text(Role::User, "word ".repeat(1000))];
+    let error = engine.generate(request(long, 1), unbounded_channel().0).await.expect_err("no memory for it");
+    assert!(matches!(error, EngineError::TooLong { context: 320, .. }), "{error}");
+    assert!(error.to_string().contains("--kv-cache"), "{error}");
+}
+
+#[tokio::test]
 async fn the_same_prompt_asked_at_once_is_computed_once() {
     let engine = start("tied");
     let messages = conversations("tied")["several"].clone();

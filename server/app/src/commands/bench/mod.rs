@@ -21,6 +21,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Subcommand;
+use clap::builder::RangedU64ValueParser;
 use loupe_mllm::bench::{self, ChooseFigure, DecodeFigure, PictureFigure, PrefillFigure, VisionFigure};
 use loupe_mllm::config::ModelConfig;
 use loupe_mllm::config::vision::MERGE;
@@ -212,10 +213,10 @@ enum What {
         #[arg(long)]
         layers: Option<usize>,
         /// People who ask at the same time
-        #[arg(long, value_delimiter = ',', default_value = "1,4,16")]
+        #[arg(long, value_delimiter = ',', default_value = "1,4,16", value_parser = at_least_one())]
         people: Vec<usize>,
         /// Questions in all, three turns each
-        #[arg(long, default_value_t = 32)]
+        #[arg(long, default_value_t = 32, value_parser = at_least_one())]
         questions: usize,
         /// Tokens of an answer
         #[arg(long, default_value_t = 48)]
@@ -224,6 +225,10 @@ enum What {
         #[arg(long, default_value_t = 224, value_parser = clap::value_parser!(u32).range(..=4096))]
         picture: u32,
     },
+}
+
+fn at_least_one() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
 }
 
 /// Measures.
@@ -409,4 +414,30 @@ fn train_line(figure: &TrainFigure) -> String {
 fn prefill_line(figure: &PrefillFigure) -> String {
     let PrefillFigure { tokens, step_ms, tokens_per_second } = figure;
     format!("a prompt of {tokens} tokens: {tokens_per_second:.0} tokens/s, {step_ms:.1} ms")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: BenchArgs,
+    }
+
+    #[test]
+    fn nobody_who_asks_nothing_is_no_measurement() {
+        let line = |name: &str, value: &str| Line::try_parse_from(["loupe", "serve", name, value]);
+        for name in ["--people", "--questions"] {
+            let error = line(name, "0").unwrap_err().to_string();
+            assert!(error.contains("1.."), "{error}");
+        }
+        let What::Serve { people, questions, .. } = line("--people", "1,2").unwrap().args.what else {
+            panic!("that is `serve`")
+        };
+        assert_eq!((people, questions), (vec![1, 2], 32));
+    }
 }

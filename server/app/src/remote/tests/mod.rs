@@ -20,6 +20,9 @@ use tokio_util::sync::CancellationToken;
 use super::{Patience, Remote, RemoteSpec, SpecError};
 use crate::model::MODEL_PIXELS;
 
+mod failover;
+mod figures;
+mod parsed;
 mod real;
 mod teacher;
 
@@ -29,17 +32,39 @@ struct Double {
     answers: Arc<Vec<(u16, Vec<String>)>>,
     asked: Arc<AtomicUsize>,
     seen: Arc<std::sync::Mutex<Vec<(HeaderMap, Value)>>>,
+    manner: Manner,
+}
+
+/// How the double answers.
+#[derive(Clone, Copy)]
+struct Manner {
     /// Whether the last piece is followed by silence instead of the end.
     hangs: bool,
+    /// The time before each piece.
+    pause: Duration,
+    /// Seconds after which it may be asked again.
+    retry_after: &'static str,
+    /// The name of its model.
+    model: &'static str,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Self { hangs: false, pause: Duration::ZERO, retry_after: "0", model: "qwen" }
+    }
 }
 
 async fn complete(State(double): State<Double>, headers: HeaderMap, bytes: Bytes) -> AxumResponse<AxumBody> {
     let nth = double.asked.fetch_add(1, Ordering::SeqCst);
     double.seen.lock().unwrap().push((headers, serde_json::from_slice(&bytes).unwrap()));
     let (status, pieces) = double.answers[nth.min(double.answers.len() - 1)].clone();
-    let pieces = futures::stream::iter(pieces).map(Ok::<_, std::io::Error>);
-    let response = AxumResponse::builder().status(status).header("retry-after", "0");
-    let body = match double.hangs {
+    let Manner { hangs, pause, retry_after, .. } = double.manner;
+    let pieces = futures::stream::iter(pieces).then(move |piece| async move {
+        tokio::time::sleep(pause).await;
+        Ok::<_, std::io::Error>(piece)
+    });
+    let response = AxumResponse::builder().status(status).header("retry-after", retry_after);
+    let body = match hangs {
         true => AxumBody::from_stream(pieces.chain(futures::stream::pending())),
         false => AxumBody::from_stream(pieces),
     };
@@ -47,10 +72,14 @@ async fn complete(State(double): State<Double>, headers: HeaderMap, bytes: Bytes
 }
 
 async fn start(answers: Vec<(u16, Vec<String>)>, hangs: bool) -> (String, Double) {
-    let double = Double { answers: answers.into(), asked: Arc::default(), seen: Arc::default(), hangs };
+    start_so(answers, Manner { hangs, ..Manner::default() }).await
+}
+
+async fn start_so(answers: Vec<(u16, Vec<String>)>, manner: Manner) -> (String, Double) {
+    let double = Double { answers: answers.into(), asked: Arc::default(), seen: Arc::default(), manner };
     // vLLM lists a model's adapters as models with a parent.
-    let tuned = json!({ "id": "tuned", "parent": "qwen", "max_model_len": null });
-    let models = json!({ "object": "list", "data": [{ "id": "qwen", "max_model_len": 9000 }, tuned] });
+    let tuned = json!({ "id": "tuned", "parent": manner.model, "max_model_len": null });
+    let models = json!({ "object": "list", "data": [{ "id": manner.model, "max_model_len": 9000 }, tuned] });
     let app = Router::new()
         .route("/v1/models", get(move || async move { axum::Json(models) }))
         .route("/v1/chat/completions", post(complete))
@@ -62,9 +91,16 @@ async fn start(answers: Vec<(u16, Vec<String>)>, hangs: bool) -> (String, Double
 }
 
 fn event(content: &str, finish: Option<&str>) -> String {
-    let chunk =
-        json!({ "choices": [{ "index": 0, "delta": { "content": content }, "finish_reason": finish }] });
+    delta(&json!({ "content": content }), finish)
+}
+
+fn delta(delta: &Value, finish: Option<&str>) -> String {
+    let chunk = json!({ "choices": [{ "index": 0, "delta": delta, "finish_reason": finish }] });
     format!("data: {chunk}\n\n")
+}
+
+fn error_event(error: &Value) -> String {
+    format!("data: {}\n\n", json!({ "error": error }))
 }
 
 fn whole() -> Vec<String> {
@@ -148,6 +184,7 @@ async fn a_stop_text_ends_the_answer_and_is_kept() {
     let stopping = GenerateRequest { stop: vec!["Osl".into()], ..request() };
     let completion = connect(&[&url]).await.generate(stopping, unbounded_channel().0).await.unwrap();
     assert_eq!((completion.text.as_str(), completion.finish), ("<answer>Osl", Finish::Stop));
+    assert_eq!((completion.prompt_tokens, completion.reused_tokens), (30, 16), "which come after it");
 }
 
 #[tokio::test]
@@ -256,7 +293,8 @@ async fn cancelling_ends_the_answer_where_it_is() {
 #[tokio::test]
 async fn servers_that_are_not_there_or_have_other_models_are_told_apart() {
     for wrong in ["http://a/v1", "openai:", "openai:ftp://a", "openai:http://a/v1#", "openai:http://a,,"] {
-        assert!(matches!(RemoteSpec::parse(wrong, None), Err(SpecError::Form(_))), "{wrong}");
+        let error = RemoteSpec::parse(wrong, None).unwrap_err();
+        assert!(matches!(&error, SpecError::Form(written) if written == wrong), "{error}");
     }
     let nobody = RemoteSpec::parse("openai:http://127.0.0.1:9/v1", None).unwrap();
     assert!(matches!(Remote::connect(&nobody, None, MODEL_PIXELS).await, Err(SpecError::Unreachable(_))));
@@ -264,6 +302,76 @@ async fn servers_that_are_not_there_or_have_other_models_are_told_apart() {
     let other = RemoteSpec::parse(&format!("openai:{url}#llama"), Some("deepmm")).unwrap();
     let error = Remote::connect(&other, None, MODEL_PIXELS).await.unwrap_err();
     assert!(error.to_string().contains("qwen"), "{error}");
+}
+
+#[tokio::test]
+async fn a_password_in_an_address_is_in_no_error() {
+    let wrong = RemoteSpec::parse("openai:https://user:SECRET@host/v1?key=SECRET", None).unwrap_err();
+    let nobody = RemoteSpec::parse("openai:http://user:SECRET@127.0.0.1:9/v1", None).unwrap();
+    let unreachable = Remote::connect(&nobody, None, MODEL_PIXELS).await.unwrap_err();
+    let (url, _) = start(vec![], false).await;
+    let with_password = url.replace("http://", "http://user:SECRET@");
+    let other = RemoteSpec::parse(&format!("openai:{with_password}#llama"), None).unwrap();
+    let lacking = Remote::connect(&other, None, MODEL_PIXELS).await.unwrap_err();
+    assert!(lacking.to_string().contains("name one as in openai:http://127.0.0.1"), "{lacking}");
+    for error in [wrong, unreachable, lacking] {
+        assert!(!format!("{error} {error:?}").contains("SECRET"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_conversation_that_is_too_long_is_told_apart_from_one_that_is_not_taken() {
+    let llama = json!({ "code": 400, "type": "exceed_context_size_error",
+        "message": "request (9412 tokens) exceeds the available context size (8192 tokens), try increasing it" });
+    let refusal = (400, vec![json!({ "error": llama }).to_string()]);
+    for answer in [refusal, (200, vec![error_event(&llama)])] {
+        let (url, double) = start(vec![answer], false).await;
+        let error = connect(&[&url]).await.generate(request(), unbounded_channel().0).await.unwrap_err();
+        assert!(matches!(error, EngineError::TooLong { tokens: 9412, context: 8192 }), "{error}");
+        assert_eq!(double.asked.load(Ordering::SeqCst), 1, "it is no shorter elsewhere");
+    }
+}
+
+#[tokio::test]
+async fn an_error_in_the_midst_of_an_answer_means_what_its_code_does() {
+    let long = format!("no\u{7} {}", "x".repeat(400));
+    let (url, double) =
+        start(vec![(200, vec![error_event(&json!({ "code": 400, "message": long }))])], false).await;
+    let remote = connect(&[&url]).await;
+    let error = remote.generate(request(), unbounded_channel().0).await.unwrap_err();
+    let EngineError::Input(said) = &error else { panic!("{error}") };
+    assert!(said.contains("no xxx") && said.len() < 350, "{said}");
+    assert_eq!(double.asked.load(Ordering::SeqCst), 1);
+    assert!(remote.servers.all()[0].is_well(), "a request that is not taken is not the server's fault");
+
+    let busy = error_event(&json!({ "code": 503, "message": "busy" }));
+    let (url, _) = start(vec![(200, vec![event("<answer>", None), busy])], false).await;
+    let remote = connect(&[&url]).await;
+    let error = remote.generate(request(), unbounded_channel().0).await.unwrap_err();
+    assert_eq!(error.code(), "engine_unreachable");
+    assert!(!remote.servers.all()[0].is_well());
+}
+
+#[tokio::test]
+async fn an_answer_that_its_server_gave_up_is_no_whole_answer() {
+    for reason in ["abort", "error"] {
+        let (url, _) =
+            start(vec![(200, vec![event("<answer>Os", None), event("", Some(reason))])], false).await;
+        let error = connect(&[&url]).await.generate(request(), unbounded_channel().0).await.unwrap_err();
+        assert_eq!(error.code(), "engine_unreachable");
+        assert!(error.to_string().contains(reason), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_disregards_the_limit_is_cut_off() {
+    let (many, much) = (vec![event("a", None); 60], vec![event(&"a".repeat(2000), None); 5]);
+    for (pieces, most) in [(many, 40), (much, 6000)] {
+        let (url, _) = start(vec![(200, pieces)], true).await;
+        let completion = connect(&[&url]).await.generate(request(), unbounded_channel().0).await.unwrap();
+        assert_eq!(completion.finish, Finish::Length);
+        assert!(completion.text.len() <= most, "{}", completion.text.len());
+    }
 }
 
 #[tokio::test]

@@ -104,13 +104,18 @@ impl Worker<'_> {
                 self.end(0, Err(context));
                 return None;
             }
-            let mut last = self.running.pop()?;
-            self.blocks.release(&last.blocks);
-            last.blocks.clear();
-            last.draft.clear();
-            last.cached = 0;
-            self.waiting.push_front(last);
+            self.preempt();
         }
+    }
+
+    /// Sends the turn that was admitted last back to wait. What it has written stays; its blocks are others' to take.
+    pub(super) fn preempt(&mut self) {
+        let Some(mut last) = self.running.pop() else { return };
+        self.blocks.release(&last.blocks);
+        last.blocks.clear();
+        last.draft.clear();
+        last.cached = 0;
+        self.waiting.push_front(last);
     }
 
     /// Adds the next `tokens` of a sequence to the batch; nothing of them where a picture cannot be seen.
@@ -173,6 +178,7 @@ impl Worker<'_> {
             let sequence = &mut self.running[*at];
             let (known, drafted) = (sequence.cached / BLOCK, sequence.draft.len());
             sequence.cached += tokens - drafted;
+            sequence.let_go();
             if sequence.lacking() == 0 {
                 let own: Vec<_> = next.by_ref().take(1 + drafted).collect();
                 match sequence.take(own.into_iter(), &self.loaded.end_ids) {

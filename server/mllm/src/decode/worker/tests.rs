@@ -10,6 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use super::super::pictures::hashes;
 use super::*;
 use crate::WeightFormat;
 use crate::checkpoint::Files;
@@ -42,6 +43,7 @@ struct Asked {
 fn ask(loaded: &Loaded<Served>, messages: &[Said], room: usize) -> (Box<Job>, Asked) {
     let encoded = loaded.chat.encode(messages, true).unwrap();
     let positions = encoded.positions(loaded.chat.image_token).unwrap();
+    let hashes = hashes(&encoded);
     let cancel = CancellationToken::new();
     let request = GenerateRequest {
         messages: messages.to_vec(),
@@ -55,14 +57,29 @@ fn ask(loaded: &Loaded<Served>, messages: &[Said], room: usize) -> (Box<Job>, As
     let (reply, answer) = oneshot::channel();
     let (sender, deltas) = unbounded_channel();
     let (adapter, mask, started) = (None, None, Instant::now());
-    let job = Job { request, adapter, encoded, positions, room, mask, deltas: sender, reply, started };
+    let job =
+        Job { request, adapter, encoded, hashes, positions, room, mask, deltas: sender, reply, started };
     (Box::new(job), Asked { cancel, deltas, answer })
 }
 
+type Orders = Receiver<(PictureHash, Arc<Rgb8>)>;
+
 /// Eyes that see nothing, and what they are asked to look at.
-fn blind() -> (Eyes, Receiver<(PictureHash, Arc<Rgb8>)>) {
+fn blind() -> (Eyes, Orders) {
     let (orders, asked) = channel();
     (Eyes { orders }, asked)
+}
+
+/// Looks at the picture that blind eyes were asked for; gives its shade.
+fn see(loaded: &Loaded<Served>, worker: &mut Worker, orders: &Orders) -> u8 {
+    let (hash, picture) = orders.try_recv().unwrap();
+    worker.take(Message::Seen(hash, Ok(Arc::new(loaded.see(&picture).unwrap()))));
+    picture.data()[0]
+}
+
+/// How much each of the turns may write, which tells them apart.
+fn rooms<'s, 'a: 's>(turns: impl IntoIterator<Item = &'s Sequence<'a>>) -> Vec<usize> {
+    turns.into_iter().map(|turn| turn.job.room).collect()
 }
 
 /// Steps until a turn has ended.
@@ -71,12 +88,25 @@ fn until_answered(worker: &mut Worker, asked: &mut Asked) -> Result<Completion, 
         if let Ok(answer) = asked.answer.try_recv() {
             return answer;
         }
-        worker.drop_cancelled();
-        worker.admit();
-        worker.guess();
-        worker.step();
+        worker.go_on();
     }
     panic!("the turn does not end");
+}
+
+/// Steps until the turn that may write `last` is admitted; gives the turns in the order of their admission.
+fn until_admitted(worker: &mut Worker, last: usize) -> Vec<usize> {
+    let mut came = Vec::new();
+    for _ in 0..1000 {
+        worker.admit();
+        let new: Vec<usize> =
+            rooms(&worker.running).into_iter().filter(|room| !came.contains(room)).collect();
+        came.extend(new);
+        if came.contains(&last) {
+            return came;
+        }
+        worker.go_on();
+    }
+    panic!("the turn is not admitted");
 }
 
 #[test]
@@ -95,11 +125,10 @@ fn a_picture_that_is_not_seen_yet_keeps_nobody_else_waiting() {
     assert!(first.answer.try_recv().is_err() && first.deltas.try_recv().is_err());
     assert!(!worker.step(), "there is nothing to do until the picture is seen");
 
-    let (hash, picture) = orders.try_recv().unwrap();
-    assert!(orders.try_recv().is_err(), "one look serves both");
-    worker.take(Message::Seen(hash, Ok(Arc::new(loaded.see(&picture).unwrap()))));
+    see(&loaded, &mut worker, &orders);
     assert_eq!(until_answered(&mut worker, &mut first).unwrap().generated_tokens, 6);
     assert_eq!(until_answered(&mut worker, &mut same).unwrap().generated_tokens, 6);
+    assert!(orders.try_recv().is_err(), "one look serves both");
     let (job, mut again) = ask(&loaded, &said(Some(80), "What is that?"), 2);
     worker.take(Message::Turn(job));
     until_answered(&mut worker, &mut again).unwrap();
@@ -116,8 +145,7 @@ fn a_picture_that_cannot_be_seen_or_is_not_wanted_any_more_ends_only_its_turn() 
         worker.take(Message::Turn(job));
         asked
     });
-    worker.admit();
-    worker.step();
+    worker.go_on();
     let (hash, _) = orders.try_recv().unwrap();
     worker.take(Message::Seen(hash, Err("it hurts".into())));
     let error = until_answered(&mut worker, &mut turns[0]).unwrap_err();
@@ -126,6 +154,130 @@ fn a_picture_that_cannot_be_seen_or_is_not_wanted_any_more_ends_only_its_turn() 
     assert_eq!(until_answered(&mut worker, &mut turns[1]).unwrap().finish, Finish::Cancelled);
     assert_eq!(until_answered(&mut worker, &mut turns[2]).unwrap().generated_tokens, 40);
     assert_eq!(worker.blocks.available(), worker.blocks.count());
+}
+
+#[test]
+fn pictures_are_looked_at_one_by_one_and_those_of_a_turn_that_is_gone_never() {
+    let loaded = loaded();
+    let (eyes, orders) = blind();
+    let mut worker = fresh(&loaded, &eyes, Limits::default());
+    let mut turns = [1, 2, 3].map(|shade| {
+        let (job, asked) = ask(&loaded, &said(Some(shade), "What is this?"), 4);
+        worker.take(Message::Turn(job));
+        asked
+    });
+    while worker.go_on() {}
+    assert_eq!(worker.running.len(), 3, "all wait for their pictures");
+    turns[1].cancel.cancel();
+    assert_eq!(see(&loaded, &mut worker, &orders), 1);
+    assert!(orders.try_recv().is_err(), "no other one was ordered meanwhile");
+    until_answered(&mut worker, &mut turns[0]).unwrap();
+    assert_eq!(until_answered(&mut worker, &mut turns[1]).unwrap().finish, Finish::Cancelled);
+    assert_eq!(see(&loaded, &mut worker, &orders), 3);
+    until_answered(&mut worker, &mut turns[2]).unwrap();
+    assert!(orders.try_recv().is_err());
+}
+
+#[test]
+fn a_turn_that_waits_for_anothers_blocks_keeps_nobody_waiting_and_its_place() {
+    let loaded = loaded();
+    let (eyes, orders) = blind();
+    let mut worker = fresh(&loaded, &eyes, Limits { sequences: 2, ..Limits::default() });
+    let long = "Which flag is on the left? ".repeat(4);
+    let turns = [
+        (Some(80), format!("{long}a"), 40),
+        (Some(80), format!("{long}b"), 5),
+        (None, "Hello".to_owned(), 30),
+        (None, "Hi".to_owned(), 7),
+    ];
+    let _asked = turns.map(|(shade, words, room)| {
+        let (job, asked) = ask(&loaded, &said(shade, &words), room);
+        worker.take(Message::Turn(job));
+        asked
+    });
+    assert_eq!(until_admitted(&mut worker, 30), [40, 30], "the second waits for the picture of the first");
+    assert_eq!(rooms(&worker.waiting), [5, 7]);
+    see(&loaded, &mut worker, &orders);
+    assert_eq!(until_admitted(&mut worker, 7), [40, 30, 5, 7], "its turn comes before those behind it");
+}
+
+#[test]
+fn memory_that_was_promised_to_a_prompt_is_not_given_to_the_next() {
+    let loaded = loaded();
+    let (eyes, _orders) = blind();
+    let prompts =
+        [("Hello".to_owned(), 30), ("Which flag? ".repeat(40), 4), ("The left one. ".repeat(40), 5)];
+    let turns = prompts.map(|(words, room)| ask(&loaded, &said(None, &words), room));
+    let blocks = turns.each_ref().map(|(job, _)| Sequence::blocks_for(job.encoded.ids.len() + job.room));
+    // Each of the long ones fits beside the first, both do not.
+    let count = blocks[0] + blocks[1].max(blocks[2]) + 1;
+    assert!(blocks[1].min(blocks[2]) > 10);
+    let kv_bytes = count * loaded.model.language.block_bytes();
+    let mut worker = fresh(&loaded, &eyes, Limits { kv_bytes, ..Limits::default() });
+    let [mut first, mut second, mut third] = turns.map(|(job, asked)| {
+        worker.take(Message::Turn(job));
+        asked
+    });
+    assert_eq!(until_admitted(&mut worker, 4), [30, 4]);
+    assert_eq!(rooms(&worker.waiting), [5], "what the second still needs is not free");
+    until_answered(&mut worker, &mut second).unwrap();
+    until_answered(&mut worker, &mut first).unwrap();
+    until_answered(&mut worker, &mut third).unwrap();
+}
+
+/// Sends the turn that was admitted last back to wait, and lets others have the memory of its blocks.
+fn rob(worker: &mut Worker) {
+    worker.blocks.forget(&worker.running[0].blocks);
+    worker.preempt();
+    assert_eq!((worker.blocks.available(), worker.blocks.idle()), (worker.blocks.count(), 0));
+}
+
+#[test]
+fn an_embedding_is_let_go_once_it_is_in_the_blocks_and_had_again_by_who_loses_these() {
+    let loaded = loaded();
+    let (eyes, orders) = blind();
+    // Only the latest picture is kept.
+    let limits = Limits { picture_bytes: 0, ..Limits::default() };
+    let answer = |lose: &dyn Fn(&mut Worker)| {
+        let mut worker = fresh(&loaded, &eyes, limits);
+        let (job, mut asked) = ask(&loaded, &said(Some(80), "What is this?"), 40);
+        worker.take(Message::Turn(job));
+        while worker.go_on() {}
+        see(&loaded, &mut worker, &orders);
+        while worker.running[0].lacking() > 1 {
+            worker.go_on();
+        }
+        assert!(worker.running[0].seen[0].is_none(), "nobody needs it any more");
+        lose(&mut worker);
+        until_answered(&mut worker, &mut asked).unwrap().text
+    };
+    let undisturbed = answer(&|_| {});
+    let from_the_cache = answer(&|worker| {
+        rob(worker);
+        worker.admit();
+        assert!(worker.running[0].seen[0].is_some());
+    });
+    let seen_again = answer(&|worker| {
+        rob(worker);
+        worker.take(Message::Seen(blake3::hash(b"another"), Ok(Arc::new(vec![0.0]))));
+        while worker.go_on() {}
+        assert_eq!(see(&loaded, worker, &orders), 80);
+    });
+    assert_eq!([&from_the_cache, &seen_again], [&undisturbed; 2]);
+    assert!(orders.try_recv().is_err());
+}
+
+#[test]
+fn pictures_are_not_hashed_by_the_thread_that_decodes() {
+    let loaded = loaded();
+    let (eyes, orders) = blind();
+    let mut worker = fresh(&loaded, &eyes, Limits::default());
+    let (mut job, _asked) = ask(&loaded, &said(Some(80), "What is this?"), 4);
+    job.hashes = vec![blake3::hash(b"what the caller made of it")];
+    let known = job.hashes[0];
+    worker.take(Message::Turn(job));
+    worker.go_on();
+    assert_eq!(orders.try_recv().unwrap().0, known);
 }
 
 /// Has no memory for a picture beside anything else, nor for more than `most` tokens at once.
@@ -165,8 +317,8 @@ fn a_step_that_fails_ends_only_those_who_cannot_be_run_by_themselves() {
     let error = until_answered(&mut worker, &mut long).unwrap_err();
     assert!(matches!(&error, EngineError::Internal(reason) if reason.contains("out of memory")), "{error}");
     worker.admit();
-    let (hash, shown) = orders.try_recv().unwrap();
-    worker.take(Message::Seen(hash, Ok(Arc::new(loaded.see(&shown).unwrap()))));
+    worker.look();
+    see(&loaded, &mut worker, &orders);
     assert_eq!(until_answered(&mut worker, &mut picture).unwrap().generated_tokens, 4);
     assert_eq!(until_answered(&mut worker, &mut words).unwrap().generated_tokens, 40);
     assert_eq!(worker.blocks.available(), worker.blocks.count());
@@ -205,8 +357,7 @@ fn numbers_that_are_not_finite_end_only_their_turn_and_nobody_goes_on_from_them(
     // What both begin with is computed once: the second starts after that.
     let (hash, seen) = (0..100)
         .find_map(|_| {
-            worker.admit();
-            worker.step();
+            worker.go_on();
             orders.try_recv().ok()
         })
         .unwrap();
@@ -269,6 +420,7 @@ fn scripts(
         let (job, mut asked) = ask(loaded, &messages, 48);
         worker.take(Message::Turn(job));
         worker.admit();
+        worker.look();
         if !worker.running[0].unseen().is_empty() {
             worker.take(received.recv().unwrap());
         }
