@@ -80,7 +80,14 @@ pub fn text() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::mpsc::channel;
+
+    use loupe_mllm::checkpoint::Files;
+    use loupe_mllm::engine::{Decoder, GenerateRequest, Message, Role, Sampling};
+    use loupe_mllm::{Engine, Limits, Loaded, WeightFormat};
+    use tokio::sync::mpsc::unbounded_channel;
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
 
@@ -111,5 +118,26 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_is_refused_before_it_is_decoded_is_counted_once() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let _recording = metrics::set_default_local_recorder(&recorder);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/qwen2_5_vl/tied");
+        let loaded = Loaded::open_for_serving(&Files::folder(&folder), WeightFormat::Stored).unwrap();
+        let engine = Engine::start(loaded, Limits { kv_bytes: 1 << 20, ..Limits::default() }).unwrap();
+        let request = GenerateRequest {
+            messages: vec![Message::text(Role::User, "Whose flag?")],
+            sampling: Sampling::Greedy,
+            adapter: Some("none".into()),
+            max_tokens: 1,
+            stop: Vec::new(),
+            grammar: None,
+            cancel: CancellationToken::new(),
+        };
+        engine.generate(request, unbounded_channel().0).await.unwrap_err();
+        let told = recorder.handle().render();
+        assert!(told.contains("loupe_engine_turns_total{end=\"adapter_unknown\"} 1"), "{told}");
     }
 }

@@ -93,6 +93,9 @@ pub(super) struct JudgeArgs {
     judge_form: FormArg,
 }
 
+/// A dialect without tags for thoughts.
+const WITHOUT_THOUGHTS: &str = "deepmm";
+
 /// Who judges.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum JudgeArg {
@@ -131,7 +134,8 @@ impl JudgeArgs {
     /// When it cannot be used.
     pub(super) async fn open(&self) -> anyhow::Result<Option<Arc<LlmJudge>>> {
         let JudgeArg::Model(spec) = &self.judge else { return Ok(None) };
-        let judge = ModelSpec::Remote(spec.clone());
+        // In a dialect that leaves thoughts out: a verdict is what the judge says in the end.
+        let judge = ModelSpec::Remote(RemoteSpec { dialect: WITHOUT_THOUGHTS.to_owned(), ..spec.clone() });
         let decoder: Arc<dyn Decoder> =
             judge.open(ModelOptions::default()).await.context("the judge cannot be used")?;
         Ok(Some(Arc::new(LlmJudge::new(decoder, self.form()))))

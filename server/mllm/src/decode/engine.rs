@@ -165,13 +165,36 @@ impl Decoder for Engine {
         mut request: GenerateRequest,
         deltas: UnboundedSender<String>,
     ) -> Result<Completion, EngineError> {
+        // A caller that goes away stops its turn too.
+        request.cancel = request.cancel.child_token();
+        let _stop_when_dropped = request.cancel.clone().drop_guard();
+        match self.ask(request, deltas).await {
+            Ok(Asked::Answered(answered)) => answered,
+            // Whoever decodes counts the turns that come to it.
+            Ok(Asked::Nothing(completion)) => counted(Ok(completion)),
+            Err(error) => counted(Err(error)),
+        }
+    }
+}
+
+/// What became of a turn.
+enum Asked {
+    /// It was decoded, to its end or to an error.
+    Answered(Result<Completion, EngineError>),
+    /// There was nothing to decode.
+    Nothing(Completion),
+}
+
+impl Engine {
+    async fn ask(
+        &self,
+        request: GenerateRequest,
+        deltas: UnboundedSender<String>,
+    ) -> Result<Asked, EngineError> {
         let started = Instant::now();
         self.info.check_adapter(request.adapter.as_deref())?;
         let adapter = request.adapter.as_deref().and_then(|name| self.loaded.model.adapters.get(name));
         let _place = self.place()?;
-        // A caller that goes away stops its turn too.
-        request.cancel = request.cancel.child_token();
-        let _stop_when_dropped = request.cancel.clone().drop_guard();
         let (loaded, grammars) = (self.loaded.clone(), self.grammars.clone());
         let encode = move || {
             let encoded = loaded.chat.encode(&request.messages, true)?;
@@ -186,7 +209,7 @@ impl Decoder for Engine {
         let room = self.room(encoded.ids.len(), request.max_tokens)?;
         if room == 0 || request.cancel.is_cancelled() {
             let finish = if room == 0 { Finish::Length } else { Finish::Cancelled };
-            return Ok(Completion::nothing(finish, encoded.ids.len() as u32));
+            return Ok(Asked::Nothing(Completion::nothing(finish, encoded.ids.len() as u32)));
         }
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Job {
@@ -202,8 +225,13 @@ impl Decoder for Engine {
             started,
         });
         self.messages.send(Message::Turn(job)).map_err(ended)?;
-        answer.await.map_err(ended)?
+        Ok(Asked::Answered(answer.await.map_err(ended)?))
     }
+}
+
+fn counted(ended: Result<Completion, EngineError>) -> Result<Completion, EngineError> {
+    stats::turn(&ended);
+    ended
 }
 
 fn mask(
