@@ -65,7 +65,7 @@ mod tests {
             patches: 2 * 4 * 1_280,
         };
         let [sft, grpo] = [8_192, 16_384].map(|tokens| Memory::on_gpu(&config, &load(tokens)));
-        println!("{sft:?} {grpo:?}");
+        eprintln!("{sft:?} {grpo:?}");
         assert!(sft.weights > 16_000_000_000 && sft.weights < 17_000_000_000);
         assert!(sft.weights + sft.activations < ALL / 2);
         // The engine that GRPO has beside it has the weights once more.

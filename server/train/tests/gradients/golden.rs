@@ -144,6 +144,6 @@ pub(crate) fn hold(found: &Pass, expected: &HashMap<String, Tensor>, name: &str,
     assert!(all.len() > 20, "{} gradients", all.len());
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
     let (middle, worst) = (&all[all.len() / 2], &all[all.len() - 1]);
-    println!("{name}: loss {got} for {wanted}, gradients {middle:?}, {worst:?} apart");
+    eprintln!("{name}: loss {got} for {wanted}, gradients {middle:?}, {worst:?} apart");
     assert!(middle.0 < tolerance.middle && worst.0 < tolerance.worst, "{name}: {middle:?} {worst:?}");
 }

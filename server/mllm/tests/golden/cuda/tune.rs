@@ -437,7 +437,7 @@ where
     }
     found.sort_by(|a, b| a.0.total_cmp(&b.0));
     let (middle, last) = (&found[found.len() / 2], &found[found.len() - 1]);
-    println!("{lengths:?}: {middle:?} {last:?}");
+    eprintln!("{lengths:?}: {middle:?} {last:?}");
     assert!(middle.0 < rounding && last.0 < 1.5 * rounding, "gradients are apart: {middle:?} {last:?}");
     assert_eq!(tuning.foretell(&reading, true).expect("a pass"), learnt.words);
 }
