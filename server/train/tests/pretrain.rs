@@ -135,6 +135,11 @@ fn it_learns_resumes_and_exports_what_it_trained() {
     let run = Run::new(&stopped, Arc::new(Toy), &halves, true).expect("a run");
     let may = |file| std::fs::metadata(halves.join(MODEL).join(file)).expect("a file").permissions();
     assert_eq!(may("model.safetensors"), may("config.json"));
+    // transformers' class for Qwen2 would cut words its own way.
+    let tokenizer = std::fs::read(halves.join(MODEL).join("tokenizer_config.json")).expect("a file");
+    let tokenizer: serde_json::Value = serde_json::from_slice(&tokenizer).expect("JSON");
+    assert_eq!(tokenizer["tokenizer_class"], "PreTrainedTokenizerFast");
+    assert!(halves.join(MODEL).join("chat_template.jinja").exists(), "processors look for it there");
     let files = Files::folder(&halves.join(MODEL));
     let config = read_config(&files).expect("config.json");
     let store = Store::open(&files, &Device::Cpu).expect("weights");

@@ -3,7 +3,7 @@
 use loupe_mllm::engine::ModelInfo;
 use url::Url;
 
-use super::wire::Models;
+use super::wire::{Model, Models};
 use super::{CONTEXT, MIN_PIXELS};
 
 /// The dialect of a model that was not trained for another.
@@ -77,7 +77,10 @@ impl RemoteSpec {
             let mut bases = models.data.iter().filter(|model| model.parent.is_none());
             bases.next().filter(|_| self.model.is_none() && bases.next().is_none())
         };
-        let model = named.or_else(only)?;
+        // `transformers serve` lists what its cache has, which a folder's model is not in: then its name is taken at its word.
+        let unlisted = self.model.clone().filter(|_| models.data.is_empty());
+        let unlisted = unlisted.map(|id| Model { id, max_model_len: None, parent: None });
+        let model = named.or_else(only).or(unlisted.as_ref())?;
         Some(ModelInfo {
             name: model.id.clone(),
             dialect: self.dialect.clone(),
@@ -98,4 +101,25 @@ pub(crate) fn written(text: &str) -> String {
 /// An address without the user name, the password and the parameters that it may carry.
 pub(crate) fn shown(url: &Url) -> String {
     format!("{}{}", url.origin().ascii_serialization(), url.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::MODEL_PIXELS;
+
+    #[test]
+    fn a_name_is_taken_at_its_word_only_where_a_server_lists_nothing() {
+        let choose = |spec: &str, models: serde_json::Value| {
+            let spec = RemoteSpec::parse(spec, None).unwrap();
+            let models = serde_json::from_value(models).unwrap();
+            Some(spec.choose(&models, &spec.urls[0], MODEL_PIXELS)?.name)
+        };
+        let empty = serde_json::json!({ "object": "list", "data": [] });
+        let other = serde_json::json!({ "data": [{ "id": "other" }] });
+        let named = "openai:http://host/v1#/models/qwen";
+        assert_eq!(choose(named, empty.clone()).as_deref(), Some("/models/qwen"));
+        assert_eq!(choose(named, other), None);
+        assert_eq!(choose("openai:http://host/v1", empty), None, "there is nothing to ask for");
+    }
 }

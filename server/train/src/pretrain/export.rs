@@ -66,6 +66,7 @@ impl Export<'_> {
                     serde_json::to_vec_pretty(&value).map_err(|e| TrainError::file(&path)(e.into()))?;
                 write(&path, &text)?;
             }
+            write(&part.join("chat_template.jinja"), DEFAULT_TEMPLATE.as_bytes())?;
             write(&part.join("tokenizer.json"), self.tokenizer)
         })
     }
@@ -104,9 +105,10 @@ impl Export<'_> {
         let generation = json!({
             "bos_token_id": text_end, "pad_token_id": text_end, "eos_token_id": [end, text_end], "do_sample": false,
         });
+        // transformers' own class for Qwen2 would cut words its way, whatever tokenizer.json says.
         let tokenizer = json!({
-            "tokenizer_class": "Qwen2Tokenizer", "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>",
-            "add_prefix_space": false, "clean_up_tokenization_spaces": false, "chat_template": DEFAULT_TEMPLATE,
+            "tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>",
+            "add_prefix_space": false, "clean_up_tokenization_spaces": false,
         });
         let about = json!({
             "name": self.recipe.name, "dialect": self.recipe.dialect, "about": self.recipe.about,
