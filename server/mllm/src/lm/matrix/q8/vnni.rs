@@ -4,12 +4,15 @@ use std::arch::x86_64::*;
 
 use half::f16;
 
+use super::super::rows::prefetch;
 use super::{GROUP, Row};
 
 /// Groups whose scales fill a register.
 const SCALES: usize = 16;
 /// Numbers that fill a register: two groups.
 const NUMBERS: usize = 2 * GROUP;
+/// Bytes from a product to what it asks memory for: two pages.
+const AHEAD: usize = 8192;
 
 /// Scales `[groups]` and numbers `[groups * GROUP]` of a row of weights with a row of x as long.
 pub(super) fn dot(scales: &[f16], numbers: &[i8], x: &Row) -> f32 {
@@ -49,6 +52,7 @@ unsafe fn sum(scales: &[f16], numbers: &[i8], x: &Row) -> f32 {
         let mut lanes = halves;
         for group in (first..first + count).step_by(2) {
             let at = group * GROUP;
+            prefetch(numbers.as_ptr().wrapping_add(at + AHEAD));
             let (w, x) = unsafe {
                 let (w, x) = (numbers.as_ptr().add(at), x.numbers.as_ptr().add(at));
                 if group + 1 < groups {
