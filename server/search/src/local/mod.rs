@@ -100,8 +100,12 @@ impl Index {
             Err(reason) => tracing::warn!(folder = %dir.display(), %reason, "making the local index again"),
         }
         let report = make(&folder, &fingerprint)?;
-        for skipped in &report.skipped {
-            tracing::warn!(file = %skipped.path.display(), reason = %skipped.reason, "left out of the local index");
+        if let Some(Skipped { path, reason }) = report.skipped.first() {
+            let (count, first) = (report.skipped.len(), path.display());
+            tracing::warn!(
+                "{count} files are left out of the local index, first {first} ({reason}); `loupe index build {}` names all",
+                dir.display()
+            );
         }
         Self::load(dir, &fingerprint)
     }
