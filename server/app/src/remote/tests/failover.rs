@@ -41,15 +41,15 @@ async fn another_server_takes_over_where_nothing_was_streamed() {
 async fn a_long_prompt_may_take_longer_than_a_pause_in_an_answer() {
     let role = delta(&json!({ "role": "assistant", "content": "" }), None);
     let pieces = [vec![role], whole()].concat();
-    let manner = Manner { pause: Duration::from_millis(100), ..Manner::default() };
+    let manner = Manner { pause: Duration::from_millis(400), ..Manner::default() };
     let (url, double) = start_so(vec![(200, pieces)], manner).await;
-    let patience = Patience { silence: Duration::from_millis(250), ..Patience::default() };
+    let patience = Patience { silence: Duration::from_secs(1), ..Patience::default() };
     let remote = Remote { patience, ..connect(&[&url]).await };
     assert_eq!(answer(&remote).await.unwrap(), Finish::EndOfTurn);
     assert_eq!(
         double.asked.load(Ordering::SeqCst),
         1,
-        "the headers came at once, the first word 300 ms later"
+        "the headers came at once, the first word 1.2 s later"
     );
 }
 
@@ -82,12 +82,12 @@ async fn a_refusal_that_never_says_why_is_not_waited_for() {
 
 #[tokio::test]
 async fn a_server_that_is_well_need_not_wait_for_one_that_is_not() {
-    let manner = Manner { retry_after: "3", ..Manner::default() };
+    let manner = Manner { retry_after: "4", ..Manner::default() };
     let (busy, _) = start_so(vec![(503, Vec::new()), (200, whole())], manner).await;
     let (good, _) = start(vec![(200, whole())], false).await;
     let began = Instant::now();
     assert_eq!(answer(&connect(&[&busy, &good]).await).await.unwrap(), Finish::EndOfTurn);
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_millis(3500), "{:?}", began.elapsed());
 
     let manner = Manner { retry_after: "1", ..Manner::default() };
     let (alone, _) = start_so(vec![(503, Vec::new()), (200, whole())], manner).await;
