@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{ask, atlas, bench, dataset, doctor, eval, index, probe, serve, train};
+use crate::text::with_causes;
 
 /// How long threads have to end when the program does.
 const SHUTDOWN: Duration = Duration::from_secs(5);
@@ -99,7 +100,7 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 
 fn fail(error: &anyhow::Error) -> ExitCode {
     // Nothing is left to do where standard error is closed too.
-    writeln!(std::io::stderr(), "loupe: {error:#}").unwrap_or_default();
+    writeln!(std::io::stderr(), "loupe: {}", with_causes(error)).unwrap_or_default();
     ExitCode::FAILURE
 }
 

@@ -1,4 +1,4 @@
-//! Text for pages and addresses.
+//! Text for pages, addresses and people.
 
 /// Escapes text for HTML, inside elements and quoted attributes.
 #[must_use]
@@ -31,6 +31,19 @@ pub fn percent_encode(text: &str) -> String {
     out
 }
 
+/// An error with what caused it, where that is not said already: many of our errors end with it.
+#[must_use]
+pub fn with_causes(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
 /// The first `most` characters, with an ellipsis where something was cut.
 #[must_use]
 pub fn shorten(text: &str, most: usize) -> String {
@@ -51,6 +64,15 @@ pub fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let cause = || std::io::Error::other("no such file");
+        let plain = anyhow::Error::new(cause()).context("a data set needs the Atlas");
+        assert_eq!(with_causes(&plain), "a data set needs the Atlas: no such file");
+        let said = anyhow::Error::new(cause()).context("a.json: no such file").context("the Atlas");
+        assert_eq!(with_causes(&said), "the Atlas: a.json: no such file");
+    }
 
     #[test]
     fn nothing_closes_an_attribute_or_opens_a_tag() {

@@ -11,6 +11,7 @@ use crate::http::{bundle, health};
 use crate::search;
 use crate::settings::{Flags, Settings};
 use crate::store::Store;
+use crate::text::with_causes;
 
 /// Arguments of `loupe doctor`.
 #[derive(Debug, clap::Args)]
@@ -51,7 +52,7 @@ struct Finding {
 
 impl Finding {
     fn of(what: &'static str, outcome: anyhow::Result<String>) -> Self {
-        Self { what, outcome: outcome.map_err(|error| format!("{error:#}")) }
+        Self { what, outcome: outcome.map_err(|error| with_causes(&error)) }
     }
 }
 
