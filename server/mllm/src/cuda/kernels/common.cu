@@ -31,6 +31,15 @@ __device__ inline float dot8(uint4 a, uint4 b) {
          + low(a.z) * low(b.z) + high(a.z) * high(b.z) + low(a.w) * low(b.w) + high(a.w) * high(b.w);
 }
 
+/// Turns the two halves of a head's pair by an angle.
+__device__ inline void turn(float& a, float& b, float angle) {
+    float sine, cosine;
+    sincosf(angle, &sine, &cosine);
+    float turned = a * cosine - b * sine;
+    b = b * cosine + a * sine;
+    a = turned;
+}
+
 __device__ inline float silu(float v) { return v / (1.0f + expf(-v)); }
 
 template <typename T>

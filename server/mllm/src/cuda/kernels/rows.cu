@@ -27,10 +27,14 @@ extern "C" __global__ void rms_norm(
         out[(size_t)blockIdx.x * width + i] = narrow(row[i] * scale * weight[i]);
 }
 
+/// The angle by which the frequency i of a token turns: by the position on axis axes[i].
+__device__ inline float angle(const int* positions, const float* frequencies, const int* axes, int row, int i) {
+    return (float)positions[row * 3 + axes[i]] * frequencies[i];
+}
+
 /// Grid: rows. Adds the bias to qkv [rows, (GROUP * KV_HEADS + 2 * KV_HEADS) * HEAD_DIM], turns queries and keys by
 /// their positions [rows, 3], writes queries [rows, heads, HEAD_DIM] and puts keys and values into the place of the
-/// pool [blocks, KV_HEADS, BLOCK, HEAD_DIM] that slots [rows] names; a slot below 0 is none. Frequency i turns by the
-/// position on axis axes[i].
+/// pool [blocks, KV_HEADS, BLOCK, HEAD_DIM] that slots [rows] names; a slot below 0 is none.
 extern "C" __global__ void rope_kv(
     const float* qkv, const float* bias, const int* positions, const float* frequencies, const int* axes,
     const int* slots, bf16* queries, bf16* keys, bf16* values
@@ -41,13 +45,7 @@ extern "C" __global__ void rope_kv(
     for (int n = threadIdx.x; n < row_heads * half; n += blockDim.x) {
         int head = n / half, i = n % half, first = head * HEAD_DIM + i;
         float a = from[first] + bias[first], b = from[first + half] + bias[first + half];
-        if (head < heads + KV_HEADS) {
-            float sine, cosine;
-            sincosf((float)positions[row * 3 + axes[i]] * frequencies[i], &sine, &cosine);
-            float turned = a * cosine - b * sine;
-            b = b * cosine + a * sine;
-            a = turned;
-        }
+        if (head < heads + KV_HEADS) turn(a, b, angle(positions, frequencies, axes, row, i));
         bf16* to;
         if (head < heads) {
             to = queries + ((size_t)row * heads + head) * HEAD_DIM;

@@ -1,10 +1,5 @@
 // What tuning adds: the gradient of every operation of a decoder layer, and of the loss.
 
-/// The angle by which the frequency i of a token turns.
-__device__ inline float angle(const int* positions, const float* frequencies, const int* axes, int row, int i) {
-    return (float)positions[row * 3 + axes[i]] * frequencies[i];
-}
-
 /// Where queries lie: by key head, [KV_HEADS, rows, GROUP, HEAD_DIM], so that those that share a key head are the rows of one
 /// matrix.
 __device__ inline size_t of_query(size_t rows, size_t row, int head) {
@@ -32,13 +27,7 @@ extern "C" __global__ void turn_heads(
         int head = n / half, i = n % half, first = head * HEAD_DIM + i;
         const float* from = qkv + row * row_heads * HEAD_DIM + first;
         float a = from[0] + bias[first], b = from[half] + bias[first + half];
-        if (head < heads + KV_HEADS) {
-            float sine, cosine;
-            sincosf(angle(positions, frequencies, axes, row, i), &sine, &cosine);
-            float turned = a * cosine - b * sine;
-            b = b * cosine + a * sine;
-            a = turned;
-        }
+        if (head < heads + KV_HEADS) turn(a, b, angle(positions, frequencies, axes, row, i));
         bf16* to = of_head(queries, keys, values, gridDim.x, row, head);
         to[i] = narrow(a);
         to[i + half] = narrow(b);
@@ -56,13 +45,7 @@ extern "C" __global__ void turn_back(
         int head = n / half, i = n % half;
         const float* from = of_head(queries, keys, values, gridDim.x, row, head);
         float a = from[i], b = from[i + half];
-        if (head < heads + KV_HEADS) {
-            float sine, cosine;
-            sincosf(angle(positions, frequencies, axes, row, i), &sine, &cosine);
-            float turned = a * cosine + b * sine;
-            b = b * cosine - a * sine;
-            a = turned;
-        }
+        if (head < heads + KV_HEADS) turn(a, b, -angle(positions, frequencies, axes, row, i));
         bf16* to = qkv + (row * row_heads + head) * HEAD_DIM;
         to[i] = narrow(a);
         to[i + half] = narrow(b);

@@ -11,13 +11,7 @@ extern "C" __global__ void vision_rope(
     for (int n = threadIdx.x; n < 3 * heads * half; n += blockDim.x) {
         int head = n / half, i = n % half, first = head * HEAD_DIM + i, part = head / heads;
         float a = row[first] + bias[first], b = row[first + half] + bias[first + half];
-        if (part < 2) {
-            float sine, cosine;
-            sincosf(angles[(size_t)blockIdx.x * half + i], &sine, &cosine);
-            float turned = a * cosine - b * sine;
-            b = b * cosine + a * sine;
-            a = turned;
-        }
+        if (part < 2) turn(a, b, angles[(size_t)blockIdx.x * half + i]);
         bf16* to = out[part] + (size_t)blockIdx.x * width + head % heads * HEAD_DIM;
         to[i] = narrow(a);
         to[i + half] = narrow(b);

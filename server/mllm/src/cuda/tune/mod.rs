@@ -109,10 +109,7 @@ impl<G: Gpu> Decoder<G> {
 
 impl<G> Tuner for Tuning<G>
 where
-    G: Gpu + Send,
-    G::Memory: Send,
-    G::Program: Send,
-    G::Graph: Send,
+    G: Gpu<Memory: Send, Program: Send, Graph: Send> + Send,
 {
     fn taken(&self) -> Result<u64> {
         self.decoder.lock().unwrap_or_else(PoisonError::into_inner).gpu.taken()

@@ -9,7 +9,7 @@ use super::kernels::Draws;
 use super::space::Space;
 use crate::adapter::in_layer;
 use crate::config::TextConfig;
-use crate::cuda::gpu::{Address, Gemm, Gpu, Into, Memory, Operand, filled};
+use crate::cuda::gpu::{self, Address, Gemm, Gpu, Into, Memory, Operand, filled};
 use crate::cuda::kernels::Kernels;
 use crate::error::Result;
 use crate::lm::lora::{PRODUCTS, Product};
@@ -223,13 +223,13 @@ impl<M: Memory> Beside<'_, M> {
         if let Some(draws) = places.draws {
             kernels.dropped(changed.x, space.dropped, draws, changed.rows * inputs)?;
         }
-        kernels.gpu.gemm(&Gemm {
-            a: Operand::new(input(&places, space, changed), inputs),
-            b: places.a.turned(),
-            out: Operand::new(space.low, pair.rank),
-            sizes: [changed.rows, inputs, pair.rank],
-            batch: 1,
-            scale: 1.0,
+        kernels.gpu.multiply(&gpu::Product {
+            weights: places.a.at,
+            rows: pair.rank,
+            columns: inputs,
+            x: input(&places, space, changed),
+            count: changed.rows,
+            out: space.low,
             into: Into::SetBf16,
         })?;
         Ok(places)

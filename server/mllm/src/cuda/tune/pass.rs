@@ -6,11 +6,11 @@ use super::head::Scored;
 use super::kernels::{Angles, NormBack, Parts};
 use super::pairs::{Beside, Brought, Changed};
 use super::space::{Size, Space};
-use crate::cuda::gpu::{Address, Gemm, Gpu, Into, Memory, Operand};
+use crate::cuda::gpu::{Address, Gemm, Gpu, Into, Memory, Operand, Product};
 use crate::cuda::kernels::{Kernels, Norm};
 use crate::error::Result;
 use crate::lm::Input;
-use crate::lm::lora::Product;
+use crate::lm::lora;
 use crate::ops::Term;
 use crate::tuning::{Foretold, Learnt, Reading};
 
@@ -99,22 +99,22 @@ impl<'a, G: Gpu> Pass<'a, G> {
         let Self { decoder, kernels, space, .. } = self;
         let (layer, rows) = (&decoder.weights.layers[index], self.rows());
         self.norm(x, layer.attention_norm.address(), space.normed)?;
-        let qkv = (layer.qkv.address(), Product::Qkv);
+        let qkv = (layer.qkv.address(), lora::Product::Qkv);
         self.multiply(index, qkv, space.normed, space.qkv, Into::Set)?;
         let parts = Parts { queries: space.queries, keys: space.keys, values: space.values };
         kernels.turn_heads((space.qkv, layer.qkv_bias.address()), self.angles(), parts, rows)?;
         attend(kernels, space, &self.reading.lengths)?;
         kernels.copy(x, space.middle, self.numbers())?;
-        let output = (layer.output.address(), Product::Output);
+        let output = (layer.output.address(), lora::Product::Output);
         self.multiply(index, output, space.mixed, space.middle, Into::Add)?;
 
         self.norm(space.middle, layer.mlp_norm.address(), space.mlp_normed)?;
-        let gate_up = (layer.gate_up.address(), Product::GateUp);
+        let gate_up = (layer.gate_up.address(), lora::Product::GateUp);
         self.multiply(index, gate_up, space.mlp_normed, space.gate_up, Into::Set)?;
         kernels.gate(space.gate_up, space.inner, [rows, decoder.config.intermediate_size])?;
         let Some(out) = out else { return Ok(()) };
         kernels.copy(space.middle, out, self.numbers())?;
-        self.multiply(index, (layer.down.address(), Product::Down), space.inner, out, Into::Add)
+        self.multiply(index, (layer.down.address(), lora::Product::Down), space.inner, out, Into::Add)
     }
 
     /// Turns the gradient of what a layer makes of x, `space.slope`, into that of x, and adds those of its pairs. The
@@ -123,20 +123,20 @@ impl<'a, G: Gpu> Pass<'a, G> {
         let Self { decoder, kernels, space, .. } = self;
         let (layer, rows) = (&decoder.weights.layers[index], self.rows());
         kernels.narrowed(space.slope, space.narrow_slope, self.numbers())?;
-        let down = (layer.down.address(), Product::Down);
+        let down = (layer.down.address(), lora::Product::Down);
         self.multiply_back(index, down, space.inner, space.narrow_slope, space.inner_slope)?;
         let inner = [rows, decoder.config.intermediate_size];
         kernels.gate_back(space.gate_up, space.inner_slope, space.gate_up_slope, inner)?;
-        let gate_up = (layer.gate_up.address(), Product::GateUp);
+        let gate_up = (layer.gate_up.address(), lora::Product::GateUp);
         self.multiply_back(index, gate_up, space.mlp_normed, space.gate_up_slope, space.normed_slope)?;
         self.norm_back(space.middle, layer.mlp_norm.address())?;
 
         kernels.narrowed(space.slope, space.narrow_slope, self.numbers())?;
-        let output = (layer.output.address(), Product::Output);
+        let output = (layer.output.address(), lora::Product::Output);
         self.multiply_back(index, output, space.mixed, space.narrow_slope, space.normed_slope)?;
         let slopes = attend_back(kernels, space, &self.reading.lengths, space.normed_slope)?;
         kernels.turn_back(slopes, self.angles(), space.qkv_slope, rows)?;
-        let qkv = (layer.qkv.address(), Product::Qkv);
+        let qkv = (layer.qkv.address(), lora::Product::Qkv);
         self.multiply_back(index, qkv, space.normed, space.qkv_slope, space.normed_slope)?;
         self.norm_back(x, layer.attention_norm.address())
     }
@@ -177,7 +177,7 @@ impl<'a, G: Gpu> Pass<'a, G> {
         })
     }
 
-    fn changed(&self, layer: usize, product: Product, x: Address) -> Changed {
+    fn changed(&self, layer: usize, product: lora::Product, x: Address) -> Changed {
         let [width, _] = product.shape(&self.decoder.config);
         Changed { layer, product, x, rows: self.rows(), width }
     }
@@ -186,21 +186,14 @@ impl<'a, G: Gpu> Pass<'a, G> {
     fn multiply(
         &self,
         layer: usize,
-        (weights, product): (Address, Product),
+        (weights, product): (Address, lora::Product),
         x: Address,
         y: Address,
         into: Into,
     ) -> Result<()> {
         let [outputs, inputs] = product.shape(&self.decoder.config);
-        self.kernels.gpu.gemm(&Gemm {
-            a: Operand::new(x, inputs),
-            b: Operand::new(weights, inputs).turned(),
-            out: Operand::new(y, outputs),
-            sizes: [self.rows(), inputs, outputs],
-            batch: 1,
-            scale: 1.0,
-            into,
-        })?;
+        let (rows, columns, count) = (outputs, inputs, self.rows());
+        self.kernels.gpu.multiply(&Product { weights, rows, columns, x, count, out: y, into })?;
         match &self.beside {
             Some(beside) => beside.add(&self.kernels, &self.space, &self.changed(layer, product, x), y),
             None => Ok(()),
@@ -211,7 +204,7 @@ impl<'a, G: Gpu> Pass<'a, G> {
     fn multiply_back(
         &self,
         layer: usize,
-        (weights, product): (Address, Product),
+        (weights, product): (Address, lora::Product),
         x: Address,
         slope: Address,
         by_x: Address,
