@@ -16,6 +16,7 @@ use crate::error::Result;
 use crate::grammar::{Grammar, Grammars};
 use crate::lm::{BLOCK, Batch, BlockId, Choice, Draw, Executor, Input, Matrix, Segment, Wanted, What};
 use crate::model::Grid;
+use crate::ops::large_pages;
 use crate::tokenizer::Tokenizer;
 use crate::weights::{Formatted, WeightFormat, Weights};
 
@@ -82,7 +83,8 @@ fn read_limit(on: Processor) -> Result<f64> {
 }
 
 fn cpu_read_limit() -> f64 {
-    let data = vec![1u64; READ_BYTES / size_of::<u64>()];
+    let mut data = large_pages::with_room(READ_BYTES / size_of::<u64>());
+    data.resize(READ_BYTES / size_of::<u64>(), 1u64);
     let part = data.len().div_ceil(8 * rayon::current_num_threads());
     let seconds = (0..READS).map(|_| {
         let started = Instant::now();

@@ -42,12 +42,16 @@ impl<'a> OnCpu<'a> {
 
 impl Executor for OnCpu<'_> {
     fn step(&mut self, batch: &Batch) -> Result<Vec<Next>> {
-        let scores = self.language.step(batch, &mut self.pool)?;
-        let rows = scores.par_chunks_exact(self.language.config().vocab_size);
-        let next = batch.wanted.par_iter().zip(rows).map(|(wanted, scores)| match &wanted.what {
-            What::Scores => Next::Scores(scores.to_vec()),
-            What::Token(choice) => Next::Token(choice.of(scores)),
-        });
-        Ok(next.collect())
+        let Self { language, pool } = self;
+        // By one of the threads that compute: any other would be put to sleep and woken up for each of a step's products.
+        rayon::scope(|_| {
+            let scores = language.step(batch, pool)?;
+            let rows = scores.par_chunks_exact(language.config().vocab_size);
+            let next = batch.wanted.par_iter().zip(rows).map(|(wanted, scores)| match &wanted.what {
+                What::Scores => Next::Scores(scores.to_vec()),
+                What::Token(choice) => Next::Token(choice.of(scores)),
+            });
+            Ok(next.collect())
+        })
     }
 }

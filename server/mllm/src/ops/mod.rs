@@ -7,6 +7,7 @@
 //! - `attention`: grouped-query attention under a causal or block-diagonal mask.
 //! - `linear`: `x wᵀ + bias`.
 //! - `keep_memory`: memory kept from step to step.
+//! - `large_pages`: large values in large pages.
 //! - `low_rank`: the affine map with LoRA beside it.
 //! - `norm`: root-mean-square normalisation.
 //! - `rope`: rotary embedding.
@@ -26,6 +27,7 @@ mod denormals;
 mod exp;
 pub(crate) mod gemm;
 mod keep_memory;
+pub(crate) mod large_pages;
 mod linear;
 mod low_rank;
 mod mask;

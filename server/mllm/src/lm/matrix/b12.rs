@@ -16,6 +16,7 @@ use std::ops::Range;
 use half::bf16;
 use rayon::prelude::*;
 
+use super::quads::{QUAD, Quads};
 use super::rows::{Narrow, prefetch, widen};
 #[cfg(target_arch = "x86_64")]
 use super::rows::{has_avx2, has_avx512};
@@ -39,6 +40,19 @@ struct Chunk {
     codes: [u8; HALF],
 }
 
+impl Chunk {
+    const LINES: usize = size_of::<Self>() / LINE;
+
+    /// Asks memory for what lies two pages further on. Where much is done with each chunk the processor does not read on
+    /// by itself; where little is, asking only costs.
+    #[inline(always)]
+    fn ask_ahead(&self) {
+        const AHEAD: usize = 8192;
+        let ahead = (&raw const *self).cast::<[u8; LINE]>().wrapping_byte_add(AHEAD);
+        (0..Self::LINES).for_each(|line| prefetch(ahead.wrapping_add(line)));
+    }
+}
+
 /// The upper byte of a number whose code says nothing.
 #[derive(Debug, Clone, Copy)]
 struct Other {
@@ -57,35 +71,20 @@ pub(super) struct B12 {
     /// `[rows]`
     tables: Vec<Table>,
     /// `[rows, columns / CHUNK]`
-    chunks: Vec<Chunk>,
+    chunks: Quads<Chunk>,
     others: Vec<Other>,
     /// `[rows]`: where a row's others end.
     ends: Vec<usize>,
 }
 
-/// A row, or some chunks of it.
-#[derive(Clone, Copy)]
-struct Row<'a> {
-    table: &'a Table,
-    chunks: &'a [Chunk],
+/// `N` rows of four.
+struct Lanes<'a, const N: usize> {
+    quad: &'a [[Chunk; QUAD]],
+    /// Which of the four is the first.
+    first: usize,
+    tables: [&'a Table; N],
     /// In the order of their places.
-    others: Others<'a>,
-}
-
-impl Row<'_> {
-    /// Asks for the chunk that lies `rows` rows below.
-    #[inline(always)]
-    fn prefetch(&self, chunk: usize, rows: usize) {
-        ask_for(self.chunks.as_ptr().wrapping_add(chunk + rows * self.chunks.len()), 1);
-    }
-}
-
-/// Asks memory for chunks from `first` on.
-#[inline(always)]
-fn ask_for(first: *const Chunk, count: usize) {
-    for line in 0..count * size_of::<Chunk>() / LINE {
-        prefetch(first.cast::<[u8; LINE]>().wrapping_add(line));
-    }
+    others: [Others<'a>; N],
 }
 
 /// What is not yet passed of a row's others.
@@ -122,9 +121,14 @@ impl B12 {
         }
         let rows = values.len() / columns;
         let empty = Chunk { lower: [[0; HALF]; 2], codes: [0; HALF] };
-        let mut chunks = vec![empty; values.len() / CHUNK];
-        let by_row = chunks.par_chunks_mut(columns / CHUNK).zip(values.par_chunks_exact(columns));
-        let beside: Vec<_> = by_row.map(|(chunks, values)| pack_row(values, chunks)).collect();
+        let mut chunks = Quads::new(rows, columns / CHUNK, empty);
+        let by_quad = chunks.par_iter_mut().zip(values.par_chunks(QUAD * columns));
+        let beside: Vec<_> = by_quad
+            .flat_map_iter(|(quad, values)| {
+                let rows = values.chunks_exact(columns).enumerate();
+                rows.map(|(row, values)| pack_row(values, quad, row))
+            })
+            .collect();
         let without: usize = beside.iter().map(|(_, others)| others.len()).sum();
         if without > values.len() / MOST_OTHERS {
             return None;
@@ -141,28 +145,35 @@ impl B12 {
     /// Bytes that a product reads.
     pub(super) fn bytes(&self) -> usize {
         size_of_val(self.tables.as_slice())
-            + size_of_val(self.chunks.as_slice())
+            + self.chunks.bytes()
             + size_of_val(self.others.as_slice())
             + size_of_val(self.ends.as_slice())
     }
 
-    fn row(&self, row: usize) -> Row<'_> {
-        let chunks = self.columns / CHUNK;
-        let first = row.checked_sub(1).map_or(0, |above| self.ends[above]);
-        Row {
-            table: &self.tables[row],
-            chunks: &self.chunks[row * chunks..(row + 1) * chunks],
-            others: Others(&self.others[first..self.ends[row]]),
+    /// `N` rows from `row` on, all of the same four.
+    fn lanes<const N: usize>(&self, row: usize) -> Lanes<'_, N> {
+        let others = |row: usize| {
+            let first = row.checked_sub(1).map_or(0, |above| self.ends[above]);
+            Others(&self.others[first..self.ends[row]])
+        };
+        Lanes {
+            quad: self.chunks.around(row),
+            first: row % QUAD,
+            tables: std::array::from_fn(|nth| &self.tables[row + nth]),
+            others: std::array::from_fn(|nth| others(row + nth)),
         }
+    }
+
+    pub(super) fn gather(&self) {
+        self.chunks.gather();
     }
 
     /// Writes some columns of a row, which are whole chunks, as f32.
     fn write(&self, row: usize, columns: Range<usize>, into: &mut [f32]) {
-        let mut row = self.row(row);
+        let mut row = self.lanes(row);
         let first = columns.start / CHUNK;
-        let passed = row.others.0.partition_point(|other| (other.place as usize) < columns.start);
-        row.others.0 = &row.others.0[passed..];
-        row.chunks = &row.chunks[..columns.end / CHUNK];
+        let [Others(others)] = &mut row.others;
+        *others = &others[others.partition_point(|other| (other.place as usize) < columns.start)..];
         let (into, _) = into.as_chunks_mut::<CHUNK>();
         #[cfg(target_arch = "x86_64")]
         if has_avx512() {
@@ -184,8 +195,8 @@ pub(super) fn is_fast() -> bool {
     return false;
 }
 
-/// Packs a row; gives its table and what has no code.
-fn pack_row(values: &[bf16], chunks: &mut [Chunk]) -> (Table, Vec<Other>) {
+/// Packs the row that is to be the `row`th of four; gives its table and what has no code.
+fn pack_row(values: &[bf16], quad: &mut [[Chunk; QUAD]], row: usize) -> (Table, Vec<Other>) {
     let mut counts = [0u32; 256];
     for value in values {
         counts[usize::from(value.to_bits() >> 8)] += 1;
@@ -198,7 +209,8 @@ fn pack_row(values: &[bf16], chunks: &mut [Chunk]) -> (Table, Vec<Other>) {
         codes[usize::from(upper)] = Some(code);
     }
     let mut others = Vec::new();
-    for (nth, (chunk, values)) in chunks.iter_mut().zip(values.as_chunks::<CHUNK>().0).enumerate() {
+    for (nth, (chunks, values)) in quad.iter_mut().zip(values.as_chunks::<CHUNK>().0).enumerate() {
+        let chunk = &mut chunks[row];
         for place in 0..CHUNK {
             let [lower, upper] = values[stored(place)].to_bits().to_le_bytes();
             chunk.lower[place / HALF][place % HALF] = lower;
@@ -213,11 +225,13 @@ fn pack_row(values: &[bf16], chunks: &mut [Chunk]) -> (Table, Vec<Other>) {
 }
 
 /// The definition: chunks from `first` on as f32.
-fn write(mut row: Row, first: usize, into: &mut [[f32; CHUNK]]) {
-    for (nth, (chunk, into)) in (first..).zip(row.chunks[first..].iter().zip(into)) {
+fn write(mut row: Lanes<1>, first: usize, into: &mut [[f32; CHUNK]]) {
+    let ([table], [others]) = (row.tables, &mut row.others);
+    for (nth, (chunks, into)) in (first..).zip(row.quad[first..].iter().zip(into)) {
+        let chunk = &chunks[row.first];
         let code = |place: usize| chunk.codes[place % HALF] >> (place / HALF * 4) & 15;
-        let mut upper: [u8; CHUNK] = std::array::from_fn(|place| row.table[usize::from(code(place))]);
-        while let Some((place, byte)) = row.others.next(nth) {
+        let mut upper: [u8; CHUNK] = std::array::from_fn(|place| table[usize::from(code(place))]);
+        while let Some((place, byte)) = others.next(nth) {
             upper[place] = byte;
         }
         for (place, (lower, upper)) in chunk.lower.as_flattened().iter().zip(upper).enumerate() {
@@ -228,18 +242,17 @@ fn write(mut row: Row, first: usize, into: &mut [[f32; CHUNK]]) {
 
 impl Narrow for B12 {
     fn sums<const N: usize, const M: usize>(&self, row: usize, x: [&[f32]; M]) -> [[f32; M]; N] {
-        let rows: [Row; N] = std::array::from_fn(|nth| self.row(row + nth));
         #[cfg(target_arch = "x86_64")]
         if has_avx512() {
-            return avx512::sums(rows, x);
+            return avx512::sums(self.lanes::<N>(row), x);
         }
         #[cfg(target_arch = "x86_64")]
         if has_avx2() {
-            return avx2::sums(rows, x);
+            return avx2::sums(self.lanes::<N>(row), x);
         }
-        rows.map(|row| {
-            let mut wide = vec![[0.0; CHUNK]; row.chunks.len()];
-            write(row, 0, &mut wide);
+        std::array::from_fn(|nth| {
+            let mut wide = vec![[0.0; CHUNK]; self.columns / CHUNK];
+            write(self.lanes(row + nth), 0, &mut wide);
             x.map(|x| crate::ops::rows::dot(wide.as_flattened(), x))
         })
     }
@@ -256,8 +269,10 @@ impl Narrow for B12 {
 impl Parts for B12 {
     fn copy(&self, row: usize, columns: Range<usize>, into: &mut [f32]) {
         // Rows are walked over side by side, each in steps too short for the processor to see where they lead.
-        let next = self.chunks.as_ptr().wrapping_add((row * self.columns + columns.end) / CHUNK);
-        ask_for(next, columns.len() / CHUNK);
+        for next in columns.end / CHUNK..(columns.end + columns.len()) / CHUNK {
+            let chunk = self.chunks.place(row, next).cast::<[u8; LINE]>();
+            (0..Chunk::LINES).for_each(|line| prefetch(chunk.wrapping_add(line)));
+        }
         self.write(row, columns, into);
     }
 }
@@ -283,7 +298,7 @@ mod tests {
         values.iter().map(|value| value.to_bits()).collect()
     }
 
-    type Write = fn(Row, usize, &mut [[f32; CHUNK]]);
+    type Write = fn(Lanes<1>, usize, &mut [[f32; CHUNK]]);
 
     /// Rows as f32 with every kernel that this processor has, and by the definition.
     fn all_written(packed: &B12, rows: usize) -> Vec<Vec<f32>> {
@@ -300,7 +315,7 @@ mod tests {
         let by = |way: &Write| {
             let mut wide = vec![[f32::NAN; CHUNK]; rows * chunks];
             for (row, wide) in wide.chunks_exact_mut(chunks).enumerate() {
-                way(packed.row(row), 0, wide);
+                way(packed.lanes(row), 0, wide);
             }
             wide.as_flattened().to_vec()
         };
@@ -357,7 +372,7 @@ mod tests {
             // The best that the processor has was asked; what is below it has to be right as well.
             #[cfg(target_arch = "x86_64")]
             if has_avx2() {
-                let below: [[f32; 3]; 2] = avx2::sums([1, 2].map(|row| packed.row(row)), x);
+                let below: [[f32; 3]; 2] = avx2::sums(packed.lanes::<2>(1), x);
                 for (sum, expected) in below.as_flattened().iter().zip(expected.as_flattened()) {
                     assert!((sum - expected).abs() <= 1e-4 * (1.0 + expected.abs()), "{columns}: {sum}");
                 }

@@ -76,7 +76,7 @@ impl Matrix {
     pub fn from_blocks(blocks: Blocks, bytes: &[u8], [rows, columns]: [usize; 2]) -> Result<Self> {
         let row = blocks.check(bytes, [rows, columns])?;
         let values = match blocks {
-            Blocks::Q8_0 => Values::Q8(Q8::from_blocks(columns, bytes)),
+            Blocks::Q8_0 => Values::Q8(Q8::from_blocks(rows, columns, bytes)),
             Blocks::Q4K => Values::Q4(Q4::from_blocks(rows, columns, bytes)),
             Blocks::Q6K => Values::Q8(Q8::round(rows, columns, |rows| {
                 Cow::Owned(q6::widened(&bytes[rows.start * row..rows.end * row]))

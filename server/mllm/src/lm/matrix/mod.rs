@@ -5,6 +5,7 @@
 //! - `q8`: eight bits a number.
 //! - `q4`: four bits a number.
 //! - `q6`: six bits a number, as files have it.
+//! - `quads`: rows four by four.
 //! - `tiles`: products with many rows of x.
 //! - `blocks`: matrices as ggml's files hold them.
 
@@ -13,6 +14,7 @@ mod blocks;
 mod q4;
 mod q6;
 mod q8;
+mod quads;
 mod rows;
 mod tiles;
 
@@ -28,9 +30,11 @@ use self::b12::B12;
 pub use self::blocks::Blocks;
 use self::q4::Q4;
 use self::q8::Q8;
+use self::quads::QUAD;
 use self::rows::{Dense, Rows, TOGETHER};
 use self::tiles::Strips;
 use crate::ops::gemm::{Into, Mat, Threads, gemm};
+use crate::ops::large_pages;
 
 /// Rows of x up to which each weight is read once and used for all of them, every row by itself, whatever the weights are
 /// and wherever: what comes out does not depend on how many rows there are.
@@ -109,18 +113,27 @@ impl Matrix {
         }
     }
 
-    /// Numbers of bf16 in less memory where that is faster: what is read from memory, rather than from a cache, is kept in
-    /// twelve bits a number, of the same value. All others stay as they are.
+    /// The matrix as it is read fastest, in large pages; bf16 that is read from memory, rather than from a cache, in twelve
+    /// bits a number, of the same value.
     #[must_use]
     pub fn compact(self) -> Self {
-        match self.values {
+        let compact = match self.values {
             Values::Mixed(parts) => {
                 let parts = parts.into_iter().map(Self::compact).collect();
-                Self { values: Values::Mixed(parts), ..self }
+                return Self { values: Values::Mixed(parts), ..self };
             }
             Values::Bf16(_) if self.bytes() >= CACHED => self.packed(),
             _ => self,
+        };
+        match &compact.values {
+            Values::F32(values) => large_pages::gather(values),
+            Values::Bf16(values) => large_pages::gather(values),
+            Values::B12(values) => values.gather(),
+            Values::Q8(values) => values.gather(),
+            Values::Q4(values) => values.gather(),
+            Values::Mixed(_) => {}
         }
+        compact
     }
 
     /// Whether [`Self::compact`] packs bf16 on this processor.
@@ -206,13 +219,14 @@ impl Matrix {
         }
     }
 
-    /// One matrix where both are kept alike, else both.
+    /// One matrix where both are kept alike and four rows stay together, else both.
     fn joined(mut self, below: Self) -> Vec<Self> {
+        let whole = self.rows.is_multiple_of(QUAD);
         match (&mut self.values, below.values) {
             (Values::F32(values), Values::F32(below)) => values.extend(below),
             (Values::Bf16(values), Values::Bf16(below)) => values.extend(below),
-            (Values::Q8(values), Values::Q8(below)) => values.extend(below),
-            (Values::Q4(values), Values::Q4(below)) => values.extend(below),
+            (Values::Q8(values), Values::Q8(below)) if whole => values.extend(below),
+            (Values::Q4(values), Values::Q4(below)) if whole => values.extend(below),
             (_, values) => return vec![self, Self { values, ..below }],
         }
         self.rows += below.rows;

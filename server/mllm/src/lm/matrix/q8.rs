@@ -1,6 +1,6 @@
 //! Weights of eight bits: Q8_0 of ggml. 32 numbers of a row share a scale `d = max|w| / 127` kept as f16, and each is
-//! kept as `round(w / d)`. Scales and numbers lie apart, so that numbers stay aligned. x is brought into the same form
-//! before it is multiplied, with scales of f32.
+//! kept as `round(w / d)`. Scales and numbers lie apart, so that numbers stay aligned, and each of them four rows side by
+//! side. x is brought into the same form before it is multiplied, with scales of f32.
 //!
 //! - `vnni`: the product with the byte products of AVX-512.
 //! - `avx2`: the product with AVX2.
@@ -18,6 +18,7 @@ use rayon::prelude::*;
 
 #[cfg(target_arch = "x86_64")]
 pub(super) use self::avx2::added;
+use super::quads::{QUAD, Quads, put};
 use super::rows::Rows;
 
 /// Numbers that share a scale.
@@ -25,22 +26,62 @@ pub(super) const GROUP: usize = 32;
 /// Bytes of a group in files: the scale, then the numbers.
 pub(super) const GROUP_BYTES: usize = 34;
 const GREATEST: f32 = 127.0;
+/// Groups whose scales lie side by side.
+const GROUPS: usize = 16;
+/// Numbers of a piece: two groups.
+const PIECE: usize = 2 * GROUP;
+
+/// Numbers of a row that lie side by side: a line of memory. A row that ends within is filled up with zeros.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+struct Piece([i8; PIECE]);
+
+impl Piece {
+    const ZERO: Self = Self([0; PIECE]);
+
+    fn groups(&self) -> &[[i8; GROUP]] {
+        self.0.as_chunks().0
+    }
+}
 
 /// Weights `[rows, columns]`; `columns` is a multiple of [`GROUP`].
 #[derive(Debug, Clone)]
 pub(super) struct Q8 {
     columns: usize,
-    /// `[rows, columns / GROUP]`
-    scales: Vec<f16>,
-    /// `[rows, columns]`
-    numbers: Vec<i8>,
+    scales: Quads<[f16; GROUPS]>,
+    numbers: Quads<Piece>,
 }
 
-/// A row of x: scales and sums `[columns / GROUP]`, numbers `[columns]`.
+/// Numbers that share a scale.
+struct Group {
+    scale: f16,
+    numbers: [i8; GROUP],
+}
+
+/// A row of x, in pieces like those of the weights.
 pub(super) struct Row {
-    scales: Vec<f32>,
-    sums: Vec<i32>,
-    numbers: Vec<i8>,
+    scales: Vec<[f32; GROUPS]>,
+    /// Of each group's numbers.
+    sums: Vec<[i32; GROUPS]>,
+    numbers: Vec<Piece>,
+}
+
+/// Four rows of weights.
+#[derive(Clone, Copy)]
+struct Quad<'a> {
+    scales: &'a [[[f16; GROUPS]; QUAD]],
+    numbers: &'a [[Piece; QUAD]],
+}
+
+impl Quad<'_> {
+    /// Whether x is as long.
+    fn fits(self, x: &Row) -> bool {
+        let (groups, pieces) = (self.scales.len(), self.numbers.len());
+        x.scales.len() == groups
+            && x.sums.len() == groups
+            && x.numbers.len() == pieces
+            && groups == (pieces * PIECE).div_ceil(GROUPS * GROUP)
+    }
 }
 
 impl Q8 {
@@ -55,28 +96,49 @@ impl Q8 {
         columns: usize,
         widened: impl Fn(Range<usize>) -> Cow<'a, [f32]> + Sync,
     ) -> Self {
-        let mut scales = vec![f16::ZERO; rows * columns / GROUP];
-        let mut numbers = vec![0; rows * columns];
-        let by_row = scales.par_chunks_mut(columns / GROUP).zip(numbers.par_chunks_mut(columns));
-        by_row.enumerate().for_each(|(row, (scales, numbers))| {
+        Self::of_rows(rows, columns, |row| {
             let values = widened(row..row + 1);
-            let groups = values.chunks_exact(GROUP).zip(numbers.chunks_exact_mut(GROUP));
-            for (scale, (values, numbers)) in scales.iter_mut().zip(groups) {
-                *scale = f16::from_f32(round(values, numbers));
+            let groups = values.as_chunks::<GROUP>().0.iter();
+            let rounded = groups.map(|values| {
+                let mut numbers = [0; GROUP];
+                Group { scale: f16::from_f32(round(values, &mut numbers)), numbers }
+            });
+            rounded.collect()
+        })
+    }
+
+    /// Takes groups as files hold them, [`GROUP_BYTES`] each.
+    pub(super) fn from_blocks(rows: usize, columns: usize, bytes: &[u8]) -> Self {
+        let groups = columns / GROUP;
+        let (blocks, _) = bytes.as_chunks::<GROUP_BYTES>();
+        Self::of_rows(rows, columns, |row| {
+            let blocks = blocks[row * groups..(row + 1) * groups].iter();
+            let read = blocks.map(|[low, high, numbers @ ..]| Group {
+                scale: f16::from_le_bytes([*low, *high]),
+                numbers: numbers.map(u8::cast_signed),
+            });
+            read.collect()
+        })
+    }
+
+    /// Of the groups of each row.
+    fn of_rows(rows: usize, columns: usize, groups: impl Fn(usize) -> Vec<Group> + Sync) -> Self {
+        let mut scales = Quads::new(rows, columns.div_ceil(GROUPS * GROUP), [f16::ZERO; GROUPS]);
+        let mut numbers = Quads::new(rows, columns.div_ceil(PIECE), Piece::ZERO);
+        let by_quad = scales.par_iter_mut().zip(numbers.par_iter_mut());
+        by_quad.enumerate().for_each(|(quad, (scales, numbers))| {
+            for row in quad * QUAD..rows.min((quad + 1) * QUAD) {
+                for (nth, group) in groups(row).into_iter().enumerate() {
+                    scales[nth / GROUPS][row % QUAD][nth % GROUPS] = group.scale;
+                    let piece = &mut numbers[nth * GROUP / PIECE][row % QUAD].0;
+                    piece[nth * GROUP % PIECE..][..GROUP].copy_from_slice(&group.numbers);
+                }
             }
         });
         Self { columns, scales, numbers }
     }
 
-    /// Takes groups as files hold them, [`GROUP_BYTES`] each.
-    pub(super) fn from_blocks(columns: usize, bytes: &[u8]) -> Self {
-        let (groups, _) = bytes.as_chunks::<GROUP_BYTES>();
-        let scales = groups.iter().map(|group| f16::from_le_bytes([group[0], group[1]])).collect();
-        let numbers = groups.iter().flat_map(|group| &group[2..]).map(|byte| byte.cast_signed()).collect();
-        Self { columns, scales, numbers }
-    }
-
-    /// Appends the rows of another of as many columns.
+    /// Appends the rows of another of as many columns; this one has to end with four whole ones.
     pub(super) fn extend(&mut self, other: Self) {
         self.scales.extend(other.scales);
         self.numbers.extend(other.numbers);
@@ -84,13 +146,32 @@ impl Q8 {
 
     /// Bytes that a product reads.
     pub(super) fn bytes(&self) -> usize {
-        size_of_val(self.scales.as_slice()) + self.numbers.len()
+        self.scales.bytes() + self.numbers.bytes()
     }
 
-    fn row(&self, row: usize) -> (&[f16], &[i8]) {
-        let groups = self.columns / GROUP;
-        let numbers = &self.numbers[row * self.columns..(row + 1) * self.columns];
-        (&self.scales[row * groups..(row + 1) * groups], numbers)
+    pub(super) fn gather(&self) {
+        self.scales.gather();
+        self.numbers.gather();
+    }
+
+    /// The four rows of which `row` is one.
+    fn quad(&self, row: usize) -> Quad<'_> {
+        Quad { scales: self.scales.around(row), numbers: self.numbers.around(row) }
+    }
+}
+
+impl Quad<'_> {
+    /// Sums of products with a row of x.
+    fn sums(self, x: &Row) -> [f32; QUAD] {
+        #[cfg(target_arch = "x86_64")]
+        if super::rows::has_byte_products() {
+            return vnni::sums(self, x);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if super::rows::has_avx2() {
+            return avx2::sums(self, x);
+        }
+        plain(self, x)
     }
 }
 
@@ -110,32 +191,35 @@ impl Rows for Q8 {
     type X<'x> = Row;
 
     fn prepare(&self, x: &[f32]) -> Row {
-        let mut numbers = vec![0; x.len()];
-        let groups = x.chunks_exact(GROUP).zip(numbers.chunks_exact_mut(GROUP));
-        let scales = groups.map(|(x, numbers)| round(x, numbers)).collect();
-        let sum = |numbers: &[i8]| numbers.iter().copied().map(i32::from).sum();
-        let sums = numbers.chunks_exact(GROUP).map(sum).collect();
-        Row { scales, sums, numbers }
+        let pieces = x.len().div_ceil(GROUPS * GROUP);
+        let mut row = Row {
+            scales: vec![[0.0; GROUPS]; pieces],
+            sums: vec![[0; GROUPS]; pieces],
+            numbers: vec![Piece::ZERO; x.len().div_ceil(PIECE)],
+        };
+        for (nth, x) in x.chunks_exact(GROUP).enumerate() {
+            let numbers = &mut row.numbers[nth * GROUP / PIECE].0[nth * GROUP % PIECE..][..GROUP];
+            row.scales[nth / GROUPS][nth % GROUPS] = round(x, numbers);
+            row.sums[nth / GROUPS][nth % GROUPS] = numbers.iter().copied().map(i32::from).sum();
+        }
+        row
     }
 
     fn dot(&self, row: usize, x: &Row) -> f32 {
-        let (scales, numbers) = self.row(row);
-        #[cfg(target_arch = "x86_64")]
-        if super::rows::has_byte_products() {
-            return vnni::dot(scales, numbers, x);
-        }
-        #[cfg(target_arch = "x86_64")]
-        if super::rows::has_avx2() {
-            return avx2::dot(scales, numbers, x);
-        }
-        plain(scales, numbers, x)
+        self.quad(row).sums(x)[row % QUAD]
+    }
+
+    fn dots(&self, row: usize, x: &[Row], sums: &mut [f32]) {
+        let quad = self.quad(row);
+        put(x.iter().map(|x| quad.sums(x)), sums);
     }
 
     fn widen(&self, rows: Range<usize>, values: &mut Vec<f32>) {
         values.reserve(rows.len() * self.columns);
         for row in rows {
-            let (scales, numbers) = self.row(row);
-            for (scale, numbers) in scales.iter().zip(numbers.chunks_exact(GROUP)) {
+            let scales = self.scales.row(row).flatten();
+            let groups = self.numbers.row(row).flat_map(Piece::groups).take(self.columns / GROUP);
+            for (scale, numbers) in scales.zip(groups) {
                 let scale = scale.to_f32();
                 values.extend(numbers.iter().map(|number| scale * f32::from(*number)));
             }
@@ -144,11 +228,15 @@ impl Rows for Q8 {
 }
 
 /// The definition.
-fn plain(scales: &[f16], numbers: &[i8], x: &Row) -> f32 {
-    let groups = numbers.chunks_exact(GROUP).zip(x.numbers.chunks_exact(GROUP));
-    let sums = groups.map(|(w, x)| w.iter().zip(x).map(|(w, x)| i32::from(*w) * i32::from(*x)).sum::<i32>());
-    let scales = scales.iter().zip(&x.scales).map(|(w, x)| w.to_f32() * x);
-    sums.zip(scales).map(|(sum, scale)| sum as f32 * scale).sum()
+fn plain(quad: Quad, x: &Row) -> [f32; QUAD] {
+    std::array::from_fn(|row| {
+        let numbers = quad.numbers.iter().flat_map(|numbers| numbers[row].groups());
+        let groups = numbers.zip(x.numbers.iter().flat_map(Piece::groups));
+        let sums =
+            groups.map(|(w, x)| w.iter().zip(x).map(|(w, x)| i32::from(*w) * i32::from(*x)).sum::<i32>());
+        let scales = quad.scales.iter().flat_map(|scales| &scales[row]).zip(x.scales.iter().flatten());
+        sums.zip(scales).map(|(sum, (w, x))| sum as f32 * (w.to_f32() * x)).sum()
+    })
 }
 
 #[cfg(test)]
@@ -163,9 +251,9 @@ mod tests {
 
     #[test]
     fn rounding_stays_within_half_a_step() {
-        let values = numbers(4 * 96, 3);
-        let q8 = rounded(&values, 96);
-        assert_eq!(q8.bytes(), 4 * 96 + 4 * 3 * 2);
+        let values = numbers(4 * 544, 3);
+        let q8 = rounded(&values, 544);
+        assert_eq!(q8.bytes(), 4 * (576 + 32 * 2), "filled up");
         for (value, kept) in values.iter().zip(q8.widened(0..4).iter()) {
             assert!((value - kept).abs() <= 0.5 / 127.0 * 0.501 + 5e-4 * value.abs());
         }
@@ -175,18 +263,20 @@ mod tests {
     fn every_length_gives_the_definition() {
         for groups in [1, 2, 3, 15, 16, 17, 32, 43] {
             let columns = groups * GROUP;
-            let (w, x) = (rounded(&numbers(2 * columns, 1), columns), numbers(columns, 2));
+            let (w, x) = (rounded(&numbers(6 * columns, 1), columns), numbers(columns, 2));
             let x = w.prepare(&x);
-            for row in 0..2 {
-                let (scales, numbers) = w.row(row);
-                let expected = plain(scales, numbers, &x);
+            for row in 0..6 {
+                let quad = w.quad(row);
+                let expected = plain(quad, &x)[row % QUAD];
                 assert!((w.dot(row, &x) - expected).abs() < 1e-4, "{groups} groups");
                 // The best that the processor has was asked; what is below it has to be right as well.
                 #[cfg(target_arch = "x86_64")]
                 if super::super::rows::has_avx2() {
-                    assert!((avx2::dot(scales, numbers, &x) - expected).abs() < 1e-4, "{groups} groups");
+                    let below = avx2::sums(quad, &x)[row % QUAD];
+                    assert!((below - expected).abs() < 1e-4, "{groups} groups");
                 }
             }
+            assert_eq!(plain(w.quad(4), &x)[2..], [0.0; 2], "rows that are not there");
         }
     }
 

@@ -71,39 +71,25 @@ impl<W: Narrow> Rows for W {
         sum
     }
 
+    /// Numbers that are in registers serve two of x before the next come.
     fn dots(&self, row: usize, x: &[&[f32]], sums: &mut [f32]) {
-        let &[x] = x else { return by_pairs(self, row, x, sums) };
-        let all: [[f32; 1]; TOGETHER] = self.sums(row, [x]);
-        sums.copy_from_slice(all.as_flattened());
+        let (pairs, last) = x.as_chunks::<2>();
+        let of_pairs = pairs.iter().map(|x| Narrow::sums::<TOGETHER, 2>(self, row, *x));
+        for (nth, of_rows) in of_pairs.enumerate() {
+            for (sums, of_row) in sums.chunks_exact_mut(x.len()).zip(of_rows) {
+                sums[2 * nth..2 * nth + 2].copy_from_slice(&of_row);
+            }
+        }
+        if let &[last] = last {
+            let of_rows = Narrow::sums::<TOGETHER, 1>(self, row, [last]);
+            for (sums, [of_row]) in sums.chunks_exact_mut(x.len()).zip(of_rows) {
+                sums[x.len() - 1] = of_row;
+            }
+        }
     }
 
     fn widen(&self, rows: Range<usize>, values: &mut Vec<f32>) {
         Narrow::widen(self, rows, values);
-    }
-}
-
-/// Sums of pairs of rows with many of x: numbers that are in registers serve some of x before the next come.
-fn by_pairs(w: &impl Narrow, row: usize, x: &[&[f32]], sums: &mut [f32]) {
-    const PAIR: usize = 2;
-    const MANY: usize = 4;
-    fn put<const M: usize>(of: [[f32; M]; PAIR], first: usize, sums: &mut [f32]) {
-        for (sums, of) in sums.chunks_exact_mut(sums.len() / PAIR).zip(of) {
-            sums[first..first + M].copy_from_slice(&of);
-        }
-    }
-    let (parts, rest) = x.as_chunks::<MANY>();
-    for (pair, sums) in sums.chunks_exact_mut(PAIR * x.len()).enumerate() {
-        let row = row + pair * PAIR;
-        for (nth, x) in parts.iter().enumerate() {
-            put(w.sums(row, *x), nth * MANY, sums);
-        }
-        let first = parts.len() * MANY;
-        match *rest {
-            [a, b, c] => put(w.sums(row, [a, b, c]), first, sums),
-            [a, b] => put(w.sums(row, [a, b]), first, sums),
-            [a] => put(w.sums(row, [a]), first, sums),
-            _ => {}
-        }
     }
 }
 

@@ -86,7 +86,7 @@ fn bf16_in_twelve_bits_is_for_what_no_cache_holds() {
 
 #[test]
 fn eight_bits_give_the_product_up_to_their_rounding() {
-    let (rows, columns) = (300, 96);
+    let (rows, columns) = (300, 512);
     let wide = numbers(rows * columns, 1);
     let matrix = Matrix::f32(wide.clone(), [rows, columns]).unwrap().in_eight_bits();
     assert_eq!(matrix.bytes(), rows * columns * 34 / 32);
@@ -131,6 +131,20 @@ fn rows_that_few_bits_cannot_hold_take_the_next_more() {
 }
 
 #[test]
+fn rows_of_one_kind_are_one_matrix_where_four_stay_together() {
+    let part = |rows, seed| Matrix::f32(numbers(rows * 256, seed), [rows, 256]).unwrap().in_eight_bits();
+    for rows in [7, 8] {
+        let parts = [part(rows, 1), part(5, 2)];
+        let stack = Matrix::stack(parts.to_vec()).unwrap();
+        assert_eq!(matches!(stack.values, Values::Q8(_)), rows == 8);
+        assert_eq!(stack.to_f32(), parts.each_ref().map(Matrix::to_f32).concat());
+        let x = numbers(256, 3);
+        let apart = parts.each_ref().map(|part| part.product(&x, None).unwrap()).concat();
+        assert_eq!(stack.product(&x, None).unwrap(), apart);
+    }
+}
+
+#[test]
 fn mixed_stacks_keep_the_numbers_of_their_parts() {
     let part = |rows, seed| Matrix::f32(numbers(rows * 256, seed), [rows, 256]).unwrap();
     let parts =
@@ -152,7 +166,7 @@ fn mixed_stacks_keep_the_numbers_of_their_parts() {
             assert!(y.iter().zip(&apart).all(|(y, apart)| (y - apart).abs() < 0.1));
         }
     }
-    assert_eq!(stack.in_four_bits().bytes(), 14 * 144);
+    assert_eq!(stack.in_four_bits().bytes(), (4 + 4 + 4 + 8) * 144, "four rows at a time");
 }
 
 #[test]

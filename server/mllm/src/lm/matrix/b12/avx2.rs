@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use super::super::q8::added;
 use super::super::rows::has_avx2;
-use super::{CHUNK, HALF, Row, Table};
+use super::{CHUNK, Chunk, HALF, Lanes, Others, Table};
 
 /// Numbers whose lower bytes fill a register.
 const QUARTER: usize = 32;
@@ -12,9 +12,9 @@ const QUARTER: usize = 32;
 const LANES: usize = 8;
 
 /// Sums of products of rows with rows of x that are as long; each is what it would be alone.
-pub(super) fn sums<const N: usize, const M: usize>(rows: [Row; N], x: [&[f32]; M]) -> [[f32; M]; N] {
-    assert!(has_avx2() && rows.iter().all(|row| x.iter().all(|x| row.chunks.len() * CHUNK == x.len())));
-    // SAFETY: the processor has what the function asks for, and all rows are as long, as was just checked.
+pub(super) fn sums<const N: usize, const M: usize>(rows: Lanes<N>, x: [&[f32]; M]) -> [[f32; M]; N] {
+    assert!(has_avx2() && x.iter().all(|x| rows.quad.len() * CHUNK == x.len()));
+    // SAFETY: the processor has what the function asks for, and all of x is as long, as was just checked.
     #[allow(unsafe_code)]
     unsafe {
         sum(rows, x)
@@ -22,7 +22,7 @@ pub(super) fn sums<const N: usize, const M: usize>(rows: [Row; N], x: [&[f32]; M
 }
 
 /// Chunks of a row from `first` on as f32.
-pub(super) fn write(row: Row, first: usize, into: &mut [[f32; CHUNK]]) {
+pub(super) fn write(row: Lanes<1>, first: usize, into: &mut [[f32; CHUNK]]) {
     assert!(has_avx2());
     // SAFETY: the processor has what the function asks for, as was just checked.
     #[allow(unsafe_code)]
@@ -33,23 +33,25 @@ pub(super) fn write(row: Row, first: usize, into: &mut [[f32; CHUNK]]) {
 
 // No closures over registers below: those are compiled without the features, and registers would go through memory.
 
-/// See [`sums`]; all rows are as long.
+/// See [`sums`]; x is as long as the rows.
 #[allow(unsafe_code)]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn sum<const N: usize, const M: usize>(mut rows: [Row; N], x: [&[f32]; M]) -> [[f32; M]; N] {
+unsafe fn sum<const N: usize, const M: usize>(mut rows: Lanes<N>, x: [&[f32]; M]) -> [[f32; M]; N] {
     let mut tables = [_mm256_setzero_si256(); N];
     for nth in 0..N {
-        tables[nth] = spread(rows[nth].table);
+        tables[nth] = spread(rows.tables[nth]);
     }
-    let chunks = rows.first().map_or(0, |row| row.chunks.len());
     let mut totals = [[[_mm256_setzero_ps(); 2]; M]; N];
-    for at in 0..chunks {
+    for (at, chunks) in rows.quad.iter().enumerate() {
+        let chunks = &chunks[rows.first..rows.first + N];
         for nth in 0..N {
-            let row = &mut rows[nth];
-            row.prefetch(at, N);
-            let upper = upper(row, at, tables[nth]);
+            let chunk = &chunks[nth];
+            if M > 1 {
+                chunk.ask_ahead();
+            }
+            let upper = upper(chunk, &mut rows.others[nth], at, tables[nth]);
             for quarter in 0..4 {
-                let wide = wide(&row.chunks[at].lower.as_flattened().as_chunks().0[quarter], upper[quarter]);
+                let wide = wide(&chunk.lower.as_flattened().as_chunks().0[quarter], upper[quarter]);
                 for (totals, x) in totals[nth].iter_mut().zip(&x) {
                     let total = &mut totals[quarter % 2];
                     // SAFETY: x has this chunk.
@@ -78,12 +80,14 @@ const fn first(quarter: usize) -> usize {
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-fn widen(mut row: Row, from: usize, into: &mut [[f32; CHUNK]]) {
-    let table = spread(row.table);
-    for (at, into) in (from..row.chunks.len()).zip(into) {
-        let upper = upper(&mut row, at, table);
+fn widen(row: Lanes<1>, from: usize, into: &mut [[f32; CHUNK]]) {
+    let ([table], [mut others]) = (row.tables, row.others);
+    let table = spread(table);
+    for (at, (chunks, into)) in (from..).zip(row.quad[from..].iter().zip(into)) {
+        let chunk = &chunks[row.first];
+        let upper = upper(chunk, &mut others, at, table);
         for quarter in 0..4 {
-            let wide = wide(&row.chunks[at].lower.as_flattened().as_chunks().0[quarter], upper[quarter]);
+            let wide = wide(&chunk.lower.as_flattened().as_chunks().0[quarter], upper[quarter]);
             for (part, wide) in wide.iter().enumerate() {
                 let Some(into) = into[first(quarter) + 2 * part * LANES..].first_chunk_mut::<LANES>() else {
                     break;
@@ -98,19 +102,19 @@ fn widen(mut row: Row, from: usize, into: &mut [[f32; CHUNK]]) {
     }
 }
 
-/// The upper bytes of the next chunk of a row, by quarters.
+/// The upper bytes of a row's chunk, the `at`th, by quarters.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn upper(row: &mut Row, at: usize, table: __m256i) -> [__m256i; 4] {
+fn upper(chunk: &Chunk, others: &mut Others, at: usize, table: __m256i) -> [__m256i; 4] {
     let low_bits = _mm256_set1_epi8(15);
     let mut upper = [_mm256_setzero_si256(); 4];
-    for (nth, codes) in row.chunks[at].codes.as_chunks().0.iter().enumerate() {
+    for (nth, codes) in chunk.codes.as_chunks().0.iter().enumerate() {
         let codes = bytes(codes);
         upper[nth] = _mm256_shuffle_epi8(table, _mm256_and_si256(codes, low_bits));
         upper[nth + 2] =
             _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16::<4>(codes), low_bits));
     }
-    while let Some((place, byte)) = row.others.next(at) {
+    while let Some((place, byte)) = others.next(at) {
         let here = _mm256_cmpeq_epi8(places(), _mm256_set1_epi8((place % QUARTER) as i8));
         let byte = _mm256_set1_epi8(byte.cast_signed());
         for (quarter, upper) in upper.iter_mut().enumerate() {

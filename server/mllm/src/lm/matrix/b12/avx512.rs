@@ -4,12 +4,12 @@ use std::arch::x86_64::*;
 
 use super::super::rows::avx512::{LANES, added};
 use super::super::rows::has_avx512;
-use super::{CHUNK, HALF, Row, Table};
+use super::{CHUNK, Chunk, HALF, Lanes, Others, Table};
 
 /// Sums of products of rows with rows of x that are as long; each is what it would be alone.
-pub(super) fn sums<const N: usize, const M: usize>(rows: [Row; N], x: [&[f32]; M]) -> [[f32; M]; N] {
-    assert!(has_avx512() && rows.iter().all(|row| x.iter().all(|x| row.chunks.len() * CHUNK == x.len())));
-    // SAFETY: the processor has what the function asks for, and all rows are as long, as was just checked.
+pub(super) fn sums<const N: usize, const M: usize>(rows: Lanes<N>, x: [&[f32]; M]) -> [[f32; M]; N] {
+    assert!(has_avx512() && x.iter().all(|x| rows.quad.len() * CHUNK == x.len()));
+    // SAFETY: the processor has what the function asks for, and all of x is as long, as was just checked.
     #[allow(unsafe_code)]
     unsafe {
         sum(rows, x)
@@ -17,7 +17,7 @@ pub(super) fn sums<const N: usize, const M: usize>(rows: [Row; N], x: [&[f32]; M
 }
 
 /// Chunks of a row from `first` on as f32.
-pub(super) fn write(row: Row, first: usize, into: &mut [[f32; CHUNK]]) {
+pub(super) fn write(row: Lanes<1>, first: usize, into: &mut [[f32; CHUNK]]) {
     assert!(has_avx512());
     // SAFETY: the processor has what the function asks for, as was just checked.
     #[allow(unsafe_code)]
@@ -28,28 +28,35 @@ pub(super) fn write(row: Row, first: usize, into: &mut [[f32; CHUNK]]) {
 
 // No closures over registers below: those are compiled without the features, and registers would go through memory.
 
-/// See [`sums`]; all rows are as long.
+/// See [`sums`]; x is as long as the rows.
 #[allow(unsafe_code)]
 #[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn sum<const N: usize, const M: usize>(mut rows: [Row; N], x: [&[f32]; M]) -> [[f32; M]; N] {
+unsafe fn sum<const N: usize, const M: usize>(mut rows: Lanes<N>, x: [&[f32]; M]) -> [[f32; M]; N] {
     let mut tables = [_mm512_setzero_si512(); N];
     for nth in 0..N {
-        tables[nth] = spread(rows[nth].table);
+        tables[nth] = spread(rows.tables[nth]);
     }
-    let chunks = rows.first().map_or(0, |row| row.chunks.len());
     let mut totals = [[[_mm512_setzero_ps(); 2]; M]; N];
-    for at in 0..chunks {
+    for (at, chunks) in rows.quad.iter().enumerate() {
+        let chunks = &chunks[rows.first..rows.first + N];
+        // Loaded once for all rows: what is loaded beside the weights keeps the processor from reading on ahead.
+        let mut of_x = [[_mm512_setzero_ps(); CHUNK / LANES]; M];
+        for (of_x, x) in of_x.iter_mut().zip(&x) {
+            for (nth, of_x) in of_x.iter_mut().enumerate() {
+                // SAFETY: x has this chunk.
+                *of_x = unsafe { _mm512_loadu_ps(x.as_ptr().add(at * CHUNK + nth * LANES)) };
+            }
+        }
         for nth in 0..N {
-            let row = &mut rows[nth];
-            row.prefetch(at, N);
-            let (first, second) = upper(row, at, tables[nth]);
-            let lower = &row.chunks[at].lower;
-            let wide = [wide(&lower[0], first), wide(&lower[1], second)];
-            for (totals, x) in totals[nth].iter_mut().zip(&x) {
-                for (nth, wide) in wide.as_flattened().iter().enumerate() {
-                    // SAFETY: x has this chunk.
-                    let x = unsafe { _mm512_loadu_ps(x.as_ptr().add(at * CHUNK + nth * LANES)) };
-                    totals[nth % 2] = _mm512_fmadd_ps(*wide, x, totals[nth % 2]);
+            let chunk = &chunks[nth];
+            if M > 1 {
+                chunk.ask_ahead();
+            }
+            let (first, second) = upper(chunk, &mut rows.others[nth], at, tables[nth]);
+            let wide = [wide(&chunk.lower[0], first), wide(&chunk.lower[1], second)];
+            for (totals, of_x) in totals[nth].iter_mut().zip(&of_x) {
+                for (nth, (wide, x)) in wide.as_flattened().iter().zip(of_x).enumerate() {
+                    totals[nth % 2] = _mm512_fmadd_ps(*wide, *x, totals[nth % 2]);
                 }
             }
         }
@@ -64,12 +71,13 @@ unsafe fn sum<const N: usize, const M: usize>(mut rows: [Row; N], x: [&[f32]; M]
 }
 
 #[target_feature(enable = "avx512f,avx512bw")]
-fn widen(mut row: Row, first: usize, into: &mut [[f32; CHUNK]]) {
-    let table = spread(row.table);
-    for (at, into) in (first..row.chunks.len()).zip(into) {
-        let (first, second) = upper(&mut row, at, table);
-        let lower = &row.chunks[at].lower;
-        let wide = [wide(&lower[0], first), wide(&lower[1], second)];
+fn widen(row: Lanes<1>, first: usize, into: &mut [[f32; CHUNK]]) {
+    let ([table], [mut others]) = (row.tables, row.others);
+    let table = spread(table);
+    for (at, (chunks, into)) in (first..).zip(row.quad[first..].iter().zip(into)) {
+        let chunk = &chunks[row.first];
+        let (first, second) = upper(chunk, &mut others, at, table);
+        let wide = [wide(&chunk.lower[0], first), wide(&chunk.lower[1], second)];
         for (wide, into) in wide.as_flattened().iter().zip(into.as_chunks_mut::<LANES>().0) {
             // SAFETY: a register is as many numbers.
             #[allow(unsafe_code)]
@@ -80,15 +88,15 @@ fn widen(mut row: Row, first: usize, into: &mut [[f32; CHUNK]]) {
     }
 }
 
-/// The upper bytes of the next chunk of a row, by halves.
+/// The upper bytes of a row's chunk, the `at`th, by halves.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn upper(row: &mut Row, at: usize, table: __m512i) -> (__m512i, __m512i) {
+fn upper(chunk: &Chunk, others: &mut Others, at: usize, table: __m512i) -> (__m512i, __m512i) {
     let low_bits = _mm512_set1_epi8(15);
-    let codes = bytes(&row.chunks[at].codes);
+    let codes = bytes(&chunk.codes);
     let mut first = _mm512_shuffle_epi8(table, _mm512_and_si512(codes, low_bits));
     let mut second = _mm512_shuffle_epi8(table, _mm512_and_si512(_mm512_srli_epi16::<4>(codes), low_bits));
-    while let Some((place, byte)) = row.others.next(at) {
+    while let Some((place, byte)) = others.next(at) {
         let (mask, byte) = (1 << (place % HALF), byte.cast_signed());
         if place < HALF {
             first = _mm512_mask_set1_epi8(first, mask, byte);

@@ -3,67 +3,68 @@
 use std::arch::x86_64::*;
 
 use super::super::q8::added;
-use super::super::rows::prefetch;
-use super::vnni::{AHEAD, FIELD_BYTES, FIELD_SHIFTS};
-use super::{Head, Numbers, XBlock};
+use super::vnni::{FIELD_BYTES, FIELD_SHIFTS};
+use super::{QUAD, Quad, XBlock};
 
-/// A row of weights with a row of x of as many blocks.
-pub(super) fn dot(heads: &[Head], numbers: &[Numbers], x: &[XBlock]) -> f32 {
-    assert!(heads.len() == x.len() && numbers.len() == x.len());
-    // SAFETY: the caller asked `has_avx2`; all slices hold the same number of blocks, as was just checked.
+/// Sums of products of four rows of weights with a row of x of as many blocks.
+pub(super) fn sums(quad: Quad, x: &[XBlock]) -> [f32; QUAD] {
+    assert!(quad.heads.len() == x.len() && quad.numbers.len() == x.len());
+    // SAFETY: the caller asked `has_avx2`.
     #[allow(unsafe_code)]
     unsafe {
-        sum(heads, numbers, x)
+        sum(quad, x)
     }
 }
 
 #[allow(unsafe_code)]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn sum(heads: &[Head], numbers: &[Numbers], x: &[XBlock]) -> f32 {
+unsafe fn sum(quad: Quad, x: &[XBlock]) -> [f32; QUAD] {
     let fields = Fields::new();
     // Which group the words of the first half belong to, and of the second.
     let groups = [_mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3), _mm256_setr_epi32(4, 4, 5, 5, 6, 6, 7, 7)];
     let (four_bits, ones) = (_mm256_set1_epi8(15), _mm256_set1_epi16(1));
-    let mut totals = [_mm256_setzero_ps(); 2];
-    for (at, x) in x.iter().enumerate() {
-        let ahead = numbers.as_ptr().wrapping_add(at + AHEAD).cast::<__m256i>();
-        prefetch(ahead);
-        prefetch(ahead.wrapping_add(2));
-        prefetch(heads.as_ptr().wrapping_add(at + AHEAD));
-        // SAFETY: the row has as many blocks as x; factors are two registers.
-        let (head, factors) = unsafe {
+    let mut totals = [[_mm256_setzero_ps(); 2]; QUAD];
+    for ((heads, numbers), x) in quad.heads.iter().zip(quad.numbers).zip(x) {
+        // SAFETY: factors are two registers.
+        let factors = unsafe {
             let factors = x.factors.as_ptr();
-            (
-                _mm_loadu_si128(heads.as_ptr().add(at).cast()),
-                [_mm256_loadu_ps(factors), _mm256_loadu_ps(factors.add(8))],
-            )
+            [_mm256_loadu_ps(factors), _mm256_loadu_ps(factors.add(8))]
         };
-        let [scales, mins] = fields.of(head);
-        let scales = _mm256_mul_ps(scales, factors[0]);
-        totals[0] = _mm256_fmadd_ps(mins, factors[1], totals[0]);
-        for (half, groups) in groups.into_iter().enumerate() {
-            // SAFETY: a block is two lines of two halves, one of x four.
-            let (lines, x) = unsafe {
-                let line = numbers.as_ptr().add(at).cast::<__m256i>().add(half);
-                let x_line = x.numbers.as_ptr().cast::<__m256i>().add(half);
-                (
-                    [_mm256_loadu_si256(line), _mm256_loadu_si256(line.add(2))],
-                    [0, 1, 2, 3].map(|register| _mm256_loadu_si256(x_line.add(2 * register))),
-                )
-            };
-            let low = lines.map(|line| _mm256_and_si256(line, four_bits));
-            let high = lines.map(|line| _mm256_and_si256(_mm256_srli_epi16::<4>(line), four_bits));
-            // Eight products of at most 15 times 127 fit into 16 bits.
-            let first =
-                _mm256_add_epi16(_mm256_maddubs_epi16(low[0], x[0]), _mm256_maddubs_epi16(high[0], x[1]));
-            let second =
-                _mm256_add_epi16(_mm256_maddubs_epi16(low[1], x[2]), _mm256_maddubs_epi16(high[1], x[3]));
-            let sum = _mm256_madd_epi16(_mm256_add_epi16(first, second), ones);
-            let scale = _mm256_permutevar8x32_ps(scales, groups);
-            totals[half] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), scale, totals[half]);
+        for row in 0..QUAD {
+            let totals = &mut totals[row];
+            // SAFETY: a head is half a register.
+            let head = unsafe { _mm_loadu_si128((&raw const heads[row]).cast()) };
+            let [scales, mins] = fields.of(head);
+            let scales = _mm256_mul_ps(scales, factors[0]);
+            totals[0] = _mm256_fmadd_ps(mins, factors[1], totals[0]);
+            for (half, groups) in groups.into_iter().enumerate() {
+                // SAFETY: a block is two lines of two halves, one of x four.
+                let (lines, x) = unsafe {
+                    let line = numbers[row].0.as_ptr().cast::<__m256i>().add(half);
+                    let x_line = x.numbers.as_ptr().cast::<__m256i>().add(half);
+                    (
+                        [_mm256_loadu_si256(line), _mm256_loadu_si256(line.add(2))],
+                        [0, 1, 2, 3].map(|register| _mm256_loadu_si256(x_line.add(2 * register))),
+                    )
+                };
+                let low = lines.map(|line| _mm256_and_si256(line, four_bits));
+                let high = lines.map(|line| _mm256_and_si256(_mm256_srli_epi16::<4>(line), four_bits));
+                // Eight products of at most 15 times 127 fit into 16 bits.
+                let first =
+                    _mm256_add_epi16(_mm256_maddubs_epi16(low[0], x[0]), _mm256_maddubs_epi16(high[0], x[1]));
+                let second =
+                    _mm256_add_epi16(_mm256_maddubs_epi16(low[1], x[2]), _mm256_maddubs_epi16(high[1], x[3]));
+                let sum = _mm256_madd_epi16(_mm256_add_epi16(first, second), ones);
+                let scale = _mm256_permutevar8x32_ps(scales, groups);
+                totals[half] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), scale, totals[half]);
+            }
         }
     }
-    added(_mm256_add_ps(totals[0], totals[1]))
+    let mut sums = [0.0; QUAD];
+    for (sum, [first, second]) in sums.iter_mut().zip(totals) {
+        *sum = added(_mm256_add_ps(first, second));
+    }
+    sums
 }
 
 /// How fields are taken out of a head: those of the scales, then those of the mins.

@@ -1,6 +1,7 @@
 //! Weights of four bits: Q4_K of ggml. A block of 256 numbers of a row holds eight groups of 32. A number is
 //! `scale * n - min` with n of four bits; the scale and the min of its group are six-bit multiples of two f16 steps of
-//! the block. That is 4.5 bits a number. x is rounded to eight bits a number, as for [`Q8`](super::q8).
+//! the block. That is 4.5 bits a number. Blocks of four rows lie side by side. x is rounded to eight bits a number, as for
+//! [`Q8`](super::q8).
 //!
 //! - `head`: steps, scales and mins of a block.
 //! - `fit`: rounding of a group.
@@ -23,6 +24,7 @@ use rayon::prelude::*;
 use self::fit::{Fit, MOST, fit};
 use self::head::Head;
 use super::q8::{self, GROUP};
+use super::quads::{QUAD, Quads, put};
 use super::rows::Rows;
 
 /// Numbers that share their steps.
@@ -39,9 +41,16 @@ const REGISTER: usize = 64;
 pub(super) struct Q4 {
     columns: usize,
     /// `[rows, columns / BLOCK]`
-    heads: Vec<Head>,
+    heads: Quads<Head>,
     /// `[rows, columns / BLOCK]`
-    numbers: Vec<Numbers>,
+    numbers: Quads<Numbers>,
+}
+
+/// Four rows of weights.
+#[derive(Clone, Copy)]
+struct Quad<'a> {
+    heads: &'a [[Head; QUAD]],
+    numbers: &'a [[Numbers; QUAD]],
 }
 
 /// The four-bit numbers of a block, in the order of [`place`]: registers 0 and 1 are the low and the high halves of
@@ -100,44 +109,38 @@ impl Q4 {
         columns: usize,
         widened: impl Fn(Range<usize>) -> Cow<'a, [f32]> + Sync,
     ) -> Self {
-        let blocks = columns / BLOCK;
-        let mut q4 = Self::zeros(rows, columns);
-        let by_row = q4.heads.par_chunks_mut(blocks).zip(q4.numbers.par_chunks_mut(blocks));
-        by_row.enumerate().for_each(|(row, (heads, numbers))| {
+        Self::of_rows(rows, columns, |row| {
             let values = widened(row..row + 1);
-            let (values, _) = values.as_chunks::<BLOCK>();
-            for ((values, head), numbers) in values.iter().zip(heads).zip(numbers) {
-                *head = round(values, numbers);
-            }
-        });
-        q4
+            values.as_chunks::<BLOCK>().0.iter().map(round).collect()
+        })
     }
 
     /// Takes blocks as files hold them, [`BLOCK_BYTES`] each.
     pub(super) fn from_blocks(rows: usize, columns: usize, bytes: &[u8]) -> Self {
-        let mut q4 = Self::zeros(rows, columns);
+        let of_row = columns / BLOCK;
         let (blocks, _) = bytes.as_chunks::<BLOCK_BYTES>();
-        let places = q4.heads.par_iter_mut().zip(&mut q4.numbers);
-        places.zip(blocks).for_each(|((head, numbers), block)| {
-            let (start, nibbles) = block.split_at(Head::FILE_BYTES);
-            *head = Head::read(start);
-            // 32 bytes hold two groups: one in their low halves, the next in their high ones.
-            for (pair, bytes) in nibbles.chunks_exact(GROUP).enumerate() {
-                for (nth, byte) in bytes.iter().enumerate() {
-                    numbers.set(2 * pair * GROUP + nth, byte & 0xf);
-                    numbers.set((2 * pair + 1) * GROUP + nth, byte >> 4);
+        Self::of_rows(rows, columns, |row| {
+            blocks[row * of_row..(row + 1) * of_row].iter().map(read).collect()
+        })
+    }
+
+    /// Of the blocks of each row.
+    fn of_rows(rows: usize, columns: usize, blocks: impl Fn(usize) -> Vec<(Head, Numbers)> + Sync) -> Self {
+        let mut heads = Quads::new(rows, columns / BLOCK, Head::ZERO);
+        let mut numbers = Quads::new(rows, columns / BLOCK, Numbers::NONE);
+        let by_quad = heads.par_iter_mut().zip(numbers.par_iter_mut());
+        by_quad.enumerate().for_each(|(quad, (heads, numbers))| {
+            for row in quad * QUAD..rows.min((quad + 1) * QUAD) {
+                for (nth, (head, of_block)) in blocks(row).into_iter().enumerate() {
+                    heads[nth][row % QUAD] = head;
+                    numbers[nth][row % QUAD] = of_block;
                 }
             }
         });
-        q4
+        Self { columns, heads, numbers }
     }
 
-    fn zeros(rows: usize, columns: usize) -> Self {
-        let blocks = rows * (columns / BLOCK);
-        Self { columns, heads: vec![Head::ZERO; blocks], numbers: vec![Numbers::NONE; blocks] }
-    }
-
-    /// Appends the rows of another of as many columns.
+    /// Appends the rows of another of as many columns; this one has to end with four whole ones.
     pub(super) fn extend(&mut self, other: Self) {
         self.heads.extend(other.heads);
         self.numbers.extend(other.numbers);
@@ -145,21 +148,55 @@ impl Q4 {
 
     /// Bytes that a product reads.
     pub(super) fn bytes(&self) -> usize {
-        size_of_val(self.heads.as_slice()) + size_of_val(self.numbers.as_slice())
+        self.heads.bytes() + self.numbers.bytes()
     }
 
-    fn row(&self, row: usize) -> (&[Head], &[Numbers]) {
-        let blocks = self.columns / BLOCK;
-        let row = row * blocks..(row + 1) * blocks;
-        (&self.heads[row.clone()], &self.numbers[row])
+    pub(super) fn gather(&self) {
+        self.heads.gather();
+        self.numbers.gather();
+    }
+
+    /// The four rows of which `row` is one.
+    fn quad(&self, row: usize) -> Quad<'_> {
+        Quad { heads: self.heads.around(row), numbers: self.numbers.around(row) }
     }
 }
 
-/// Rounds a block; gives its head.
-fn round(values: &[f32; BLOCK], numbers: &mut Numbers) -> Head {
+impl Quad<'_> {
+    /// Sums of products with a row of x.
+    fn sums(self, x: &[XBlock]) -> [f32; QUAD] {
+        #[cfg(target_arch = "x86_64")]
+        if super::rows::has_byte_products() {
+            return vnni::sums(self, x);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if super::rows::has_avx2() {
+            return avx2::sums(self, x);
+        }
+        plain(self, x)
+    }
+}
+
+/// Reads a block of a file.
+fn read(block: &[u8; BLOCK_BYTES]) -> (Head, Numbers) {
+    let (start, nibbles) = block.split_at(Head::FILE_BYTES);
+    let mut numbers = Numbers::NONE;
+    // 32 bytes hold two groups: one in their low halves, the next in their high ones.
+    for (pair, bytes) in nibbles.chunks_exact(GROUP).enumerate() {
+        for (nth, byte) in bytes.iter().enumerate() {
+            numbers.set(2 * pair * GROUP + nth, byte & 0xf);
+            numbers.set((2 * pair + 1) * GROUP + nth, byte >> 4);
+        }
+    }
+    (Head::read(start), numbers)
+}
+
+/// Rounds a block.
+fn round(values: &[f32; BLOCK]) -> (Head, Numbers) {
+    let mut numbers = Numbers::NONE;
     // What is not a number has to stay visible in the product.
     if !values.iter().all(|value| value.is_finite()) {
-        return Head { step: f16::NAN, ..Head::ZERO };
+        return (Head { step: f16::NAN, ..Head::ZERO }, numbers);
     }
     let (groups, _) = values.as_chunks::<GROUP>();
     let mut fits = [Fit::default(); GROUPS];
@@ -177,7 +214,7 @@ fn round(values: &[f32; BLOCK], numbers: &mut Numbers) -> Head {
             numbers.set(at * GROUP + nth, number as u8);
         }
     }
-    head
+    (head, numbers)
 }
 
 impl Rows for Q4 {
@@ -189,23 +226,18 @@ impl Rows for Q4 {
     }
 
     fn dot(&self, row: usize, x: &Vec<XBlock>) -> f32 {
-        let (heads, numbers) = self.row(row);
-        #[cfg(target_arch = "x86_64")]
-        if super::rows::has_byte_products() {
-            return vnni::dot(heads, numbers, x);
-        }
-        #[cfg(target_arch = "x86_64")]
-        if super::rows::has_avx2() {
-            return avx2::dot(heads, numbers, x);
-        }
-        plain(heads, numbers, x)
+        self.quad(row).sums(x)[row % QUAD]
+    }
+
+    fn dots(&self, row: usize, x: &[Vec<XBlock>], sums: &mut [f32]) {
+        let quad = self.quad(row);
+        put(x.iter().map(|x| quad.sums(x)), sums);
     }
 
     fn widen(&self, rows: Range<usize>, values: &mut Vec<f32>) {
         values.reserve(rows.len() * self.columns);
         for row in rows {
-            let (heads, numbers) = self.row(row);
-            for (head, numbers) in heads.iter().zip(numbers) {
+            for (head, numbers) in self.heads.row(row).zip(self.numbers.row(row)) {
                 for (at, group) in numbers.unpacked().as_chunks::<GROUP>().0.iter().enumerate() {
                     let (scale, min) = head.group(at);
                     values.extend(group.iter().map(|number| scale * f32::from(*number) - min));
@@ -232,10 +264,15 @@ fn x_block(x: &[f32; BLOCK]) -> XBlock {
 }
 
 /// The definition.
-fn plain(heads: &[Head], numbers: &[Numbers], x: &[XBlock]) -> f32 {
+fn plain(quad: Quad, x: &[XBlock]) -> [f32; QUAD] {
+    std::array::from_fn(|row| plain_row(quad, row, x))
+}
+
+fn plain_row(quad: Quad, row: usize, x: &[XBlock]) -> f32 {
     let mut total = 0.0;
-    for ((head, numbers), x) in heads.iter().zip(numbers).zip(x) {
-        for (at, numbers) in numbers.unpacked().chunks_exact(GROUP).enumerate() {
+    for ((heads, numbers), x) in quad.heads.iter().zip(quad.numbers).zip(x) {
+        let head = heads[row];
+        for (at, numbers) in numbers[row].unpacked().chunks_exact(GROUP).enumerate() {
             let product = |(nth, number): (usize, &u8)| {
                 let (register, byte) = place(at * GROUP + nth);
                 i32::from(*number) * i32::from(x.numbers[register][byte])
@@ -286,15 +323,15 @@ mod tests {
             let (w, x) = (rounded(&numbers(6 * columns, 1), columns), numbers(columns, 2));
             let x = w.prepare(&x);
             for row in 0..6 {
-                let (heads, numbers) = w.row(row);
-                let expected = plain(heads, numbers, &x);
+                let quad = w.quad(row);
+                let expected = plain_row(quad, row % QUAD, &x);
                 let got = w.dot(row, &x);
                 let most = 1e-4 + 1e-6 * expected.abs();
                 assert!((got - expected).abs() < most, "{blocks} blocks: {got}, {expected}");
                 // The best that the processor has was asked; what is below it has to be right as well.
                 #[cfg(target_arch = "x86_64")]
                 if super::super::rows::has_avx2() {
-                    let got = avx2::dot(heads, numbers, &x);
+                    let got = avx2::sums(quad, &x)[row % QUAD];
                     assert!((got - expected).abs() < most, "{blocks} blocks: {got}, {expected}");
                 }
             }
@@ -306,8 +343,7 @@ mod tests {
         let (w, x) = (rounded(&numbers(512, 1), 512), numbers(512, 2));
         let rounded = q8::Q8::round(1, 512, |_| Cow::Borrowed(x.as_slice())).widened(0..1);
         let expected: f32 = w.widened(0..1).iter().zip(&rounded).map(|(w, x)| w * x).sum();
-        let (heads, numbers) = w.row(0);
-        assert!((plain(heads, numbers, &w.prepare(&x)) - expected).abs() < 2e-3);
+        assert!((plain(w.quad(0), &w.prepare(&x))[0] - expected).abs() < 2e-3);
     }
 
     #[test]

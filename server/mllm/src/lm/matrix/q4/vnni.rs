@@ -2,8 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::super::rows::prefetch;
-use super::{Head, Numbers, XBlock};
+use super::{Head, QUAD, Quad, XBlock};
 
 /// In each quarter of a register that repeats a head: the two bytes that hold each of its 16 fields, one field a word.
 pub(super) const FIELD_BYTES: [i8; 64] = field_bytes();
@@ -12,8 +11,6 @@ pub(super) const FIELD_SHIFTS: [i32; 16] = field_shifts();
 /// Eight times the step, eight times that of the mins.
 const STEP_BYTES: [i8; 32] =
     [0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3];
-/// Blocks from a product to what it asks memory for: two pages.
-pub(super) const AHEAD: usize = 8192 / size_of::<Numbers>();
 /// Words that hold mins, after those that hold scales.
 const MINS: __mmask16 = 0xff00;
 
@@ -42,19 +39,19 @@ const fn field_shifts() -> [i32; 16] {
     shifts
 }
 
-/// A row of weights with a row of x of as many blocks.
-pub(super) fn dot(heads: &[Head], numbers: &[Numbers], x: &[XBlock]) -> f32 {
-    assert!(heads.len() == x.len() && numbers.len() == x.len());
-    // SAFETY: the caller asked `has_byte_products`; all slices hold the same number of blocks, as was just checked.
+/// Sums of products of four rows of weights with a row of x of as many blocks.
+pub(super) fn sums(quad: Quad, x: &[XBlock]) -> [f32; QUAD] {
+    assert!(quad.heads.len() == x.len() && quad.numbers.len() == x.len());
+    // SAFETY: the caller asked `has_byte_products`.
     #[allow(unsafe_code)]
     unsafe {
-        sum(heads, numbers, x)
+        sum(quad, x)
     }
 }
 
 #[allow(unsafe_code)]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn sum(heads: &[Head], numbers: &[Numbers], x: &[XBlock]) -> f32 {
+unsafe fn sum(quad: Quad, x: &[XBlock]) -> [f32; QUAD] {
     // SAFETY: constants of exactly these sizes.
     let (field_bytes, field_shifts, step_bytes) = unsafe {
         (
@@ -65,36 +62,43 @@ unsafe fn sum(heads: &[Head], numbers: &[Numbers], x: &[XBlock]) -> f32 {
     };
     let (six_bits, four_bits) = (_mm512_set1_epi32(63), _mm512_set1_epi8(15));
     let group_of_word = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
-    let mut total = _mm512_setzero_ps();
-    for (at, x) in x.iter().enumerate() {
-        // SAFETY: the row has as many blocks as x; a block is two registers, one of x four and one of factors.
-        let (head, lines, x, factors) = unsafe {
-            let line = numbers.as_ptr().add(at).cast::<__m512i>();
+    let mut totals = [_mm512_setzero_ps(); QUAD];
+    for ((heads, numbers), x) in quad.heads.iter().zip(quad.numbers).zip(x) {
+        // SAFETY: a block of x is four registers, and one of factors.
+        let (x, factors) = unsafe {
             let x_line = x.numbers.as_ptr().cast::<__m512i>();
             (
-                _mm512_broadcast_i32x4(_mm_load_si128(heads.as_ptr().add(at).cast())),
-                [_mm512_load_si512(line), _mm512_load_si512(line.add(1))],
                 [0, 1, 2, 3].map(|register| _mm512_load_si512(x_line.add(register))),
                 _mm512_load_ps(x.factors.as_ptr()),
             )
         };
-        let ahead = numbers.as_ptr().wrapping_add(at + AHEAD).cast::<__m512i>();
-        prefetch(ahead);
-        prefetch(ahead.wrapping_add(1));
-        prefetch(heads.as_ptr().wrapping_add(at + AHEAD));
-        let low = lines.map(|line| _mm512_and_si512(line, four_bits));
-        let high = lines.map(|line| _mm512_and_si512(_mm512_srli_epi16::<4>(line), four_bits));
-        let mut sum = _mm512_dpbusd_epi32(_mm512_setzero_si512(), low[0], x[0]);
-        sum = _mm512_dpbusd_epi32(sum, high[0], x[1]);
-        sum = _mm512_dpbusd_epi32(sum, low[1], x[2]);
-        sum = _mm512_dpbusd_epi32(sum, high[1], x[3]);
-        let fields = _mm512_srlv_epi32(_mm512_shuffle_epi8(head, field_bytes), field_shifts);
-        let fields = _mm512_cvtepi32_ps(_mm512_and_si512(fields, six_bits));
-        let steps = _mm512_cvtph_ps(_mm256_shuffle_epi8(_mm512_castsi512_si256(head), step_bytes));
-        let scaled = _mm512_mul_ps(_mm512_mul_ps(fields, steps), factors);
-        let scales = _mm512_permutexvar_ps(group_of_word, scaled);
-        total = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scales, total);
-        total = _mm512_mask_add_ps(total, MINS, total, scaled);
+        for row in 0..QUAD {
+            // SAFETY: a head is a quarter of a register, and a block's numbers are two.
+            let (head, lines) = unsafe {
+                let line = numbers[row].0.as_ptr().cast::<__m512i>();
+                (
+                    _mm512_broadcast_i32x4(_mm_load_si128((&raw const heads[row]).cast())),
+                    [_mm512_load_si512(line), _mm512_load_si512(line.add(1))],
+                )
+            };
+            let low = lines.map(|line| _mm512_and_si512(line, four_bits));
+            let high = lines.map(|line| _mm512_and_si512(_mm512_srli_epi16::<4>(line), four_bits));
+            let mut sum = _mm512_dpbusd_epi32(_mm512_setzero_si512(), low[0], x[0]);
+            sum = _mm512_dpbusd_epi32(sum, high[0], x[1]);
+            sum = _mm512_dpbusd_epi32(sum, low[1], x[2]);
+            sum = _mm512_dpbusd_epi32(sum, high[1], x[3]);
+            let fields = _mm512_srlv_epi32(_mm512_shuffle_epi8(head, field_bytes), field_shifts);
+            let fields = _mm512_cvtepi32_ps(_mm512_and_si512(fields, six_bits));
+            let steps = _mm512_cvtph_ps(_mm256_shuffle_epi8(_mm512_castsi512_si256(head), step_bytes));
+            let scaled = _mm512_mul_ps(_mm512_mul_ps(fields, steps), factors);
+            let scales = _mm512_permutexvar_ps(group_of_word, scaled);
+            totals[row] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scales, totals[row]);
+            totals[row] = _mm512_mask_add_ps(totals[row], MINS, totals[row], scaled);
+        }
     }
-    _mm512_reduce_add_ps(total)
+    let mut sums = [0.0; QUAD];
+    for (sum, total) in sums.iter_mut().zip(totals) {
+        *sum = _mm512_reduce_add_ps(total);
+    }
+    sums
 }

@@ -2,66 +2,61 @@
 
 use std::arch::x86_64::*;
 
-use half::f16;
-
-use super::super::rows::prefetch;
-use super::{GROUP, Row};
+use super::{GROUP, GROUPS, PIECE, QUAD, Quad, Row};
 
 /// Groups whose scales fill a register.
 const SCALES: usize = 8;
-/// Bytes from a product to what it asks memory for: two pages.
-const AHEAD: usize = 8192;
 
-/// Scales `[groups]` and numbers `[groups * GROUP]` of a row of weights with a row of x as long.
-pub(super) fn dot(scales: &[f16], numbers: &[i8], x: &Row) -> f32 {
-    let groups = scales.len();
-    assert!(numbers.len() == groups * GROUP && x.numbers.len() == numbers.len() && x.scales.len() == groups);
-    // SAFETY: the caller asked `has_avx2`; all slices hold the same number of groups, as was just checked, and `sum`
-    // reads nothing beyond them.
+/// Sums of products of four rows of weights with a row of x as long.
+pub(super) fn sums(quad: Quad, x: &Row) -> [f32; QUAD] {
+    assert!(quad.fits(x));
+    // SAFETY: the caller asked `has_avx2`, and x is as long, as was just checked.
     #[allow(unsafe_code)]
     unsafe {
-        sum(scales, numbers, x)
+        sum(quad, x)
     }
 }
 
 #[allow(unsafe_code)]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn sum(scales: &[f16], numbers: &[i8], x: &Row) -> f32 {
-    let mut totals = [_mm256_setzero_ps(); 2];
-    let whole = scales.len() - scales.len() % SCALES;
-    for first in (0..whole).step_by(SCALES) {
-        // SAFETY: eight groups from `first` on are there.
-        let scale = unsafe {
-            let w = _mm256_cvtph_ps(_mm_loadu_si128(scales.as_ptr().add(first).cast()));
-            _mm256_mul_ps(w, _mm256_loadu_ps(x.scales.as_ptr().add(first)))
-        };
-        for nth in 0..SCALES {
-            let at = (first + nth) * GROUP;
-            if nth.is_multiple_of(2) {
-                prefetch(numbers.as_ptr().wrapping_add(at + AHEAD));
+unsafe fn sum(quad: Quad, x: &Row) -> [f32; QUAD] {
+    const PIECES: usize = SCALES * GROUP / PIECE;
+    let mut totals = [_mm256_setzero_ps(); QUAD];
+    for (nth, numbers) in quad.numbers.chunks(PIECES).enumerate() {
+        let (first, part) = (nth * SCALES / GROUPS, nth * SCALES % GROUPS);
+        let mut scales = [_mm256_setzero_ps(); QUAD];
+        for row in 0..QUAD {
+            // SAFETY: a register's scales from `part` on lie within a group of them.
+            scales[row] = unsafe {
+                let w = _mm_loadu_si128(quad.scales[first][row].as_ptr().add(part).cast());
+                _mm256_mul_ps(_mm256_cvtph_ps(w), _mm256_loadu_ps(x.scales[first].as_ptr().add(part)))
+            };
+        }
+        for (piece, (numbers, x)) in numbers.iter().zip(&x.numbers[nth * PIECES..]).enumerate() {
+            for row in 0..QUAD {
+                for (half, (w, x)) in numbers[row].groups().iter().zip(x.groups()).enumerate() {
+                    let place = _mm256_set1_epi32((piece * PIECE / GROUP + half) as i32);
+                    let scale = _mm256_permutevar8x32_ps(scales[row], place);
+                    totals[row] = _mm256_fmadd_ps(group(w, x), scale, totals[row]);
+                }
             }
-            // SAFETY: as above.
-            let product = unsafe { group(numbers.as_ptr().add(at), x.numbers.as_ptr().add(at)) };
-            let scale = _mm256_permutevar8x32_ps(scale, _mm256_set1_epi32(nth as i32));
-            totals[nth % 2] = _mm256_fmadd_ps(product, scale, totals[nth % 2]);
         }
     }
-    for (nth, (w_scale, x_scale)) in scales.iter().zip(&x.scales).enumerate().skip(whole) {
-        let at = nth * GROUP;
-        // SAFETY: the last groups are there.
-        let product = unsafe { group(numbers.as_ptr().add(at), x.numbers.as_ptr().add(at)) };
-        let scale = _mm256_set1_ps(w_scale.to_f32() * x_scale);
-        totals[0] = _mm256_fmadd_ps(product, scale, totals[0]);
+    let mut sums = [0.0; QUAD];
+    for (sum, total) in sums.iter_mut().zip(totals) {
+        *sum = added(total);
     }
-    added(_mm256_add_ps(totals[0], totals[1]))
+    sums
 }
 
 /// The product of a group with one of x, in eight parts.
-#[allow(unsafe_code)]
+#[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn group(w: *const i8, x: *const i8) -> __m256 {
-    // SAFETY: the caller has a group of each.
-    let (w, x) = unsafe { (_mm256_loadu_si256(w.cast()), _mm256_loadu_si256(x.cast())) };
+fn group(w: &[i8; GROUP], x: &[i8; GROUP]) -> __m256 {
+    // SAFETY: a group is exactly a register.
+    #[allow(unsafe_code)]
+    let (w, x) =
+        unsafe { (_mm256_loadu_si256(w.as_ptr().cast()), _mm256_loadu_si256(x.as_ptr().cast())) };
     // Two products of at most 128 times 127 fit into 16 bits.
     let pairs = _mm256_maddubs_epi16(_mm256_sign_epi8(w, w), _mm256_sign_epi8(x, w));
     _mm256_cvtepi32_ps(_mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
