@@ -134,10 +134,10 @@ mod tests {
     fn model(format: WeightFormat) -> LanguageModel {
         let text = TextConfig {
             vocab_size: 600,
-            hidden_size: 256,
+            hidden_size: 512,
             intermediate_size: 512,
             layers: 2,
-            heads: 4,
+            heads: 8,
             kv_heads: 2,
             rms_norm_eps: 1e-6,
             rope_theta: 1e6,
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn four_bits_keep_the_table_in_eight_and_change_scores_by_their_rounding() {
         let (stored, four) = (model(WeightFormat::Stored), model(WeightFormat::Q4K));
-        let table = 600 * 256;
+        let table = 600 * 512;
         let layers = stored.step_bytes() / 2 - table;
         assert_eq!(four.step_bytes(), table * 34 / 32 + layers * 9 / 16);
         let (stored, four) = (scores(&stored), scores(&four));

@@ -258,11 +258,7 @@ impl Narrow for B12 {
     }
 
     fn widen(&self, rows: Range<usize>, values: &mut Vec<f32>) {
-        let (start, columns) = (values.len(), self.columns);
-        values.resize(start + rows.len() * columns, 0.0);
-        for (row, into) in rows.zip(values[start..].chunks_exact_mut(columns)) {
-            self.write(row, 0..columns, into);
-        }
+        super::tiles::append(self, rows, self.columns, values);
     }
 }
 

@@ -32,14 +32,14 @@ use self::q4::Q4;
 use self::q8::Q8;
 use self::quads::QUAD;
 use self::rows::{Dense, Rows, TOGETHER};
-use self::tiles::Strips;
+use self::tiles::{Parts, Strips};
 use crate::ops::gemm::{Into, Mat, Threads, gemm};
 use crate::ops::large_pages;
 
 /// Rows of x up to which each weight is read once and used for all of them, every row by itself, whatever the weights are
 /// and wherever: what comes out does not depend on how many rows there are.
 pub(crate) const FEW: usize = 8;
-/// The same where weights are first to be widened for what is done with more rows, or no tiles are fast.
+/// The same where it takes long to widen weights for what is done with more rows, or no tiles are fast.
 const FEW_WIDENED: usize = 16;
 /// Bytes of a matrix that a cache may hold from one step to the next.
 const CACHED: usize = 4 << 20;
@@ -317,19 +317,11 @@ impl Matrix {
                 let parts: Result<Vec<_>> = parts.iter().map(|part| part.product(x, None)).collect();
                 self.side_by_side(parts?, count)
             }
-            Values::F32(values) if count <= self.most_few() => self.few(&Dense { values, columns }, x),
-            Values::Bf16(values) if count <= self.most_few() => self.few(&Dense { values, columns }, x),
-            Values::B12(values) if count <= self.most_few() => self.few(values, x),
-            Values::Q8(values) if count <= self.most_few() => self.few(values, x),
-            Values::Q4(values) if count <= self.most_few() => self.few(values, x),
-            _ if tiles::are_fast() => self.by_tiles(x, count),
-            Values::F32(w) => {
-                let mut y = vec![0.0; count * self.rows];
-                let (x, w) = (Mat::new(x, count, self.columns), Mat::new(w, self.rows, self.columns));
-                gemm(&mut y, self.rows, Into::Set, 1.0, x, w.t(), Threads::All)?;
-                y
-            }
-            _ => self.by_panels(x, count)?,
+            Values::F32(values) => self.times(&Dense { values, columns }, x, count)?,
+            Values::Bf16(values) => self.times(&Dense { values, columns }, x, count)?,
+            Values::B12(values) => self.times(values, x, count)?,
+            Values::Q8(values) => self.times(values, x, count)?,
+            Values::Q4(values) => self.times(values, x, count)?,
         };
         if let Some(bias) = bias {
             for y in y.chunks_exact_mut(self.rows) {
@@ -339,10 +331,25 @@ impl Matrix {
         Ok(y)
     }
 
+    /// The product with these weights, which are the matrix's: few rows of x by themselves, many in tiles.
+    fn times<W: Rows + Parts>(&self, weights: &W, x: &[f32], count: usize) -> Result<Vec<f32>> {
+        if count <= self.most_few() {
+            return Ok(self.few(weights, x));
+        }
+        if tiles::are_fast() {
+            return Ok(self.by_tiles(weights, x, count));
+        }
+        let Values::F32(w) = &self.values else { return self.by_panels(x, count) };
+        let mut y = vec![0.0; count * self.rows];
+        let (x, w) = (Mat::new(x, count, self.columns), Mat::new(w, self.rows, self.columns));
+        gemm(&mut y, self.rows, Into::Set, 1.0, x, w.t(), Threads::All)?;
+        Ok(y)
+    }
+
     /// Rows of x up to which row by row is faster than what is done with many.
     fn most_few(&self) -> usize {
         match self.values {
-            Values::F32(_) | Values::Bf16(_) | Values::B12(_) if tiles::are_fast() => FEW,
+            Values::F32(_) | Values::Bf16(_) if tiles::are_fast() => FEW,
             _ => FEW_WIDENED,
         }
     }
@@ -383,24 +390,14 @@ impl Matrix {
     }
 
     /// A group of weight rows at a time, multiplied by one thread.
-    fn by_tiles(&self, x: &[f32], count: usize) -> Vec<f32> {
-        let columns = self.columns;
-        let strips = Strips::new(x, columns);
+    fn by_tiles(&self, weights: &(impl Parts + Sync), x: &[f32], count: usize) -> Vec<f32> {
+        let strips = Strips::new(x, self.columns);
         let group = strips.group(self.rows, rayon::current_num_threads());
         let mut y = vec![0.0; count * self.rows];
         let groups = split_columns(&mut y, self.rows, group);
         groups.into_par_iter().enumerate().for_each(|(nth, mut y)| {
             let rows = nth * group..self.rows.min((nth + 1) * group);
-            match &self.values {
-                Values::F32(values) => strips.times(&Dense { values, columns }, rows, &mut y),
-                Values::Bf16(values) => strips.times(&Dense { values, columns }, rows, &mut y),
-                Values::B12(values) => strips.times(values, rows, &mut y),
-                _ => WIDE.with_borrow_mut(|wide| {
-                    wide.clear();
-                    self.widen(rows.clone(), wide);
-                    strips.times(&Dense { values: wide, columns }, 0..rows.len(), &mut y);
-                }),
-            }
+            strips.times(weights, rows, &mut y);
         });
         y
     }

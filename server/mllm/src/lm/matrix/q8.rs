@@ -20,6 +20,7 @@ use rayon::prelude::*;
 pub(super) use self::avx2::added;
 use super::quads::{QUAD, Quads, put};
 use super::rows::Rows;
+use super::tiles::Parts;
 
 /// Numbers that share a scale.
 pub(super) const GROUP: usize = 32;
@@ -215,13 +216,19 @@ impl Rows for Q8 {
     }
 
     fn widen(&self, rows: Range<usize>, values: &mut Vec<f32>) {
-        values.reserve(rows.len() * self.columns);
-        for row in rows {
-            let scales = self.scales.row(row).flatten();
-            let groups = self.numbers.row(row).flat_map(Piece::groups).take(self.columns / GROUP);
-            for (scale, numbers) in scales.zip(groups) {
-                let scale = scale.to_f32();
-                values.extend(numbers.iter().map(|number| scale * f32::from(*number)));
+        super::tiles::append(self, rows, self.columns, values);
+    }
+}
+
+impl Parts for Q8 {
+    fn copy(&self, row: usize, columns: Range<usize>, into: &mut [f32]) {
+        let (quad, lane) = (self.quad(row), row % QUAD);
+        let groups = columns.start / GROUP..columns.end / GROUP;
+        for (group, into) in groups.zip(into.as_chunks_mut::<GROUP>().0) {
+            let scale = quad.scales[group / GROUPS][lane][group % GROUPS].to_f32();
+            let numbers = &quad.numbers[group * GROUP / PIECE][lane].groups()[group % (PIECE / GROUP)];
+            for (into, number) in into.iter_mut().zip(numbers) {
+                *into = scale * f32::from(*number);
             }
         }
     }

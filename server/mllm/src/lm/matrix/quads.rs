@@ -38,11 +38,6 @@ impl<T: Copy + Send + Sync> Quads<T> {
         self.values.par_chunks_exact_mut(self.pieces)
     }
 
-    /// The pieces of a row.
-    pub(super) fn row(&self, row: usize) -> impl Iterator<Item = &T> {
-        self.around(row).iter().map(move |quad| &quad[row % QUAD])
-    }
-
     /// Where a piece of a row lies, or would lie.
     #[inline]
     pub(super) fn place(&self, row: usize, piece: usize) -> *const T {
@@ -89,7 +84,6 @@ mod tests {
             }
         });
         assert_eq!(quads.around(5), [[40, 50, 60, 70], [41, 51, 61, 71], [42, 52, 62, 72]]);
-        assert_eq!(quads.row(2).copied().collect::<Vec<_>>(), [20, 21, 22]);
         assert_eq!(quads.bytes(), 8 * 3 * size_of::<usize>());
         let nth = |place: *const usize| place.addr() - quads.place(0, 0).addr();
         assert_eq!(nth(quads.place(5, 2)), (12 + 2 * QUAD + 1) * size_of::<usize>());

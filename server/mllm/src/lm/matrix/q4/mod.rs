@@ -26,6 +26,7 @@ use self::head::Head;
 use super::q8::{self, GROUP};
 use super::quads::{QUAD, Quads, put};
 use super::rows::Rows;
+use super::tiles::Parts;
 
 /// Numbers that share their steps.
 pub(super) const BLOCK: usize = 256;
@@ -235,12 +236,21 @@ impl Rows for Q4 {
     }
 
     fn widen(&self, rows: Range<usize>, values: &mut Vec<f32>) {
-        values.reserve(rows.len() * self.columns);
-        for row in rows {
-            for (head, numbers) in self.heads.row(row).zip(self.numbers.row(row)) {
-                for (at, group) in numbers.unpacked().as_chunks::<GROUP>().0.iter().enumerate() {
-                    let (scale, min) = head.group(at);
-                    values.extend(group.iter().map(|number| scale * f32::from(*number) - min));
+        super::tiles::append(self, rows, self.columns, values);
+    }
+}
+
+impl Parts for Q4 {
+    fn copy(&self, row: usize, columns: Range<usize>, into: &mut [f32]) {
+        let (quad, lane) = (self.quad(row), row % QUAD);
+        let blocks = columns.start / BLOCK..columns.end / BLOCK;
+        for (block, into) in blocks.zip(into.as_chunks_mut::<BLOCK>().0) {
+            let (head, numbers) = (quad.heads[block][lane], quad.numbers[block][lane].unpacked());
+            let groups = into.as_chunks_mut::<GROUP>().0.iter_mut().zip(numbers.as_chunks::<GROUP>().0);
+            for (at, (into, numbers)) in groups.enumerate() {
+                let (scale, min) = head.group(at);
+                for (into, number) in into.iter_mut().zip(numbers) {
+                    *into = scale * f32::from(*number) - min;
                 }
             }
         }

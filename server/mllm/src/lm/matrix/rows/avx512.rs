@@ -34,6 +34,13 @@ unsafe fn sum<const N: usize, const M: usize>(
 ) -> [[f32; M]; N] {
     let mut totals = [[[_mm512_setzero_ps(); 2]; M]; N];
     for at in (0..whole).step_by(LINE) {
+        let mut of_x = [[_mm512_setzero_ps(); 2]; M];
+        for (of_x, x) in of_x.iter_mut().zip(&x) {
+            for (lane, of_x) in of_x.iter_mut().enumerate() {
+                // SAFETY: as many numbers are there, of every row of x.
+                *of_x = unsafe { _mm512_loadu_ps(x.as_ptr().add(at + lane * LANES)) };
+            }
+        }
         for nth in 0..N {
             let row = rows[nth];
             // What comes after these rows.
@@ -45,8 +52,8 @@ unsafe fn sum<const N: usize, const M: usize>(
                     let narrow = _mm256_loadu_si256(row.as_ptr().add(at).cast());
                     // A bf16 is the upper half of an f32.
                     let wide = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(narrow)));
-                    for (total, x) in totals[nth].iter_mut().zip(&x) {
-                        total[lane] = _mm512_fmadd_ps(wide, _mm512_loadu_ps(x.as_ptr().add(at)), total[lane]);
+                    for (total, of_x) in totals[nth].iter_mut().zip(&of_x) {
+                        total[lane] = _mm512_fmadd_ps(wide, of_x[lane], total[lane]);
                     }
                 }
             }

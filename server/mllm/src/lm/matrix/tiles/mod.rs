@@ -32,8 +32,17 @@ pub(super) fn are_fast() -> bool {
 
 /// Weight rows, a part of which is brought into a tile at a time.
 pub(super) trait Parts {
-    /// Writes some columns of a row, as f32.
+    /// Writes some columns of a row, which are whole blocks or end with the row, as f32.
     fn copy(&self, row: usize, columns: Range<usize>, into: &mut [f32]);
+}
+
+/// Appends rows of `columns` numbers, as f32.
+pub(super) fn append(w: &impl Parts, rows: Range<usize>, columns: usize, values: &mut Vec<f32>) {
+    let start = values.len();
+    values.resize(start + rows.len() * columns, 0.0);
+    for (row, into) in rows.zip(values[start..].chunks_exact_mut(columns)) {
+        w.copy(row, 0..columns, into);
+    }
 }
 
 impl Parts for Dense<'_, f32> {
