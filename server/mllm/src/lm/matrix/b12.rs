@@ -78,6 +78,7 @@ pub(super) struct B12 {
 }
 
 /// `N` rows of four.
+#[derive(Clone, Copy)]
 struct Lanes<'a, const N: usize> {
     quad: &'a [[Chunk; QUAD]],
     /// Which of the four is the first.

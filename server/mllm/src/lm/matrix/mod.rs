@@ -41,6 +41,8 @@ use crate::ops::large_pages;
 pub(crate) const FEW: usize = 8;
 /// The same where it takes long to widen weights for what is done with more rows, or no tiles are fast.
 const FEW_WIDENED: usize = 16;
+/// The same where products are those of bytes.
+const FEW_ROUNDED: usize = 32;
 /// Bytes of a matrix that a cache may hold from one step to the next.
 const CACHED: usize = 4 << 20;
 /// Weight rows that a thread takes at a time.
@@ -350,6 +352,7 @@ impl Matrix {
     fn most_few(&self) -> usize {
         match self.values {
             Values::F32(_) | Values::Bf16(_) if tiles::are_fast() => FEW,
+            Values::Q8(_) | Values::Q4(_) => FEW_ROUNDED,
             _ => FEW_WIDENED,
         }
     }

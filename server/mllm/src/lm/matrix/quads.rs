@@ -60,14 +60,27 @@ impl<T: Copy + Send + Sync> Quads<T> {
     }
 }
 
-/// Puts the sums of four rows with each row of x where they belong: `[QUAD, x]`.
-#[inline]
-pub(super) fn put(of_x: impl ExactSizeIterator<Item = [f32; QUAD]>, sums: &mut [f32]) {
-    let count = of_x.len();
-    for (at, of_rows) in of_x.enumerate() {
-        for (nth, sum) in of_rows.into_iter().enumerate() {
-            sums[nth * count + at] = sum;
+/// Sums of products of four rows with all of x, `[QUAD, x]`, where there is a kernel for one of x and one for two: what is
+/// loaded of the weights serves both.
+#[inline(always)]
+pub(super) fn by_pairs<X>(
+    x: &[X],
+    sums: &mut [f32],
+    two: impl Fn(&[X; 2]) -> [[f32; 2]; QUAD],
+    one: impl Fn(&[X; 1]) -> [[f32; 1]; QUAD],
+) {
+    fn put<const M: usize>(of_rows: [[f32; M]; QUAD], first: usize, sums: &mut [f32]) {
+        let count = sums.len() / QUAD;
+        for (sums, of_row) in sums.chunks_exact_mut(count).zip(of_rows) {
+            sums[first..first + M].copy_from_slice(&of_row);
         }
+    }
+    let (pairs, last) = x.as_chunks::<2>();
+    for (nth, pair) in pairs.iter().enumerate() {
+        put(two(pair), 2 * nth, sums);
+    }
+    for last in last.as_chunks::<1>().0 {
+        put(one(last), x.len() - 1, sums);
     }
 }
 

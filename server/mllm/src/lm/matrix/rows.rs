@@ -11,6 +11,7 @@ use std::ops::Range;
 
 use half::bf16;
 
+use super::quads::by_pairs;
 use crate::ops::rows::dot;
 
 /// Rows that are multiplied together: x is longer than its weights in bytes, and is then read once for all of them.
@@ -71,21 +72,8 @@ impl<W: Narrow> Rows for W {
         sum
     }
 
-    /// Numbers that are in registers serve two of x before the next come.
     fn dots(&self, row: usize, x: &[&[f32]], sums: &mut [f32]) {
-        let (pairs, last) = x.as_chunks::<2>();
-        let of_pairs = pairs.iter().map(|x| Narrow::sums::<TOGETHER, 2>(self, row, *x));
-        for (nth, of_rows) in of_pairs.enumerate() {
-            for (sums, of_row) in sums.chunks_exact_mut(x.len()).zip(of_rows) {
-                sums[2 * nth..2 * nth + 2].copy_from_slice(&of_row);
-            }
-        }
-        if let &[last] = last {
-            let of_rows = Narrow::sums::<TOGETHER, 1>(self, row, [last]);
-            for (sums, [of_row]) in sums.chunks_exact_mut(x.len()).zip(of_rows) {
-                sums[x.len() - 1] = of_row;
-            }
-        }
+        by_pairs(x, sums, |x| self.sums(row, *x), |x| self.sums(row, *x));
     }
 
     fn widen(&self, rows: Range<usize>, values: &mut Vec<f32>) {

@@ -90,7 +90,7 @@ fn eight_bits_give_the_product_up_to_their_rounding() {
     let wide = numbers(rows * columns, 1);
     let matrix = Matrix::f32(wide.clone(), [rows, columns]).unwrap().in_eight_bits();
     assert_eq!(matrix.bytes(), rows * columns * 34 / 32);
-    for count in [1, FEW, FEW_WIDENED, FEW_WIDENED + 1] {
+    for count in [1, FEW, FEW_ROUNDED, FEW_ROUNDED + 1] {
         let x = numbers(count * columns, 2);
         let y = matrix.product(&x, None).unwrap();
         for (y, plain) in y.iter().zip(expected(&wide, &x, rows, columns)) {
@@ -105,9 +105,9 @@ fn four_bits_give_the_product_up_to_their_rounding() {
     let wide = numbers(rows * columns, 1);
     let matrix = Matrix::f32(wide.clone(), [rows, columns]).unwrap().in_four_bits();
     assert_eq!(matrix.bytes(), rows * columns * 144 / 256);
-    let x = numbers((FEW_WIDENED + 1) * columns, 2);
+    let x = numbers((FEW_ROUNDED + 1) * columns, 2);
     let plain = expected(&wide, &x, rows, columns);
-    for count in [1, FEW, FEW_WIDENED, FEW_WIDENED + 1] {
+    for count in [1, FEW, FEW_ROUNDED, FEW_ROUNDED + 1] {
         let y = matrix.product(&x[..count * columns], None).unwrap();
         for (y, plain) in y.iter().zip(&plain) {
             assert!((y - plain).abs() < 0.5, "{count} rows: {y}, {plain}");
@@ -157,7 +157,7 @@ fn mixed_stacks_keep_the_numbers_of_their_parts() {
     let mut row = vec![0.0; 256];
     stack.copy_row(6, &mut row);
     assert_eq!(row, values[6 * 256..7 * 256]);
-    for count in [0, 1, 3, FEW + 1, FEW_WIDENED + 1] {
+    for count in [0, 1, 3, FEW + 1, FEW_ROUNDED + 1] {
         let x = numbers(count * 256, 3);
         let y = stack.product(&x, None).unwrap();
         assert_eq!(y.len(), count * 14);

@@ -38,8 +38,8 @@ pub(super) fn write(row: Lanes<1>, first: usize, into: &mut [[f32; CHUNK]]) {
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn sum<const N: usize, const M: usize>(mut rows: Lanes<N>, x: [&[f32]; M]) -> [[f32; M]; N] {
     let mut tables = [_mm256_setzero_si256(); N];
-    for nth in 0..N {
-        tables[nth] = spread(rows.tables[nth]);
+    for (spread_table, table) in tables.iter_mut().zip(rows.tables) {
+        *spread_table = spread(table);
     }
     let mut totals = [[[_mm256_setzero_ps(); 2]; M]; N];
     for (at, chunks) in rows.quad.iter().enumerate() {

@@ -24,7 +24,7 @@ use rayon::prelude::*;
 use self::fit::{Fit, MOST, fit};
 use self::head::Head;
 use super::q8::{self, GROUP};
-use super::quads::{QUAD, Quads, put};
+use super::quads::{QUAD, Quads, by_pairs};
 use super::rows::Rows;
 use super::tiles::Parts;
 
@@ -36,6 +36,8 @@ pub(super) const BLOCK_BYTES: usize = 144;
 const GROUPS: usize = BLOCK / GROUP;
 /// Bytes of a register.
 const REGISTER: usize = 64;
+/// Bytes from a product with several of x to what it asks memory for: two pages.
+const AHEAD: usize = 8192;
 
 /// Weights `[rows, columns]`; `columns` is a multiple of [`BLOCK`].
 #[derive(Debug, Clone)]
@@ -59,6 +61,9 @@ struct Quad<'a> {
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
 struct Numbers([[u8; REGISTER]; 2]);
+
+/// A row of x, block by block.
+type Row = Vec<XBlock>;
 
 /// A block of a row of x.
 #[repr(C, align(64))]
@@ -164,8 +169,13 @@ impl Q4 {
 }
 
 impl Quad<'_> {
-    /// Sums of products with a row of x.
-    fn sums(self, x: &[XBlock]) -> [f32; QUAD] {
+    /// Whether all of x is as long.
+    fn fits<const M: usize>(self, x: &[Row; M]) -> bool {
+        x.iter().all(|x| [self.heads.len(), self.numbers.len()] == [x.len(); 2])
+    }
+
+    /// Sums of products with `M` rows of x; each is what it would be alone.
+    fn sums<const M: usize>(self, x: &[Row; M]) -> [[f32; M]; QUAD] {
         #[cfg(target_arch = "x86_64")]
         if super::rows::has_byte_products() {
             return vnni::sums(self, x);
@@ -219,20 +229,21 @@ fn round(values: &[f32; BLOCK]) -> (Head, Numbers) {
 }
 
 impl Rows for Q4 {
-    type X<'x> = Vec<XBlock>;
+    type X<'x> = Row;
 
-    fn prepare(&self, x: &[f32]) -> Vec<XBlock> {
+    fn prepare(&self, x: &[f32]) -> Row {
         let (blocks, _) = x.as_chunks::<BLOCK>();
         blocks.iter().map(x_block).collect()
     }
 
-    fn dot(&self, row: usize, x: &Vec<XBlock>) -> f32 {
-        self.quad(row).sums(x)[row % QUAD]
+    fn dot(&self, row: usize, x: &Row) -> f32 {
+        let [sum] = self.quad(row).sums(std::array::from_ref(x))[row % QUAD];
+        sum
     }
 
-    fn dots(&self, row: usize, x: &[Vec<XBlock>], sums: &mut [f32]) {
+    fn dots(&self, row: usize, x: &[Row], sums: &mut [f32]) {
         let quad = self.quad(row);
-        put(x.iter().map(|x| quad.sums(x)), sums);
+        by_pairs(x, sums, |x| quad.sums(x), |x| quad.sums(x));
     }
 
     fn widen(&self, rows: Range<usize>, values: &mut Vec<f32>) {
@@ -274,8 +285,8 @@ fn x_block(x: &[f32; BLOCK]) -> XBlock {
 }
 
 /// The definition.
-fn plain(quad: Quad, x: &[XBlock]) -> [f32; QUAD] {
-    std::array::from_fn(|row| plain_row(quad, row, x))
+fn plain<const M: usize>(quad: Quad, x: &[Row; M]) -> [[f32; M]; QUAD] {
+    std::array::from_fn(|row| x.each_ref().map(|x| plain_row(quad, row, x)))
 }
 
 fn plain_row(quad: Quad, row: usize, x: &[XBlock]) -> f32 {
@@ -330,19 +341,24 @@ mod tests {
     fn every_length_gives_the_definition() {
         for blocks in [1, 2, 3, 8, 43] {
             let columns = blocks * BLOCK;
-            let (w, x) = (rounded(&numbers(6 * columns, 1), columns), numbers(columns, 2));
-            let x = w.prepare(&x);
+            let w = rounded(&numbers(6 * columns, 1), columns);
+            let x = [2, 3].map(|seed| w.prepare(&numbers(columns, seed)));
             for row in 0..6 {
                 let quad = w.quad(row);
-                let expected = plain_row(quad, row % QUAD, &x);
-                let got = w.dot(row, &x);
-                let most = 1e-4 + 1e-6 * expected.abs();
-                assert!((got - expected).abs() < most, "{blocks} blocks: {got}, {expected}");
+                let expected = plain(quad, &x)[row % QUAD];
+                let near = |sums: [f32; 2]| {
+                    sums.iter().zip(expected).all(|(sum, is)| (sum - is).abs() < 1e-4 + 1e-6 * is.abs())
+                };
+                assert!(near(quad.sums(&x)[row % QUAD]), "{blocks} blocks");
+                assert_eq!(
+                    x.each_ref().map(|x| w.dot(row, x)),
+                    quad.sums(&x)[row % QUAD],
+                    "alone and together"
+                );
                 // The best that the processor has was asked; what is below it has to be right as well.
                 #[cfg(target_arch = "x86_64")]
                 if super::super::rows::has_avx2() {
-                    let got = avx2::sums(quad, &x)[row % QUAD];
-                    assert!((got - expected).abs() < most, "{blocks} blocks: {got}, {expected}");
+                    assert!(near(avx2::sums(quad, &x)[row % QUAD]), "{blocks} blocks");
                 }
             }
         }
@@ -353,7 +369,7 @@ mod tests {
         let (w, x) = (rounded(&numbers(512, 1), 512), numbers(512, 2));
         let rounded = q8::Q8::round(1, 512, |_| Cow::Borrowed(x.as_slice())).widened(0..1);
         let expected: f32 = w.widened(0..1).iter().zip(&rounded).map(|(w, x)| w * x).sum();
-        assert!((plain(w.quad(0), &w.prepare(&x))[0] - expected).abs() < 2e-3);
+        assert!((plain_row(w.quad(0), 0, &w.prepare(&x)) - expected).abs() < 2e-3);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use std::arch::x86_64::*;
 
-use super::{Head, QUAD, Quad, XBlock};
+use super::super::rows::prefetch;
+use super::{AHEAD, Head, QUAD, Quad, Row};
 
 /// In each quarter of a register that repeats a head: the two bytes that hold each of its 16 fields, one field a word.
 pub(super) const FIELD_BYTES: [i8; 64] = field_bytes();
@@ -39,10 +40,10 @@ const fn field_shifts() -> [i32; 16] {
     shifts
 }
 
-/// Sums of products of four rows of weights with a row of x of as many blocks.
-pub(super) fn sums(quad: Quad, x: &[XBlock]) -> [f32; QUAD] {
-    assert!(quad.heads.len() == x.len() && quad.numbers.len() == x.len());
-    // SAFETY: the caller asked `has_byte_products`.
+/// See [`Quad::sums`].
+pub(super) fn sums<const M: usize>(quad: Quad, x: &[Row; M]) -> [[f32; M]; QUAD] {
+    assert!(quad.fits(x));
+    // SAFETY: the caller asked `has_byte_products`, and x is as long, as was just checked.
     #[allow(unsafe_code)]
     unsafe {
         sum(quad, x)
@@ -51,7 +52,7 @@ pub(super) fn sums(quad: Quad, x: &[XBlock]) -> [f32; QUAD] {
 
 #[allow(unsafe_code)]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn sum(quad: Quad, x: &[XBlock]) -> [f32; QUAD] {
+unsafe fn sum<const M: usize>(quad: Quad, x: &[Row; M]) -> [[f32; M]; QUAD] {
     // SAFETY: constants of exactly these sizes.
     let (field_bytes, field_shifts, step_bytes) = unsafe {
         (
@@ -62,43 +63,57 @@ unsafe fn sum(quad: Quad, x: &[XBlock]) -> [f32; QUAD] {
     };
     let (six_bits, four_bits) = (_mm512_set1_epi32(63), _mm512_set1_epi8(15));
     let group_of_word = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
-    let mut totals = [_mm512_setzero_ps(); QUAD];
-    for ((heads, numbers), x) in quad.heads.iter().zip(quad.numbers).zip(x) {
-        // SAFETY: a block of x is four registers, and one of factors.
-        let (x, factors) = unsafe {
-            let x_line = x.numbers.as_ptr().cast::<__m512i>();
-            (
-                [0, 1, 2, 3].map(|register| _mm512_load_si512(x_line.add(register))),
-                _mm512_load_ps(x.factors.as_ptr()),
-            )
-        };
+    let mut totals = [[_mm512_setzero_ps(); M]; QUAD];
+    for (at, (heads, numbers)) in quad.heads.iter().zip(quad.numbers).enumerate() {
+        let mut registers = [[_mm512_setzero_si512(); 4]; M];
+        let mut factors = [_mm512_setzero_ps(); M];
+        for of_x in 0..M {
+            let x = &x[of_x][at];
+            // SAFETY: a block of x is four registers, and one of factors.
+            unsafe {
+                let line = x.numbers.as_ptr().cast::<__m512i>();
+                registers[of_x] = [0, 1, 2, 3].map(|register| _mm512_load_si512(line.add(register)));
+                factors[of_x] = _mm512_load_ps(x.factors.as_ptr());
+            }
+        }
         for row in 0..QUAD {
+            let (head, numbers) = (&raw const heads[row], &raw const numbers[row]);
+            if M > 1 {
+                let ahead = numbers.cast::<__m512i>().wrapping_byte_add(AHEAD);
+                prefetch(ahead);
+                prefetch(ahead.wrapping_add(1));
+            }
             // SAFETY: a head is a quarter of a register, and a block's numbers are two.
             let (head, lines) = unsafe {
-                let line = numbers[row].0.as_ptr().cast::<__m512i>();
+                let line = numbers.cast::<__m512i>();
                 (
-                    _mm512_broadcast_i32x4(_mm_load_si128((&raw const heads[row]).cast())),
+                    _mm512_broadcast_i32x4(_mm_load_si128(head.cast())),
                     [_mm512_load_si512(line), _mm512_load_si512(line.add(1))],
                 )
             };
             let low = lines.map(|line| _mm512_and_si512(line, four_bits));
             let high = lines.map(|line| _mm512_and_si512(_mm512_srli_epi16::<4>(line), four_bits));
-            let mut sum = _mm512_dpbusd_epi32(_mm512_setzero_si512(), low[0], x[0]);
-            sum = _mm512_dpbusd_epi32(sum, high[0], x[1]);
-            sum = _mm512_dpbusd_epi32(sum, low[1], x[2]);
-            sum = _mm512_dpbusd_epi32(sum, high[1], x[3]);
             let fields = _mm512_srlv_epi32(_mm512_shuffle_epi8(head, field_bytes), field_shifts);
             let fields = _mm512_cvtepi32_ps(_mm512_and_si512(fields, six_bits));
             let steps = _mm512_cvtph_ps(_mm256_shuffle_epi8(_mm512_castsi512_si256(head), step_bytes));
-            let scaled = _mm512_mul_ps(_mm512_mul_ps(fields, steps), factors);
-            let scales = _mm512_permutexvar_ps(group_of_word, scaled);
-            totals[row] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scales, totals[row]);
-            totals[row] = _mm512_mask_add_ps(totals[row], MINS, totals[row], scaled);
+            let steps = _mm512_mul_ps(fields, steps);
+            for of_x in 0..M {
+                let x = registers[of_x];
+                let mut sum = _mm512_dpbusd_epi32(_mm512_setzero_si512(), low[0], x[0]);
+                sum = _mm512_dpbusd_epi32(sum, high[0], x[1]);
+                sum = _mm512_dpbusd_epi32(sum, low[1], x[2]);
+                sum = _mm512_dpbusd_epi32(sum, high[1], x[3]);
+                let scaled = _mm512_mul_ps(steps, factors[of_x]);
+                let scales = _mm512_permutexvar_ps(group_of_word, scaled);
+                let total = &mut totals[row][of_x];
+                *total = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scales, *total);
+                *total = _mm512_mask_add_ps(*total, MINS, *total, scaled);
+            }
         }
     }
-    let mut sums = [0.0; QUAD];
-    for (sum, total) in sums.iter_mut().zip(totals) {
-        *sum = _mm512_reduce_add_ps(total);
+    let mut sums = [[0.0; M]; QUAD];
+    for (sum, total) in sums.as_flattened_mut().iter_mut().zip(totals.as_flattened()) {
+        *sum = _mm512_reduce_add_ps(*total);
     }
     sums
 }

@@ -2,13 +2,14 @@
 
 use std::arch::x86_64::*;
 
-use super::{GROUP, GROUPS, PIECE, QUAD, Quad, Row};
+use super::super::rows::prefetch;
+use super::{AHEAD, GROUP, GROUPS, PIECE, QUAD, Quad, Row};
 
 /// Groups whose scales fill a register.
 const SCALES: usize = 8;
 
-/// Sums of products of four rows of weights with a row of x as long.
-pub(super) fn sums(quad: Quad, x: &Row) -> [f32; QUAD] {
+/// See [`Quad::sums`].
+pub(super) fn sums<const M: usize>(quad: Quad, x: &[Row; M]) -> [[f32; M]; QUAD] {
     assert!(quad.fits(x));
     // SAFETY: the caller asked `has_avx2`, and x is as long, as was just checked.
     #[allow(unsafe_code)]
@@ -19,32 +20,42 @@ pub(super) fn sums(quad: Quad, x: &Row) -> [f32; QUAD] {
 
 #[allow(unsafe_code)]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn sum(quad: Quad, x: &Row) -> [f32; QUAD] {
+unsafe fn sum<const M: usize>(quad: Quad, x: &[Row; M]) -> [[f32; M]; QUAD] {
     const PIECES: usize = SCALES * GROUP / PIECE;
-    let mut totals = [_mm256_setzero_ps(); QUAD];
+    let mut totals = [[_mm256_setzero_ps(); M]; QUAD];
     for (nth, numbers) in quad.numbers.chunks(PIECES).enumerate() {
         let (first, part) = (nth * SCALES / GROUPS, nth * SCALES % GROUPS);
-        let mut scales = [_mm256_setzero_ps(); QUAD];
-        for row in 0..QUAD {
-            // SAFETY: a register's scales from `part` on lie within a group of them.
-            scales[row] = unsafe {
-                let w = _mm_loadu_si128(quad.scales[first][row].as_ptr().add(part).cast());
-                _mm256_mul_ps(_mm256_cvtph_ps(w), _mm256_loadu_ps(x.scales[first].as_ptr().add(part)))
-            };
+        let mut scales = [[_mm256_setzero_ps(); M]; QUAD];
+        for (scales, w) in scales.iter_mut().zip(&quad.scales[first]) {
+            for (scale, x) in scales.iter_mut().zip(x) {
+                // SAFETY: a register's scales from `part` on lie within a group of them.
+                *scale = unsafe {
+                    let w = _mm_loadu_si128(w.as_ptr().add(part).cast());
+                    let x = _mm256_loadu_ps(x.scales[first].as_ptr().add(part));
+                    _mm256_mul_ps(_mm256_cvtph_ps(w), x)
+                };
+            }
         }
-        for (piece, (numbers, x)) in numbers.iter().zip(&x.numbers[nth * PIECES..]).enumerate() {
+        for (piece, numbers) in numbers.iter().enumerate() {
             for row in 0..QUAD {
-                for (half, (w, x)) in numbers[row].groups().iter().zip(x.groups()).enumerate() {
+                let numbers = &numbers[row];
+                if M > 1 {
+                    prefetch((&raw const *numbers).wrapping_byte_add(AHEAD));
+                }
+                for (half, w) in numbers.groups().iter().enumerate() {
                     let place = _mm256_set1_epi32((piece * PIECE / GROUP + half) as i32);
-                    let scale = _mm256_permutevar8x32_ps(scales[row], place);
-                    totals[row] = _mm256_fmadd_ps(group(w, x), scale, totals[row]);
+                    for of_x in 0..M {
+                        let x = &x[of_x].numbers[nth * PIECES + piece].groups()[half];
+                        let scale = _mm256_permutevar8x32_ps(scales[row][of_x], place);
+                        totals[row][of_x] = _mm256_fmadd_ps(group(w, x), scale, totals[row][of_x]);
+                    }
                 }
             }
         }
     }
-    let mut sums = [0.0; QUAD];
-    for (sum, total) in sums.iter_mut().zip(totals) {
-        *sum = added(total);
+    let mut sums = [[0.0; M]; QUAD];
+    for (sum, total) in sums.as_flattened_mut().iter_mut().zip(totals.as_flattened()) {
+        *sum = added(*total);
     }
     sums
 }
@@ -55,8 +66,7 @@ unsafe fn sum(quad: Quad, x: &Row) -> [f32; QUAD] {
 fn group(w: &[i8; GROUP], x: &[i8; GROUP]) -> __m256 {
     // SAFETY: a group is exactly a register.
     #[allow(unsafe_code)]
-    let (w, x) =
-        unsafe { (_mm256_loadu_si256(w.as_ptr().cast()), _mm256_loadu_si256(x.as_ptr().cast())) };
+    let (w, x) = unsafe { (_mm256_loadu_si256(w.as_ptr().cast()), _mm256_loadu_si256(x.as_ptr().cast())) };
     // Two products of at most 128 times 127 fit into 16 bits.
     let pairs = _mm256_maddubs_epi16(_mm256_sign_epi8(w, w), _mm256_sign_epi8(x, w));
     _mm256_cvtepi32_ps(_mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
