@@ -1,6 +1,6 @@
 """Draws a result of tests/bench/results as bars: tokens a second of one sequence, by engine and weights.
 
-    python tests/bench/plot.py tests/bench/results/2026-11-24-cpu-3b-peers.json docs/decode-3b.svg
+    python tests/bench/plot.py tests/bench/results/2026-11-30-cpu-quads.json docs/decode-3b.svg
 
 Wants nothing but Python. Where an engine was measured several times, the bar is the mean and the whisker the range.
 """
@@ -18,13 +18,25 @@ STYLE = """
 """
 
 
+def decoded(result):
+    """Engine, weights and tokens a second of every run that writes one sequence. What was measured of an earlier program
+    lies in another folder than `target/release`."""
+    for run in result["runs"]:
+        words = run["command"].split()
+        for figure in run["figures"]:
+            if "peer" in figure:
+                yield figure["peer"].split(",")[0], figure["weights"], figure["tokens_per_second"]
+            elif "target/release/loupe" in words and "random:3b" in words and figure.get("batch") == 1:
+                weights = words[words.index("--weights") + 1]
+                yield "loupe", {"stored": "bf16"}.get(weights, weights), figure["tokens_per_second"]
+
+
 def rows(result):
     found = {}
-    for run in result["decode"]:
-        found.setdefault((run["weights"], run["engine"]), []).append(run["tokens_per_second"])
+    for engine, weights, speed in decoded(result):
+        found.setdefault((weights, engine), []).append(speed)
     order = sorted(found, key=lambda key: (["bf16", "q8_0", "q4_k"].index(key[0]), key[1] != "loupe"))
-    return [(f"{engine.split(',')[0]}, {weights}", engine == "loupe", found[weights, engine])
-            for weights, engine in order]
+    return [(f"{engine}, {weights}", engine == "loupe", found[weights, engine]) for weights, engine in order]
 
 
 def draw(result):

@@ -162,10 +162,10 @@ fn four_bit_products_are_near_those_of_the_values() {
     let (folder, values) = (copy("formats", None), values());
     let matrix = store(folder.path()).and_then(|store| store.matrix(&layer("mlp.down_proj"), SHAPE));
     let matrix = matrix.expect("a matrix");
-    let x: Vec<f32> = (0..20 * SHAPE[1]).map(|n| ((n * 37 % 101) as f32 - 50.0) / 50.0).collect();
+    let x: Vec<f32> = (0..40 * SHAPE[1]).map(|n| ((n * 37 % 101) as f32 - 50.0) / 50.0).collect();
     let plain = Matrix::f32(values["q4_k"].clone(), SHAPE).and_then(|plain| plain.product(&x, None));
     let plain = plain.expect("a product");
-    // Twenty rows of x go by the widened values, one by byte products.
+    // Forty rows of x go by the widened values, one by byte products.
     assert!(error(&matrix.product(&x, None).expect("a product"), &plain) < 1e-5);
     let one = matrix.product(&x[..SHAPE[1]], None).expect("a product");
     assert!(error(&one, &plain[..SHAPE[0]]) < 0.02);
