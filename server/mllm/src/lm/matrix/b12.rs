@@ -26,6 +26,8 @@ use super::tiles::Parts;
 const CHUNK: usize = 2 * HALF;
 const HALF: usize = 64;
 const CODES: usize = 16;
+/// Numbers of a row of x that the first cache holds beside what else passes through it.
+const NEAR: usize = 4096;
 /// Bytes that memory gives at once.
 const LINE: usize = 64;
 /// One in so many numbers may have no code: more would take longer than they spare.
@@ -43,8 +45,8 @@ struct Chunk {
 impl Chunk {
     const LINES: usize = size_of::<Self>() / LINE;
 
-    /// Asks memory for what lies two pages further on. Where much is done with each chunk the processor does not read on
-    /// by itself; where little is, asking only costs.
+    /// Asks memory for what lies two pages further on. Where much is done with each chunk, or x comes from the second cache,
+    /// the processor does not read on by itself; else asking only costs.
     #[inline(always)]
     fn ask_ahead(&self) {
         const AHEAD: usize = 8192;

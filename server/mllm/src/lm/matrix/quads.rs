@@ -47,7 +47,10 @@ impl<T: Copy + Send + Sync> Quads<T> {
 
     /// Appends the rows of another whose rows are as long. The last four of this one have to be whole.
     pub(super) fn extend(&mut self, other: Self) {
-        self.values.extend(other.values);
+        let mut both = large_pages::with_room(self.values.len() + other.values.len());
+        both.extend_from_slice(&self.values);
+        both.extend_from_slice(&other.values);
+        self.values = both;
     }
 
     pub(super) fn bytes(&self) -> usize {

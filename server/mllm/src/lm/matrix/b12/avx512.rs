@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use super::super::rows::avx512::{LANES, added};
 use super::super::rows::has_avx512;
-use super::{CHUNK, Chunk, HALF, Lanes, Others, Table};
+use super::{CHUNK, Chunk, HALF, Lanes, NEAR, Others, Table};
 
 /// Sums of products of rows with rows of x that are as long; each is what it would be alone.
 pub(super) fn sums<const N: usize, const M: usize>(rows: Lanes<N>, x: [&[f32]; M]) -> [[f32; M]; N] {
@@ -37,6 +37,7 @@ unsafe fn sum<const N: usize, const M: usize>(mut rows: Lanes<N>, x: [&[f32]; M]
         *spread_table = spread(table);
     }
     let mut totals = [[[_mm512_setzero_ps(); 2]; M]; N];
+    let ahead = M > 1 || rows.quad.len() * CHUNK > NEAR;
     for (at, chunks) in rows.quad.iter().enumerate() {
         let chunks = &chunks[rows.first..rows.first + N];
         // Loaded once for all rows: what is loaded beside the weights keeps the processor from reading on ahead.
@@ -49,7 +50,7 @@ unsafe fn sum<const N: usize, const M: usize>(mut rows: Lanes<N>, x: [&[f32]; M]
         }
         for nth in 0..N {
             let chunk = &chunks[nth];
-            if M > 1 {
+            if ahead {
                 chunk.ask_ahead();
             }
             let (first, second) = upper(chunk, &mut rows.others[nth], at, tables[nth]);
