@@ -1,5 +1,4 @@
-//! Large values in large pages. A core reads on from one line of memory to the next by itself, but not beyond a page: of pages
-//! of 4 KiB one of an AMD EPYC read 25 GB/s, of pages of 2 MiB 32 (`loupe bench decode` shows what all cores read).
+//! Large values in large pages: a core reads on from one line of memory to the next by itself, but not beyond a page.
 
 /// Room for `len` values, in large pages where the system has them.
 pub(crate) fn with_room<T>(len: usize) -> Vec<T> {

@@ -17,7 +17,7 @@ use half::bf16;
 use rayon::prelude::*;
 
 use super::quads::{QUAD, Quads};
-use super::rows::{Narrow, prefetch, widen};
+use super::rows::{Narrow, ask_ahead, prefetch, widen};
 #[cfg(target_arch = "x86_64")]
 use super::rows::{has_avx2, has_avx512};
 use super::tiles::Parts;
@@ -45,13 +45,11 @@ struct Chunk {
 impl Chunk {
     const LINES: usize = size_of::<Self>() / LINE;
 
-    /// Asks memory for what lies two pages further on. Where much is done with each chunk, or x comes from the second cache,
-    /// the processor does not read on by itself; else asking only costs.
+    /// See [`ask_ahead`].
     #[inline(always)]
     fn ask_ahead(&self) {
-        const AHEAD: usize = 8192;
-        let ahead = (&raw const *self).cast::<[u8; LINE]>().wrapping_byte_add(AHEAD);
-        (0..Self::LINES).for_each(|line| prefetch(ahead.wrapping_add(line)));
+        let first = (&raw const *self).cast::<[u8; LINE]>();
+        (0..Self::LINES).for_each(|line| ask_ahead(first.wrapping_add(line)));
     }
 }
 

@@ -227,8 +227,8 @@ impl Matrix {
         match (&mut self.values, below.values) {
             (Values::F32(values), Values::F32(below)) => values.extend(below),
             (Values::Bf16(values), Values::Bf16(below)) => values.extend(below),
-            (Values::Q8(values), Values::Q8(below)) if whole => values.extend(below),
-            (Values::Q4(values), Values::Q4(below)) if whole => values.extend(below),
+            (Values::Q8(values), Values::Q8(below)) if whole => values.extend(&below),
+            (Values::Q4(values), Values::Q4(below)) if whole => values.extend(&below),
             (_, values) => return vec![self, Self { values, ..below }],
         }
         self.rows += below.rows;

@@ -31,9 +31,6 @@ const GREATEST: f32 = 127.0;
 const GROUPS: usize = 16;
 /// Numbers of a piece: two groups.
 const PIECE: usize = 2 * GROUP;
-/// Bytes from a product with several of x to what it asks memory for: two pages. Where much is done with each line the
-/// processor does not read on by itself; where little is, asking only costs.
-const AHEAD: usize = 8192;
 
 /// Numbers of a row that lie side by side: a line of memory. A row that ends within is filled up with zeros.
 #[derive(Debug, Clone, Copy)]
@@ -141,9 +138,9 @@ impl Q8 {
     }
 
     /// Appends the rows of another of as many columns; this one has to end with four whole ones.
-    pub(super) fn extend(&mut self, other: Self) {
-        self.scales.extend(other.scales);
-        self.numbers.extend(other.numbers);
+    pub(super) fn extend(&mut self, other: &Self) {
+        self.scales.extend(&other.scales);
+        self.numbers.extend(&other.numbers);
     }
 
     /// Bytes that a product reads.

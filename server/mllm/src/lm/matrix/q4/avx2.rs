@@ -3,9 +3,9 @@
 use std::arch::x86_64::*;
 
 use super::super::q8::added;
-use super::super::rows::prefetch;
+use super::super::rows::ask_ahead;
 use super::vnni::{FIELD_BYTES, FIELD_SHIFTS};
-use super::{AHEAD, QUAD, Quad, Row};
+use super::{QUAD, Quad, Row};
 
 /// See [`Quad::sums`].
 pub(super) fn sums<const M: usize>(quad: Quad, x: &[Row; M]) -> [[f32; M]; QUAD] {
@@ -29,9 +29,8 @@ unsafe fn sum<const M: usize>(quad: Quad, x: &[Row; M]) -> [[f32; M]; QUAD] {
         for row in 0..QUAD {
             let numbers = &raw const numbers[row];
             if M > 1 {
-                let ahead = numbers.cast::<__m256i>().wrapping_byte_add(AHEAD);
-                prefetch(ahead);
-                prefetch(ahead.wrapping_add(2));
+                ask_ahead(numbers);
+                ask_ahead(numbers.cast::<__m256i>().wrapping_add(2));
             }
             // SAFETY: a head is half a register.
             let head = unsafe { _mm_loadu_si128((&raw const heads[row]).cast()) };

@@ -36,8 +36,6 @@ pub(super) const BLOCK_BYTES: usize = 144;
 const GROUPS: usize = BLOCK / GROUP;
 /// Bytes of a register.
 const REGISTER: usize = 64;
-/// Bytes from a product with several of x to what it asks memory for: two pages.
-const AHEAD: usize = 8192;
 
 /// Weights `[rows, columns]`; `columns` is a multiple of [`BLOCK`].
 #[derive(Debug, Clone)]
@@ -147,9 +145,9 @@ impl Q4 {
     }
 
     /// Appends the rows of another of as many columns; this one has to end with four whole ones.
-    pub(super) fn extend(&mut self, other: Self) {
-        self.heads.extend(other.heads);
-        self.numbers.extend(other.numbers);
+    pub(super) fn extend(&mut self, other: &Self) {
+        self.heads.extend(&other.heads);
+        self.numbers.extend(&other.numbers);
     }
 
     /// Bytes that a product reads.

@@ -2,8 +2,8 @@
 
 use std::arch::x86_64::*;
 
-use super::super::rows::prefetch;
-use super::{AHEAD, Head, QUAD, Quad, Row};
+use super::super::rows::ask_ahead;
+use super::{Head, QUAD, Quad, Row};
 
 /// In each quarter of a register that repeats a head: the two bytes that hold each of its 16 fields, one field a word.
 pub(super) const FIELD_BYTES: [i8; 64] = field_bytes();
@@ -79,9 +79,8 @@ unsafe fn sum<const M: usize>(quad: Quad, x: &[Row; M]) -> [[f32; M]; QUAD] {
         for row in 0..QUAD {
             let (head, numbers) = (&raw const heads[row], &raw const numbers[row]);
             if M > 1 {
-                let ahead = numbers.cast::<__m512i>().wrapping_byte_add(AHEAD);
-                prefetch(ahead);
-                prefetch(ahead.wrapping_add(1));
+                ask_ahead(numbers);
+                ask_ahead(numbers.cast::<__m512i>().wrapping_add(1));
             }
             // SAFETY: a head is a quarter of a register, and a block's numbers are two.
             let (head, lines) = unsafe {

@@ -2,8 +2,8 @@
 
 use std::arch::x86_64::*;
 
-use super::super::rows::prefetch;
-use super::{AHEAD, GROUP, GROUPS, PIECE, QUAD, Quad, Row};
+use super::super::rows::ask_ahead;
+use super::{GROUP, GROUPS, PIECE, QUAD, Quad, Row};
 
 /// Groups whose scales fill a register.
 const SCALES: usize = 8;
@@ -40,7 +40,7 @@ unsafe fn sum<const M: usize>(quad: Quad, x: &[Row; M]) -> [[f32; M]; QUAD] {
             for row in 0..QUAD {
                 let numbers = &numbers[row];
                 if M > 1 {
-                    prefetch((&raw const *numbers).wrapping_byte_add(AHEAD));
+                    ask_ahead(numbers);
                 }
                 for (half, w) in numbers.groups().iter().enumerate() {
                     let place = _mm256_set1_epi32((piece * PIECE / GROUP + half) as i32);

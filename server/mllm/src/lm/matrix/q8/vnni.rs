@@ -2,8 +2,8 @@
 
 use std::arch::x86_64::*;
 
-use super::super::rows::prefetch;
-use super::{AHEAD, GROUP, GROUPS, PIECE, QUAD, Quad, Row};
+use super::super::rows::ask_ahead;
+use super::{GROUP, GROUPS, PIECE, QUAD, Quad, Row};
 
 /// See [`Quad::sums`].
 pub(super) fn sums<const M: usize>(quad: Quad, x: &[Row; M]) -> [[f32; M]; QUAD] {
@@ -54,7 +54,7 @@ unsafe fn sum<const M: usize>(quad: Quad, x: &[Row; M]) -> [[f32; M]; QUAD] {
             for row in 0..QUAD {
                 let numbers = &numbers[row];
                 if M > 1 {
-                    prefetch((&raw const *numbers).wrapping_byte_add(AHEAD));
+                    ask_ahead(numbers);
                 }
                 // SAFETY: as above.
                 let w = unsafe { _mm512_load_si512(numbers.0.as_ptr().cast()) };
