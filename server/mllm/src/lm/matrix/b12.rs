@@ -257,26 +257,28 @@ impl Narrow for B12 {
             x.map(|x| crate::ops::rows::dot(wide.as_flattened(), x))
         })
     }
-
-    fn widen(&self, rows: Range<usize>, values: &mut Vec<f32>) {
-        super::tiles::append(self, rows, self.columns, values);
-    }
 }
 
 impl Parts for B12 {
+    fn columns(&self) -> usize {
+        self.columns
+    }
+
     fn copy(&self, row: usize, columns: Range<usize>, into: &mut [f32]) {
-        // Rows are walked over side by side, each in steps too short for the processor to see where they lead.
+        self.write(row, columns, into);
+    }
+
+    fn ask_behind(&self, row: usize, columns: Range<usize>) {
         for next in columns.end / CHUNK..(columns.end + columns.len()) / CHUNK {
             let chunk = self.chunks.place(row, next).cast::<[u8; LINE]>();
             (0..Chunk::LINES).for_each(|line| prefetch(chunk.wrapping_add(line)));
         }
-        self.write(row, columns, into);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::rows::{Dense, Rows};
+    use super::super::rows::Dense;
     use super::super::tests::numbers;
     use super::*;
 

@@ -351,7 +351,7 @@ impl Matrix {
     /// Rows of x up to which row by row is faster than what is done with many.
     fn most_few(&self) -> usize {
         match self.values {
-            Values::F32(_) | Values::Bf16(_) if tiles::are_fast() => FEW,
+            Values::F32(_) if tiles::are_fast() => FEW,
             Values::Q8(_) | Values::Q4(_) => FEW_ROUNDED,
             _ => FEW_WIDENED,
         }
@@ -393,7 +393,7 @@ impl Matrix {
     }
 
     /// A group of weight rows at a time, multiplied by one thread.
-    fn by_tiles(&self, weights: &(impl Parts + Sync), x: &[f32], count: usize) -> Vec<f32> {
+    fn by_tiles(&self, weights: &impl Parts, x: &[f32], count: usize) -> Vec<f32> {
         let strips = Strips::new(x, self.columns);
         let group = strips.group(self.rows, rayon::current_num_threads());
         let mut y = vec![0.0; count * self.rows];

@@ -14,11 +14,10 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use half::f16;
-use rayon::prelude::*;
 
 #[cfg(target_arch = "x86_64")]
 pub(super) use self::avx2::added;
-use super::quads::{QUAD, Quads, by_pairs};
+use super::quads::{QUAD, Quads, by_pairs, write_rows};
 use super::rows::Rows;
 use super::tiles::Parts;
 
@@ -124,14 +123,11 @@ impl Q8 {
     fn of_rows(rows: usize, columns: usize, groups: impl Fn(usize) -> Vec<Group> + Sync) -> Self {
         let mut scales = Quads::new(rows, columns.div_ceil(GROUPS * GROUP), [f16::ZERO; GROUPS]);
         let mut numbers = Quads::new(rows, columns.div_ceil(PIECE), Piece::ZERO);
-        let by_quad = scales.par_iter_mut().zip(numbers.par_iter_mut());
-        by_quad.enumerate().for_each(|(quad, (scales, numbers))| {
-            for row in quad * QUAD..rows.min((quad + 1) * QUAD) {
-                for (nth, group) in groups(row).into_iter().enumerate() {
-                    scales[nth / GROUPS][row % QUAD][nth % GROUPS] = group.scale;
-                    let piece = &mut numbers[nth * GROUP / PIECE][row % QUAD].0;
-                    piece[nth * GROUP % PIECE..][..GROUP].copy_from_slice(&group.numbers);
-                }
+        write_rows(rows, (&mut scales, &mut numbers), |row, scales, numbers| {
+            for (nth, group) in groups(row).into_iter().enumerate() {
+                scales[nth / GROUPS][row % QUAD][nth % GROUPS] = group.scale;
+                let piece = &mut numbers[nth * GROUP / PIECE][row % QUAD].0;
+                piece[nth * GROUP % PIECE..][..GROUP].copy_from_slice(&group.numbers);
             }
         });
         Self { columns, scales, numbers }
@@ -213,13 +209,13 @@ impl Rows for Q8 {
         let quad = self.quad(row);
         by_pairs(x, sums, |x| quad.sums(x), |x| quad.sums(x));
     }
-
-    fn widen(&self, rows: Range<usize>, values: &mut Vec<f32>) {
-        super::tiles::append(self, rows, self.columns, values);
-    }
 }
 
 impl Parts for Q8 {
+    fn columns(&self) -> usize {
+        self.columns
+    }
+
     fn copy(&self, row: usize, columns: Range<usize>, into: &mut [f32]) {
         let (quad, lane) = (self.quad(row), row % QUAD);
         let groups = columns.start / GROUP..columns.end / GROUP;

@@ -22,7 +22,7 @@ impl<T: Copy + Send + Sync> Quads<T> {
     pub(super) fn new(rows: usize, pieces: usize, piece: T) -> Self {
         let len = rows.div_ceil(QUAD) * pieces;
         let mut values = large_pages::with_room(len);
-        values.resize(len, [piece; QUAD]);
+        values.par_extend(rayon::iter::repeat_n([piece; QUAD], len));
         Self { pieces, values }
     }
 
@@ -48,8 +48,8 @@ impl<T: Copy + Send + Sync> Quads<T> {
     /// Appends the rows of another whose rows are as long. The last four of this one have to be whole.
     pub(super) fn extend(&mut self, other: &Self) {
         let mut both = large_pages::with_room(self.values.len() + other.values.len());
-        both.extend_from_slice(&self.values);
-        both.extend_from_slice(&other.values);
+        both.par_extend(&self.values);
+        both.par_extend(&other.values);
         self.values = both;
     }
 
@@ -61,6 +61,22 @@ impl<T: Copy + Send + Sync> Quads<T> {
     pub(super) fn gather(&self) {
         large_pages::gather(&self.values);
     }
+}
+
+/// Lets `rows` rows be written, in threads: `write` is given a row and the four rows of each kind that it is one of.
+pub(super) fn write_rows<A, B>(
+    rows: usize,
+    (a, b): (&mut Quads<A>, &mut Quads<B>),
+    write: impl Fn(usize, &mut [[A; QUAD]], &mut [[B; QUAD]]) + Sync,
+) where
+    A: Copy + Send + Sync,
+    B: Copy + Send + Sync,
+{
+    a.par_iter_mut().zip(b.par_iter_mut()).enumerate().for_each(|(quad, (a, b))| {
+        for row in quad * QUAD..rows.min((quad + 1) * QUAD) {
+            write(row, a, b);
+        }
+    });
 }
 
 /// Sums of products of four rows with all of x, `[QUAD, x]`, where there is a kernel for one of x and one for two: what is

@@ -38,26 +38,12 @@ pub(super) trait Rows: Sync {
             }
         }
     }
-
-    /// Rows as f32, `[rows, columns]`.
-    #[cfg(test)]
-    fn widened(&self, rows: Range<usize>) -> Vec<f32> {
-        let mut values = Vec::new();
-        self.widen(rows, &mut values);
-        values
-    }
-
-    /// Appends rows as f32.
-    fn widen(&self, rows: Range<usize>, values: &mut Vec<f32>);
 }
 
 /// Weights that are bf16, however they are kept; x stays as it is.
 pub(super) trait Narrow: Sync {
     /// Sums of products of `N` rows from `row` on with `M` rows of x. Each is what it would be alone.
     fn sums<const N: usize, const M: usize>(&self, row: usize, x: [&[f32]; M]) -> [[f32; M]; N];
-
-    /// See [`Rows::widen`].
-    fn widen(&self, rows: Range<usize>, values: &mut Vec<f32>);
 }
 
 impl<W: Narrow> Rows for W {
@@ -74,10 +60,6 @@ impl<W: Narrow> Rows for W {
 
     fn dots(&self, row: usize, x: &[&[f32]], sums: &mut [f32]) {
         by_pairs(x, sums, |x| self.sums(row, *x), |x| self.sums(row, *x));
-    }
-
-    fn widen(&self, rows: Range<usize>, values: &mut Vec<f32>) {
-        Narrow::widen(self, rows, values);
     }
 }
 
@@ -103,10 +85,6 @@ impl Rows for Dense<'_, f32> {
     fn dot(&self, row: usize, x: &&[f32]) -> f32 {
         dot(self.of(row..row + 1), x)
     }
-
-    fn widen(&self, rows: Range<usize>, values: &mut Vec<f32>) {
-        values.extend_from_slice(self.of(rows));
-    }
 }
 
 impl Narrow for Dense<'_, bf16> {
@@ -122,10 +100,6 @@ impl Narrow for Dense<'_, bf16> {
             }
         }
         sums
-    }
-
-    fn widen(&self, rows: Range<usize>, values: &mut Vec<f32>) {
-        values.extend(self.of(rows).iter().copied().map(widen));
     }
 }
 

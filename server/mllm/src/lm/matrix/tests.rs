@@ -58,7 +58,7 @@ fn bf16_in_twelve_bits_gives_the_same_bit_for_bit() {
     let plain = Matrix::bf16(narrow, [rows, columns]).unwrap();
     let packed = plain.clone().packed();
     let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-    for count in [1, 2, 3, 5, FEW, FEW_WIDENED + 1, 40] {
+    for count in [1, 2, 3, 5, FEW, FEW + 1, FEW_WIDENED + 1, 40] {
         let x = numbers(count * columns, 2);
         let (y, expected) = (packed.product(&x, None).unwrap(), plain.product(&x, None).unwrap());
         assert_eq!(bits(&y), bits(&expected), "{count} rows");

@@ -19,12 +19,11 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use half::f16;
-use rayon::prelude::*;
 
 use self::fit::{Fit, MOST, fit};
 use self::head::Head;
 use super::q8::{self, GROUP};
-use super::quads::{QUAD, Quads, by_pairs};
+use super::quads::{QUAD, Quads, by_pairs, write_rows};
 use super::rows::Rows;
 use super::tiles::Parts;
 
@@ -132,13 +131,10 @@ impl Q4 {
     fn of_rows(rows: usize, columns: usize, blocks: impl Fn(usize) -> Vec<(Head, Numbers)> + Sync) -> Self {
         let mut heads = Quads::new(rows, columns / BLOCK, Head::ZERO);
         let mut numbers = Quads::new(rows, columns / BLOCK, Numbers::NONE);
-        let by_quad = heads.par_iter_mut().zip(numbers.par_iter_mut());
-        by_quad.enumerate().for_each(|(quad, (heads, numbers))| {
-            for row in quad * QUAD..rows.min((quad + 1) * QUAD) {
-                for (nth, (head, of_block)) in blocks(row).into_iter().enumerate() {
-                    heads[nth][row % QUAD] = head;
-                    numbers[nth][row % QUAD] = of_block;
-                }
+        write_rows(rows, (&mut heads, &mut numbers), |row, heads, numbers| {
+            for (nth, (head, of_block)) in blocks(row).into_iter().enumerate() {
+                heads[nth][row % QUAD] = head;
+                numbers[nth][row % QUAD] = of_block;
             }
         });
         Self { columns, heads, numbers }
@@ -243,13 +239,13 @@ impl Rows for Q4 {
         let quad = self.quad(row);
         by_pairs(x, sums, |x| quad.sums(x), |x| quad.sums(x));
     }
-
-    fn widen(&self, rows: Range<usize>, values: &mut Vec<f32>) {
-        super::tiles::append(self, rows, self.columns, values);
-    }
 }
 
 impl Parts for Q4 {
+    fn columns(&self) -> usize {
+        self.columns
+    }
+
     fn copy(&self, row: usize, columns: Range<usize>, into: &mut [f32]) {
         let (quad, lane) = (self.quad(row), row % QUAD);
         let blocks = columns.start / BLOCK..columns.end / BLOCK;

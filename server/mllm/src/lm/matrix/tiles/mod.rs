@@ -31,27 +31,49 @@ pub(super) fn are_fast() -> bool {
 }
 
 /// Weight rows, a part of which is brought into a tile at a time.
-pub(super) trait Parts {
+pub(super) trait Parts: Sync {
+    /// Numbers of a row.
+    fn columns(&self) -> usize;
+
     /// Writes some columns of a row, which are whole blocks or end with the row, as f32.
     fn copy(&self, row: usize, columns: Range<usize>, into: &mut [f32]);
-}
 
-/// Appends rows of `columns` numbers, as f32.
-pub(super) fn append(w: &impl Parts, rows: Range<usize>, columns: usize, values: &mut Vec<f32>) {
-    let start = values.len();
-    values.resize(start + rows.len() * columns, 0.0);
-    for (row, into) in rows.zip(values[start..].chunks_exact_mut(columns)) {
-        w.copy(row, 0..columns, into);
+    /// Asks memory for what comes behind some columns of a row.
+    fn ask_behind(&self, _row: usize, _columns: Range<usize>) {}
+
+    /// Appends rows as f32.
+    fn widen(&self, rows: Range<usize>, values: &mut Vec<f32>) {
+        let (start, columns) = (values.len(), self.columns());
+        values.resize(start + rows.len() * columns, 0.0);
+        for (row, into) in rows.zip(values[start..].chunks_exact_mut(columns)) {
+            self.copy(row, 0..columns, into);
+        }
+    }
+
+    /// Rows as f32, `[rows, columns]`.
+    #[cfg(test)]
+    fn widened(&self, rows: Range<usize>) -> Vec<f32> {
+        let mut values = Vec::new();
+        self.widen(rows, &mut values);
+        values
     }
 }
 
 impl Parts for Dense<'_, f32> {
+    fn columns(&self) -> usize {
+        self.columns
+    }
+
     fn copy(&self, row: usize, columns: Range<usize>, into: &mut [f32]) {
         into.copy_from_slice(&self.of(row..row + 1)[columns]);
     }
 }
 
 impl Parts for Dense<'_, bf16> {
+    fn columns(&self) -> usize {
+        self.columns
+    }
+
     fn copy(&self, row: usize, columns: Range<usize>, into: &mut [f32]) {
         for (into, value) in into.iter_mut().zip(&self.of(row..row + 1)[columns]) {
             *into = widen(*value);

@@ -96,6 +96,8 @@ impl<const LANES: usize, const TILE: usize> Packed<LANES, TILE> {
                 for start in (from..columns.min(from + span)).step_by(BLOCK) {
                     let part = start..columns.min(start + BLOCK);
                     for (row, kept) in (first..rows.end).zip(&mut tile) {
+                        // Rows are walked over side by side, each in steps too short for the processor to see where they lead.
+                        w.ask_behind(row, part.clone());
                         w.copy(row, part.clone(), &mut kept[..part.len()]);
                     }
                     let strips = self.values.chunks_exact(columns).map(|strip| &strip[part.clone()]);
