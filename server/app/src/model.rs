@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use loupe_mllm::checkpoint::Files;
 use loupe_mllm::engine::Decoder;
-use loupe_mllm::{AdapterSpec, Engine, Limits, Loaded, Processor, WeightFormat};
+use loupe_mllm::{AdapterSpec, Engine, Formats, Limits, Loaded, Processor, WeightFormat};
 use rust_embed::Embed;
 
 use crate::remote::{KEY, Remote, RemoteSpec, SpecError};
@@ -34,8 +34,8 @@ pub enum ModelSpec {
 /// How a model is opened.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelOptions {
-    /// In which numbers its weights are kept.
-    pub weights: WeightFormat,
+    /// In which numbers its weights are kept, and its drafter's.
+    pub formats: Formats,
     /// Where it decodes.
     pub device: Processor,
     /// Its LoRA adapters.
@@ -53,7 +53,7 @@ pub const MODEL_PIXELS: u32 = 1280 * 28 * 28;
 impl Default for ModelOptions {
     fn default() -> Self {
         Self {
-            weights: WeightFormat::default(),
+            formats: Formats::default(),
             device: Processor::default(),
             adapters: Vec::new(),
             limits: Limits::default(),
@@ -101,6 +101,9 @@ impl ModelError {
         }
     }
 }
+
+/// What is wrong with a drafter's format otherwise.
+pub const TAKES_FEWER: &str = "a drafter takes fewer bits than the weights";
 
 /// Reads a weight format from the command line.
 ///
@@ -194,8 +197,8 @@ impl ModelSpec {
     }
 
     fn open_here(&self, options: &ModelOptions) -> Result<Arc<dyn Decoder>, ModelError> {
-        let ModelOptions { weights, device, adapters, limits, max_pixels } = options;
-        let mut loaded = Loaded::open_on(*device, &self.files()?, *weights, adapters)?;
+        let ModelOptions { formats, device, adapters, limits, max_pixels } = options;
+        let mut loaded = Loaded::open_on(*device, &self.files()?, *formats, adapters)?;
         loaded.chat.preprocessor = loaded.chat.preprocessor.at_most((*max_pixels).into());
         Ok(Arc::new(Engine::start(loaded, *limits).map_err(ModelError::Thread)?))
     }

@@ -1,5 +1,6 @@
 //! What the engine does per second, and what the machine's memory would allow: both are measured in the same run.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use candle_core::Tensor;
@@ -9,6 +10,7 @@ use serde::Serialize;
 
 use crate::config::vision::{MERGE, PATCH_VALUES};
 use crate::config::{ModelConfig, TextConfig, VisionConfig, VisionTokens};
+pub use crate::decode::DEEPEST;
 use crate::decode::MOST;
 use crate::device::{Eye, Language, Processor};
 use crate::engine::EngineError;
@@ -18,12 +20,14 @@ use crate::lm::{BLOCK, Batch, BlockId, Choice, Draw, Executor, Input, Matrix, Se
 use crate::model::Grid;
 use crate::ops::large_pages;
 use crate::tokenizer::Tokenizer;
-use crate::weights::{Formatted, WeightFormat, Weights};
+use crate::weights::{Formats, Weights};
 
 /// Bytes that are read to find how fast memory is: more than any cache holds.
 const READ_BYTES: usize = 1 << 30;
 /// How often; the fastest counts.
 const READS: usize = 5;
+/// Of a hundred guesses, how many may be right.
+const SHARES_RIGHT: [u32; 4] = [70, 80, 90, 100];
 /// Blocks of Qwen2.5-VL's vision tower.
 pub const TOWER_BLOCKS: usize = 32;
 
@@ -132,6 +136,51 @@ pub fn decode(
         read_limits,
         of_read_limit: model.step_bytes() as f64 / step.as_secs_f64() / allowed,
     })
+}
+
+/// Tokens of one sequence that a drafter guesses and the model tries, at a time.
+#[derive(Debug, Clone, Serialize)]
+pub struct GuessFigure {
+    /// How many are guessed.
+    pub guessed: usize,
+    /// Median time of the drafter's steps together, in milliseconds.
+    pub drafting_ms: f64,
+    /// Median time of the step that tries them, in milliseconds.
+    pub step_ms: f64,
+    /// Tokens per second, by how many of a hundred guesses are right where all before them are.
+    pub tokens_per_second: BTreeMap<u32, f64>,
+}
+
+/// Measures what it costs to guess so many tokens after `context`, `steps` times. Without a drafter nothing can be guessed.
+///
+/// # Errors
+/// When the model refuses the batch.
+pub fn guesses(model: &Language, guessed: usize, context: usize, steps: usize) -> Result<GuessFigure> {
+    let blocks: Vec<_> = (0..(context + 1 + guessed).div_ceil(BLOCK) as u32).map(BlockId::new).collect();
+    let mut executor = model.executor(blocks.len());
+    let batch = |tokens, before| {
+        let segment = Segment { tokens, before, blocks: blocks.clone(), adapter: None };
+        let mut batch = random_batch(model.config(), vec![segment]);
+        let all = (0..tokens).map(|token| Wanted { token, what: What::Token(Choice::default()) });
+        batch.wanted = all.collect();
+        batch
+    };
+    let (mut drafting, mut trying) = (Vec::new(), Vec::new());
+    for _ in 0..steps {
+        let started = Instant::now();
+        for ahead in 0..guessed {
+            std::hint::black_box(executor.draft(&batch(1, context + ahead))?);
+        }
+        drafting.push(started.elapsed());
+        trying.push(timed(&mut *executor, &batch(1 + guessed, context))?);
+    }
+    let [drafting, step] = [drafting, trying].map(|times| median(times).as_secs_f64());
+    let rate = |right: u32| {
+        let tokens: f64 = (0..=guessed as i32).map(|ahead| (f64::from(right) / 100.0).powi(ahead)).sum();
+        tokens / (drafting + step)
+    };
+    let tokens_per_second = SHARES_RIGHT.map(|right| (right, rate(right))).into();
+    Ok(GuessFigure { guessed, drafting_ms: drafting * 1e3, step_ms: step * 1e3, tokens_per_second })
 }
 
 /// Measures a prompt of `tokens`, `runs` times.
@@ -434,11 +483,10 @@ pub fn config(size: &str, layers: Option<usize>) -> Option<ModelConfig> {
     Some(ModelConfig { text, vision, tied, tokens })
 }
 
-/// A language model of that shape with random weights in `format`; stored are bf16.
+/// A language model of that shape with random weights in these formats; stored are bf16.
 ///
 /// # Errors
 /// When memory does not suffice or the processor cannot be used.
-pub fn random(shape: &TextConfig, tied: bool, format: WeightFormat, on: Processor) -> Result<Language> {
-    on.check(format)?;
-    Language::load(on, shape, tied, &Formatted { weights: &RandomWeights, format })
+pub fn random(shape: &TextConfig, tied: bool, formats: Formats, on: Processor) -> Result<Language> {
+    Language::load(on, shape, tied, &RandomWeights, formats)
 }

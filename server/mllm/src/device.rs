@@ -15,7 +15,7 @@ use crate::lm::{Executor, KvPool, LanguageModel};
 use crate::memory;
 use crate::model::{Grid, Vision};
 use crate::ops;
-use crate::weights::{WeightFormat, Weights};
+use crate::weights::{Formats, Formatted, Weights};
 
 /// Where a model decodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,12 +42,12 @@ impl Processor {
         }
     }
 
-    /// Whether weights can be kept in a format there.
-    pub(crate) fn check(self, format: WeightFormat) -> Result<()> {
-        if self == Self::Cpu || format == WeightFormat::Stored {
+    /// Whether weights can be kept in these formats there.
+    pub(crate) fn check(self, formats: Formats) -> Result<()> {
+        if self == Self::Cpu || formats == Formats::default() {
             return Ok(());
         }
-        Err(Error::Device("on a GPU weights are kept in bf16; leave out --weights".into()))
+        Err(Error::Device("on a GPU weights are kept in bf16; leave out --weights and --drafter".into()))
     }
 }
 
@@ -64,22 +64,38 @@ impl fmt::Display for Processor {
 #[derive(Debug)]
 pub enum Language {
     /// On this machine's processor.
-    Cpu(Box<LanguageModel>),
+    Cpu {
+        /// The model itself.
+        language: Box<LanguageModel>,
+        /// The same weights in fewer bits.
+        drafter: Option<Box<LanguageModel>>,
+    },
     /// On a GPU.
     #[cfg(feature = "cuda")]
     Cuda(Box<Mutex<cuda::language::Language<Driver>>>, TextConfig),
 }
 
 impl Language {
-    /// Takes every weight that `text` asks for; where the output is `tied`, the embedding table is its projection.
+    /// Takes every weight that `text` asks for, in these formats; where the output is `tied`, the embedding table is its
+    /// projection.
     ///
     /// # Errors
-    /// When a weight cannot be read, or the processor cannot be used.
-    pub fn load(on: Processor, text: &TextConfig, tied: bool, weights: &dyn Weights) -> Result<Self> {
+    /// When a weight cannot be read, or the processor cannot be used or does not keep weights in these formats.
+    pub fn load(
+        on: Processor,
+        text: &TextConfig,
+        tied: bool,
+        weights: &dyn Weights,
+        formats: Formats,
+    ) -> Result<Self> {
+        on.check(formats)?;
         match on {
             Processor::Cpu => {
                 ops::prepare_to_decode();
-                Ok(Self::Cpu(Box::new(LanguageModel::load(text, tied, weights)?)))
+                let load =
+                    |format| LanguageModel::load(text, tied, &Formatted { weights, format }).map(Box::new);
+                let (language, drafter) = (load(formats.weights())?, formats.drafter().map(load));
+                Ok(Self::Cpu { language, drafter: drafter.transpose()? })
             }
             #[cfg(feature = "cuda")]
             Processor::Cuda(number) => {
@@ -95,7 +111,7 @@ impl Language {
     #[must_use]
     pub fn config(&self) -> &TextConfig {
         match self {
-            Self::Cpu(language) => language.config(),
+            Self::Cpu { language, .. } => language.config(),
             #[cfg(feature = "cuda")]
             Self::Cuda(_, config) => config,
         }
@@ -105,9 +121,19 @@ impl Language {
     #[must_use]
     pub fn step_bytes(&self) -> usize {
         match self {
-            Self::Cpu(language) => language.step_bytes(),
+            Self::Cpu { language, .. } => language.step_bytes(),
             #[cfg(feature = "cuda")]
             Self::Cuda(language, _) => language.lock().unwrap_or_else(PoisonError::into_inner).step_bytes(),
+        }
+    }
+
+    /// Whether there is a drafter.
+    #[must_use]
+    pub fn has_drafter(&self) -> bool {
+        match self {
+            Self::Cpu { drafter, .. } => drafter.is_some(),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(..) => false,
         }
     }
 
@@ -115,7 +141,7 @@ impl Language {
     #[must_use]
     pub fn block_bytes(&self) -> usize {
         match self {
-            Self::Cpu(language) => KvPool::block_bytes(language.config()),
+            Self::Cpu { language, .. } => KvPool::block_bytes(language.config()),
             #[cfg(feature = "cuda")]
             Self::Cuda(_, config) => cuda::language::Language::<Driver>::block_bytes(config),
         }
@@ -128,7 +154,7 @@ impl Language {
     pub fn make_room(&self, blocks: usize) -> std::io::Result<()> {
         match self {
             // The system gives memory as it is first written.
-            Self::Cpu(_) => memory::check_cache((blocks * self.block_bytes()) as u64),
+            Self::Cpu { .. } => memory::check_cache((blocks * self.block_bytes()) as u64),
             #[cfg(feature = "cuda")]
             Self::Cuda(language, _) => {
                 let mut language = language.lock().unwrap_or_else(PoisonError::into_inner);
@@ -141,7 +167,7 @@ impl Language {
     #[must_use]
     pub fn executor(&self, blocks: usize) -> Box<dyn Executor + '_> {
         match self {
-            Self::Cpu(language) => Box::new(OnCpu::new(language, blocks)),
+            Self::Cpu { language, drafter } => Box::new(OnCpu::new(language, drafter.as_deref(), blocks)),
             #[cfg(feature = "cuda")]
             Self::Cuda(language, _) => Box::new(OnCuda { language, blocks }),
         }

@@ -53,4 +53,4 @@ pub use decode::{Engine, Limits};
 pub use device::Processor;
 pub use error::{Error, Result};
 pub use loaded::{Loaded, Served};
-pub use weights::WeightFormat;
+pub use weights::{Formats, WeightFormat};

@@ -14,7 +14,7 @@ use crate::memory;
 use crate::model::Qwen2_5Vl;
 use crate::picture::Preprocessor;
 use crate::tokenizer::{MESSAGE_END, Tokenizer};
-use crate::weights::{Formatted, WeightFormat, Weights};
+use crate::weights::{Formats, WeightFormat, Weights};
 
 /// Everything a checkpoint holds, checked against each other.
 #[derive(Debug, Clone)]
@@ -67,24 +67,19 @@ impl Loaded<Served> {
     /// # Errors
     /// As for [`Loaded::open`], and when an adapter is broken or does not fit.
     pub fn open_with_adapters(files: &Files, format: WeightFormat, adapters: &[AdapterSpec]) -> Result<Self> {
-        Self::open_on(Processor::Cpu, files, format, adapters)
+        Self::open_on(Processor::Cpu, files, format.into(), adapters)
     }
 
-    /// The same on a processor.
+    /// The same on a processor, and with a drafter where `formats` have one.
     ///
     /// # Errors
     /// As for [`Loaded::open_with_adapters`], and when the processor cannot be used.
-    pub fn open_on(
-        on: Processor,
-        files: &Files,
-        format: WeightFormat,
-        adapters: &[AdapterSpec],
-    ) -> Result<Self> {
-        on.check(format)?;
+    pub fn open_on(on: Processor, files: &Files, formats: Formats, adapters: &[AdapterSpec]) -> Result<Self> {
+        on.check(formats)?;
         Self::with(files, |config| {
             let store = Store::open(files, &Device::Cpu)?;
             if on == Processor::Cpu {
-                memory::check(&store, config, format)?;
+                memory::check(&store, config, formats)?;
             }
             // Read only where it matters: it reads from every tensor.
             let weights = if adapters.is_empty() { None } else { Fingerprint::of(files)? };
@@ -92,8 +87,7 @@ impl Loaded<Served> {
             let adapters = Adapters::open(adapters, config, weights.as_ref())?;
             let weights = Merged { weights: &store, adapters: &to_merge };
             let vision = Eye::load(on, &config.vision, &weights)?;
-            let weights = Formatted { weights: &weights, format };
-            let language = Language::load(on, &config.text, config.tied, &weights)?;
+            let language = Language::load(on, &config.text, config.tied, &weights, formats)?;
             Ok(Served { language, vision, adapters })
         })
     }

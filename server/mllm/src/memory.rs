@@ -10,7 +10,7 @@ use crate::config::ModelConfig;
 use crate::error::{Error, Result, gib};
 use crate::lm::Matrix;
 use crate::lm::lora::PRODUCTS;
-use crate::weights::WeightFormat;
+use crate::weights::{Formats, WeightFormat};
 
 /// Where Linux says what a program may still take.
 const MEMINFO: &str = "/proc/meminfo";
@@ -24,8 +24,8 @@ const CGROUP_STAT: &str = "/sys/fs/cgroup/memory.stat";
 /// # Errors
 /// [`Error::Memory`] with what is needed and what there is; nothing is said where the system does not tell. Also,
 /// as far as headers tell, whatever reading the language model's matrices can raise.
-pub(crate) fn check(store: &Store, config: &ModelConfig, format: WeightFormat) -> Result<()> {
-    within(needed(store, config, format, Matrix::packs_bf16())?, available())
+pub(crate) fn check(store: &Store, config: &ModelConfig, formats: Formats) -> Result<()> {
+    within(needed(store, config, formats, Matrix::packs_bf16())?, available())
 }
 
 /// Checks that keys and values fit.
@@ -49,9 +49,17 @@ fn within(needed: u64, available: Option<u64>) -> Result<()> {
     }
 }
 
-/// Bytes that the weights take at least: the language model's matrices in the numbers in which they are kept, everything
-/// else in f32.
-fn needed(store: &Store, config: &ModelConfig, format: WeightFormat, packs: bool) -> Result<u64> {
+/// Bytes that the weights take at least: the language model's matrices in the numbers in which they and the drafter's are
+/// kept, everything else in f32.
+fn needed(store: &Store, config: &ModelConfig, formats: Formats, packs: bool) -> Result<u64> {
+    let (numbers, bytes) = needed_in(store, config, formats.weights(), packs)?;
+    let drafter = formats.drafter().map(|format| needed_in(store, config, format, packs)).transpose()?;
+    let beside = bytes_of(config.parameters() - numbers, Kept::F32, packs);
+    Ok(bytes + drafter.map_or(0, |(_, bytes)| bytes) + beside)
+}
+
+/// How many numbers the language model's matrices have, and the bytes that they take in a format.
+fn needed_in(store: &Store, config: &ModelConfig, format: WeightFormat, packs: bool) -> Result<(u64, u64)> {
     let (mut numbers, mut bytes) = (0, 0);
     for Weight { name, shape, widest } in matrices(config, format) {
         let kept = store.kept(&name, shape)?.min(widest);
@@ -59,7 +67,7 @@ fn needed(store: &Store, config: &ModelConfig, format: WeightFormat, packs: bool
         numbers += count;
         bytes += bytes_of(count, kept, packs);
     }
-    Ok(bytes + bytes_of(config.parameters() - numbers, Kept::F32, packs))
+    Ok((numbers, bytes))
 }
 
 /// Bytes of a matrix of so many numbers. Where bf16 is packed, only large matrices are, but the small ones hardly count.
@@ -195,9 +203,10 @@ mod tests {
     }
 
     /// Bytes needed, where bf16 is packed or not.
-    fn needed_of(files: &Files, format: WeightFormat) -> [u64; 2] {
+    fn needed_of(files: &Files, formats: impl Into<Formats>) -> [u64; 2] {
         let (store, config) = (Store::open(files, &Device::Cpu).unwrap(), read_config(files).unwrap());
-        [true, false].map(|packs| needed(&store, &config, format, packs).unwrap())
+        let formats = formats.into();
+        [true, false].map(|packs| needed(&store, &config, formats, packs).unwrap())
     }
 
     /// Numbers of all weights, of the language model's tables and of its other matrices.
@@ -253,8 +262,11 @@ mod tests {
         ] {
             assert_eq!(needed_of(&files, format), [bytes; 2], "{format:?}");
         }
+        let with_drafter = Formats::new(WeightFormat::Stored, Some(WeightFormat::Q4K)).unwrap();
+        let drafter = tables * 34 / 32 + maps * 18 / 32;
+        assert_eq!(needed_of(&files, with_drafter), [4 * all + drafter; 2]);
         let store = Store::open(&files, &Device::Cpu).unwrap();
-        assert!(check(&store, &config, WeightFormat::Stored).is_ok());
+        assert!(check(&store, &config, Formats::default()).is_ok());
     }
 
     #[test]

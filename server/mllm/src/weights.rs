@@ -65,6 +65,44 @@ impl WeightFormat {
     }
 }
 
+/// In which numbers a model's matrices are kept, and those of its drafter where it has one: the same weights in fewer bits,
+/// which guess what comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Formats {
+    weights: WeightFormat,
+    drafter: Option<WeightFormat>,
+}
+
+impl From<WeightFormat> for Formats {
+    fn from(weights: WeightFormat) -> Self {
+        Self { weights, drafter: None }
+    }
+}
+
+impl Formats {
+    /// These formats; none where a drafter would not take fewer bits than the weights.
+    #[must_use]
+    pub fn new(weights: WeightFormat, drafter: Option<WeightFormat>) -> Option<Self> {
+        let takes_fewer = |drafter| match (weights, drafter) {
+            (_, WeightFormat::Stored) | (WeightFormat::Q4K, _) => false,
+            (weights, drafter) => weights != drafter,
+        };
+        drafter.is_none_or(takes_fewer).then_some(Self { weights, drafter })
+    }
+
+    /// That of the weights.
+    #[must_use]
+    pub fn weights(self) -> WeightFormat {
+        self.weights
+    }
+
+    /// That of the drafter.
+    #[must_use]
+    pub fn drafter(self) -> Option<WeightFormat> {
+        self.drafter
+    }
+}
+
 /// The embedding table and the output projection.
 const TABLES: [&str; 2] = ["model.embed_tokens.weight", "lm_head.weight"];
 
@@ -164,6 +202,18 @@ mod tests {
             assert!(format.is_some() && WeightFormat::NAMES.contains(&format!("`{name}`")));
         }
         assert_eq!(WeightFormat::named("q4_0"), None);
+    }
+
+    #[test]
+    fn a_drafter_takes_fewer_bits_than_the_weights() {
+        use WeightFormat::{Q4K, Q8_0, Stored};
+        for (weights, drafter) in [(Stored, Q8_0), (Stored, Q4K), (Q8_0, Q4K)] {
+            assert_eq!(Formats::new(weights, Some(drafter)).and_then(Formats::drafter), Some(drafter));
+        }
+        for (weights, drafter) in [(Stored, Stored), (Q8_0, Q8_0), (Q4K, Q8_0), (Q4K, Q4K), (Q8_0, Stored)] {
+            assert_eq!(Formats::new(weights, Some(drafter)), None, "{weights:?} {drafter:?}");
+        }
+        assert_eq!(Formats::new(Q4K, None), Some(Q4K.into()));
     }
 
     #[test]

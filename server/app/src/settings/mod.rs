@@ -14,11 +14,11 @@ use std::sync::Arc;
 pub use layers::{Flags, SettingsError};
 use layers::{Raw, invalid};
 use loupe_mllm::engine::Decoder;
-use loupe_mllm::{AdapterSpec, Limits, Processor, WeightFormat};
+use loupe_mllm::{AdapterSpec, Formats, Limits, Processor};
 use loupe_shared::protocol::Workflow;
 use url::Url;
 
-use crate::model::{ModelError, ModelOptions, ModelSpec, adapter, processor, weight_format};
+use crate::model::{ModelError, ModelOptions, ModelSpec, TAKES_FEWER, adapter, processor, weight_format};
 use crate::remote::RemoteSpec;
 use crate::remote::spec::{PREFIX, written};
 
@@ -37,8 +37,8 @@ const PIXELS: RangeInclusive<u32> = 4 * 28 * 28..=16_384 * 28 * 28;
 pub struct Settings {
     /// The model.
     pub model: ModelSpec,
-    /// In which numbers its weights are kept.
-    pub weights: WeightFormat,
+    /// In which numbers its weights are kept, and its drafter's.
+    pub formats: Formats,
     /// Where it decodes.
     pub device: Processor,
     /// What its engine may use.
@@ -91,8 +91,7 @@ impl Settings {
         let image_search = raw.image_search.clone().unwrap_or(image_default);
         Ok(Self {
             model: model(&raw)?,
-            weights: weight_format(&raw.weights)
-                .map_err(|advice| invalid("weights", &raw.weights, advice))?,
+            formats: formats(&raw)?,
             device: processor(&raw.device).map_err(|advice| invalid("device", &raw.device, advice))?,
             limits: limits(&raw)?,
             max_pixels: max_pixels(raw.max_pixels)?,
@@ -120,8 +119,8 @@ impl Settings {
     /// # Errors
     /// [`ModelError`].
     pub async fn open_model(&self) -> Result<Arc<dyn Decoder>, ModelError> {
-        let Self { weights, device, adapters, limits, max_pixels, .. } = self.clone();
-        self.model.open(ModelOptions { weights, device, adapters, limits, max_pixels }).await
+        let Self { formats, device, adapters, limits, max_pixels, .. } = self.clone();
+        self.model.open(ModelOptions { formats, device, adapters, limits, max_pixels }).await
     }
 
     /// What is searched, by words and by picture, secrets left out.
@@ -171,6 +170,15 @@ fn address_without_secrets(address: &str) -> String {
         return "…".to_owned();
     }
     url.to_string()
+}
+
+fn formats(raw: &Raw) -> Result<Formats, SettingsError> {
+    let format =
+        |name: &'static str, value: &str| weight_format(value).map_err(|advice| invalid(name, value, advice));
+    let weights = format("weights", &raw.weights)?;
+    let Some(drafter) = &raw.drafter else { return Ok(weights.into()) };
+    Formats::new(weights, Some(format("drafter", drafter)?))
+        .ok_or_else(|| invalid("drafter", drafter, format!("{TAKES_FEWER} ({})", raw.weights)))
 }
 
 fn model(raw: &Raw) -> Result<ModelSpec, SettingsError> {

@@ -1,5 +1,7 @@
 #![expect(clippy::result_large_err, reason = "figment's Jail wants its own error")]
 
+use loupe_mllm::WeightFormat;
+
 use super::*;
 
 fn raw() -> Raw {
@@ -41,9 +43,22 @@ fn nothing_has_to_be_set() {
 #[test]
 fn weights_are_kept_in_a_known_format() {
     let weights = |name: &str| Settings::check(Raw { weights: name.into(), ..raw() });
-    assert_eq!(weights("q8_0").unwrap().weights, WeightFormat::Q8_0);
+    assert_eq!(weights("q8_0").unwrap().formats, WeightFormat::Q8_0.into());
     let error = weights("q9").unwrap_err().to_string();
     assert!(error.contains("`stored`, `q8_0` or `q4_k`"), "{error}");
+}
+
+#[test]
+fn a_drafter_is_of_fewer_bits() {
+    let formats = |weights: &str, drafter: &str| {
+        let (weights, drafter) = (weights.into(), Some(drafter.into()));
+        Settings::check(Raw { weights, drafter, ..raw() }).map(|settings| settings.formats)
+    };
+    assert_eq!(formats("stored", "q4_k").unwrap().drafter(), Some(WeightFormat::Q4K));
+    for (weights, drafter) in [("q4_k", "q8_0"), ("stored", "stored"), ("stored", "q9")] {
+        let error = formats(weights, drafter).unwrap_err().to_string();
+        assert!(error.contains("drafter") && error.contains(drafter), "{error}");
+    }
 }
 
 #[test]

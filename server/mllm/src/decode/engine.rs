@@ -34,7 +34,7 @@ pub struct Limits {
     pub kv_bytes: usize,
     /// Bytes of picture embeddings that are kept, the latest one aside.
     pub picture_bytes: usize,
-    /// Whether turns are drafted from what was read: what is written stays the same.
+    /// Whether turns are drafted, from what was read or by the drafter: what is written stays the same.
     pub drafts: bool,
 }
 

@@ -22,12 +22,12 @@ impl Sampler {
         Self { sampling, state }
     }
 
-    /// How the next token is chosen among some, or among all; the same until one is taken.
-    pub(super) fn choice(&self, among: Option<TokenSet>) -> Choice {
+    /// How the token `ahead` tokens after the next one is chosen among some, or among all; the same until one is taken.
+    pub(super) fn choice(&self, ahead: usize, among: Option<TokenSet>) -> Choice {
         let draw = match self.sampling {
             Sampling::Greedy => None,
             Sampling::Random { temperature, top_p, .. } => {
-                Some(Draw { temperature, top_p, uniform: self.uniform() })
+                Some(Draw { temperature, top_p, uniform: self.uniform(ahead) })
             }
         };
         Choice { among, draw }
@@ -39,8 +39,8 @@ impl Sampler {
     }
 
     /// A number in 0..1 (SplitMix64).
-    fn uniform(&self) -> f32 {
-        let mut bits = self.state.wrapping_add(STEP);
+    fn uniform(&self, ahead: usize) -> f32 {
+        let mut bits = self.state.wrapping_add(STEP.wrapping_mul(ahead as u64 + 1));
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         bits ^= bits >> 31;
@@ -59,10 +59,11 @@ mod tests {
         let mut sampler = Sampler::new(Sampling::Random { temperature: 1.0, top_p: 1.0, seed: 7 });
         let mut counts = [0u32; 3];
         for _ in 0..10_000 {
-            let choice = sampler.choice(None);
-            assert_eq!(choice, sampler.choice(None), "a step that is run again draws the same");
+            let [choice, next] = [0, 1].map(|ahead| sampler.choice(ahead, None));
+            assert_eq!(choice, sampler.choice(0, None), "a step that is run again draws the same");
             counts[choice.of(&scores).unwrap() as usize] += 1;
             sampler.advance();
+            assert_eq!(sampler.choice(0, None), next, "and one that guesses, too");
         }
         for (count, expected) in counts.iter().zip([5000, 3000, 2000]) {
             assert!(count.abs_diff(expected) < 200, "{counts:?}");
@@ -71,6 +72,6 @@ mod tests {
 
     #[test]
     fn greedy_turns_draw_nothing() {
-        assert_eq!(Sampler::new(Sampling::Greedy).choice(None), Choice::default());
+        assert_eq!(Sampler::new(Sampling::Greedy).choice(0, None), Choice::default());
     }
 }

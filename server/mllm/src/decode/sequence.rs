@@ -8,13 +8,13 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
 use super::blocks::BlockKey;
-use super::draft::Lookup;
+use super::draft::{Draft, Lookup};
 use super::pictures::{Embedding, PictureHash};
 use super::sampler::Sampler;
 use super::stats;
 use super::stream::TextStream;
 use crate::chat::Encoded;
-use crate::engine::{Completion, EngineError, Finish, GenerateRequest, Sampling};
+use crate::engine::{Completion, EngineError, Finish, GenerateRequest};
 use crate::grammar::Mask;
 use crate::lm::{BLOCK, BlockId, Choice, Lora, Next};
 use crate::model::Positions;
@@ -54,8 +54,7 @@ pub(super) struct Sequence<'a> {
     pub(super) cached: usize,
     /// Of these, how many were there when the turn first started.
     pub(super) reused: Option<usize>,
-    /// Tokens that are run with the one that is due, because they may come next.
-    pub(super) draft: Vec<u32>,
+    pub(super) draft: Draft,
     lookup: Lookup,
     sampler: Sampler,
     stream: TextStream<'a>,
@@ -74,7 +73,7 @@ impl<'a> Sequence<'a> {
             blocks: Vec::new(),
             cached: 0,
             reused: None,
-            draft: Vec::new(),
+            draft: Draft::default(),
             lookup: Lookup::new(),
             sampler: Sampler::new(job.request.sampling),
             stream: TextStream::new(tokenizer, std::mem::take(&mut job.request.stop)),
@@ -155,28 +154,35 @@ impl<'a> Sequence<'a> {
         parts.next().map(|(index, picture)| (index, token - picture.tokens.start))
     }
 
-    /// How the next token is chosen, and each after a token of the draft; a step that is run again chooses the same.
+    /// How the token `ahead` tokens after the next one is chosen; a step that is run again chooses the same.
     ///
     /// # Errors
     /// When the grammar's limits are exceeded.
-    pub(super) fn choice(&mut self) -> Result<Choice, EngineError> {
+    pub(super) fn choice(&mut self, ahead: usize) -> Result<Choice, EngineError> {
         let allowed = self.job.mask.as_mut().map(Mask::allowed).transpose()?;
-        Ok(self.sampler.choice(allowed))
+        Ok(self.sampler.choice(ahead, allowed))
     }
 
-    /// Guesses up to `most` tokens after the one that is due. Draws are not guessed, for each takes a new random number,
-    /// nor what is held to a grammar.
-    pub(super) fn guess(&mut self, most: usize) {
-        let is_plain = self.job.request.sampling == Sampling::Greedy && self.job.mask.is_none();
-        let writes = self.lacking() == 1 && is_plain;
-        let most = most.min(self.job.room - self.written() - 1);
-        self.draft = if writes { self.lookup.propose(&self.ids, most) } else { Vec::new() };
+    /// How many tokens may be guessed after the one that is due. What is held to a grammar is not guessed: what it allows
+    /// depends on each token before.
+    pub(super) fn guessable(&self) -> usize {
+        if self.lacking() == 1 && self.job.mask.is_none() { self.job.room - self.written() - 1 } else { 0 }
+    }
+
+    /// Drafts up to `most` tokens from the prompt; says whether there is a draft.
+    pub(super) fn look_up(&mut self, most: usize) -> bool {
+        let tokens = match most.min(self.guessable()) {
+            0 => Vec::new(),
+            most => self.lookup.propose(&self.ids, most),
+        };
+        self.draft = Draft { tokens, is_from_prompt: true };
+        !self.draft.tokens.is_empty()
     }
 
     /// A token of the sequence or of the draft after it.
     pub(super) fn token(&self, place: usize) -> u32 {
         match place.checked_sub(self.ids.len()) {
-            Some(drafted) => self.draft[drafted],
+            Some(drafted) => self.draft.tokens[drafted],
             None => self.ids[place],
         }
     }
@@ -188,7 +194,7 @@ impl<'a> Sequence<'a> {
         mut next: impl Iterator<Item = Next>,
         end_ids: &[u32],
     ) -> Result<Option<Finish>, EngineError> {
-        let draft = std::mem::take(&mut self.draft);
+        let Draft { tokens: draft, is_from_prompt } = std::mem::take(&mut self.draft);
         let before = self.ids.len();
         let mut end = None;
         for place in 0..=draft.len() {
@@ -201,9 +207,12 @@ impl<'a> Sequence<'a> {
         let kept = self.ids.len() - before;
         // What is written last has not been run yet.
         self.cached += kept.saturating_sub(1).min(draft.len());
-        self.lookup.learn(draft.len(), kept.saturating_sub(1), self.ids.len());
+        let right = kept.saturating_sub(1);
+        if is_from_prompt {
+            self.lookup.learn(draft.len(), right, self.ids.len());
+        }
         if !draft.is_empty() {
-            stats::drafted(draft.len(), kept.saturating_sub(1));
+            stats::drafted(is_from_prompt, draft.len(), right);
         }
         Ok(end)
     }

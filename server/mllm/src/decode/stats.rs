@@ -37,7 +37,7 @@ pub fn describe() {
     describe_counter!(PROMPT, "Tokens of prompts");
     describe_counter!(REUSED, "Tokens of prompts whose keys and values were in the cache");
     describe_counter!(GENERATED, "Tokens written");
-    describe_counter!(DRAFTED, "Tokens guessed from what was read");
+    describe_counter!(DRAFTED, "Tokens guessed from what was read, or by the drafter");
     describe_counter!(ACCEPTED, "Guessed tokens that the model would have written itself");
     describe_counter!(TURNS, "Turns that ended, by how");
     describe_counter!(PICTURES, "Pictures wanted, by whether their embedding was in the cache");
@@ -63,9 +63,10 @@ pub fn next_token(after: Duration) {
     histogram!(INTERVAL).record(after.as_secs_f64());
 }
 
-pub(super) fn drafted(tokens: usize, accepted: usize) {
-    counter!(DRAFTED).increment(tokens as u64);
-    counter!(ACCEPTED).increment(accepted as u64);
+pub(super) fn drafted(from_prompt: bool, tokens: usize, accepted: usize) {
+    let by = if from_prompt { "prompt" } else { "drafter" };
+    counter!(DRAFTED, "by" => by).increment(tokens as u64);
+    counter!(ACCEPTED, "by" => by).increment(accepted as u64);
 }
 
 pub(super) fn picture(known: bool) {

@@ -1,15 +1,18 @@
 //! The thread that decodes: who may start, and who ends.
 //!
+//! - `guess`: what may come next.
 //! - `step`: what runs in a step, and what comes of it.
 
+mod guess;
 mod step;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+use self::guess::Guessed;
 use super::blocks::{BlockKey, Blocks};
-use super::draft::Gain;
+use super::draft::{Gain, WRITERS};
 use super::engine::Limits;
 use super::eyes::Eyes;
 use super::pace::Pace;
@@ -44,7 +47,9 @@ pub(super) struct Worker<'a> {
     pictures: Pictures,
     /// What the eyes are looking at.
     looking: Option<PictureHash>,
-    gain: Gain,
+    /// What drafts are worth, by how many write.
+    gains: Vec<Gain>,
+    guessed: Guessed,
     pace: Pace,
     /// In the order in which they were asked for.
     waiting: VecDeque<Sequence<'a>>,
@@ -70,7 +75,8 @@ impl<'a> Worker<'a> {
             blocks: Blocks::new(count),
             pictures: Pictures::new(limits.picture_bytes),
             looking: None,
-            gain: Gain::default(),
+            gains: (1..=WRITERS).map(|writers| Gain::new(writers, language.has_drafter())).collect(),
+            guessed: Guessed::default(),
             pace: Pace::default(),
             waiting,
             running: Vec::new(),

@@ -14,6 +14,15 @@ pub trait Executor {
     /// # Errors
     /// When the batch does not fit the model or its blocks, or a device fails.
     fn step(&mut self, batch: &Batch) -> Result<Vec<Next>>;
+
+    /// The same with the drafter's weights, to guess what a step will give: none where there is no drafter. The keys and
+    /// values that it leaves are the drafter's; the step that tries the guess writes its own in their place.
+    ///
+    /// # Errors
+    /// As for [`Executor::step`].
+    fn draft(&mut self, _batch: &Batch) -> Result<Option<Vec<Next>>> {
+        Ok(None)
+    }
 }
 
 /// What comes after a token.
@@ -29,29 +38,37 @@ pub enum Next {
 #[derive(Debug)]
 pub struct OnCpu<'a> {
     language: &'a LanguageModel,
+    drafter: Option<&'a LanguageModel>,
     pool: KvPool,
 }
 
 impl<'a> OnCpu<'a> {
-    /// With room for `blocks` blocks.
+    /// With room for `blocks` blocks. The drafter has the same shape.
     #[must_use]
-    pub fn new(language: &'a LanguageModel, blocks: usize) -> Self {
-        Self { language, pool: language.new_pool(blocks) }
+    pub fn new(language: &'a LanguageModel, drafter: Option<&'a LanguageModel>, blocks: usize) -> Self {
+        Self { language, drafter, pool: language.new_pool(blocks) }
     }
 }
 
 impl Executor for OnCpu<'_> {
     fn step(&mut self, batch: &Batch) -> Result<Vec<Next>> {
-        let Self { language, pool } = self;
-        // By one of the threads that compute: any other would be put to sleep and woken up for each of a step's products.
-        rayon::scope(|_| {
-            let scores = language.step(batch, pool)?;
-            let rows = scores.par_chunks_exact(language.config().vocab_size);
-            let next = batch.wanted.par_iter().zip(rows).map(|(wanted, scores)| match &wanted.what {
-                What::Scores => Next::Scores(scores.to_vec()),
-                What::Token(choice) => Next::Token(choice.of(scores)),
-            });
-            Ok(next.collect())
-        })
+        step(self.language, batch, &mut self.pool)
     }
+
+    fn draft(&mut self, batch: &Batch) -> Result<Option<Vec<Next>>> {
+        self.drafter.map(|drafter| step(drafter, batch, &mut self.pool)).transpose()
+    }
+}
+
+fn step(language: &LanguageModel, batch: &Batch, pool: &mut KvPool) -> Result<Vec<Next>> {
+    // By one of the threads that compute: any other would be put to sleep and woken up for each of a step's products.
+    rayon::scope(|_| {
+        let scores = language.step(batch, pool)?;
+        let rows = scores.par_chunks_exact(language.config().vocab_size);
+        let next = batch.wanted.par_iter().zip(rows).map(|(wanted, scores)| match &wanted.what {
+            What::Scores => Next::Scores(scores.to_vec()),
+            What::Token(choice) => Next::Token(choice.of(scores)),
+        });
+        Ok(next.collect())
+    })
 }

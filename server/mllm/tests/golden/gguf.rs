@@ -108,7 +108,7 @@ fn q8_0_is_taken_as_it_is() {
 
 fn on_cpu(loaded: &Loaded<Served>) -> &LanguageModel {
     match &loaded.model.language {
-        Language::Cpu(language) => language,
+        Language::Cpu { language, .. } => language,
         #[cfg(feature = "cuda")]
         Language::Cuda(..) => panic!("it was opened on the CPU"),
     }

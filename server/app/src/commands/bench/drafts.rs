@@ -1,8 +1,8 @@
-//! What drafts from the prompt gain while questions are answered with real tools.
+//! What drafts gain while questions are answered with real tools.
 
 use std::sync::Arc;
 
-use loupe_mllm::{Limits, WeightFormat};
+use loupe_mllm::{Formats, Limits};
 use loupe_search::local::Index;
 use loupe_shared::protocol::Workflow;
 use serde::Serialize;
@@ -32,13 +32,13 @@ pub(super) fn line(figure: &DraftFigure) -> String {
 }
 
 /// Answers questions with both, one after the other.
-pub(super) async fn drafts(model: &str, format: WeightFormat, asked: &Asked) -> anyhow::Result<DraftFigure> {
+pub(super) async fn drafts(model: &str, formats: Formats, asked: &Asked) -> anyhow::Result<DraftFigure> {
     let records = asked.records()?;
     let index = Arc::new(Index::open(&asked.index)?);
     let mut sides = Vec::new();
-    for drafts in [false, true] {
+    for (formats, drafts) in [(formats.weights().into(), false), (formats, true)] {
         let limits = Limits { drafts, ..Limits::default() };
-        let options = ModelOptions { weights: format, limits, ..ModelOptions::default() };
+        let options = ModelOptions { formats, limits, ..ModelOptions::default() };
         let watched = Watched::new(ModelSpec::parse(model).open(options).await?);
         sides.push((watched.clone(), watched.agent(&index)?));
     }

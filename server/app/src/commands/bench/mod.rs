@@ -5,7 +5,7 @@
 //! - `turns`: what turns of real runs spare.
 //! - `served`: the engine over a model that is to be measured.
 //! - `grammar`: turns held to a grammar.
-//! - `drafts`: drafts from the prompt.
+//! - `drafts`: drafts from the prompt and by a drafter.
 //! - `watched`: questions answered with real tools, for these two.
 
 mod drafts;
@@ -22,19 +22,21 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Subcommand;
 use clap::builder::RangedU64ValueParser;
-use loupe_mllm::bench::{self, ChooseFigure, DecodeFigure, PictureFigure, PrefillFigure, VisionFigure};
+use loupe_mllm::bench::{
+    self, ChooseFigure, DecodeFigure, GuessFigure, PictureFigure, PrefillFigure, VisionFigure,
+};
 use loupe_mllm::config::ModelConfig;
 use loupe_mllm::config::vision::MERGE;
 use loupe_mllm::device::Language;
 use loupe_mllm::model::Grid;
-use loupe_mllm::{Loaded, Processor, WeightFormat};
+use loupe_mllm::{Formats, Loaded, Processor, WeightFormat};
 use loupe_train as train;
 use loupe_train::bench::{TrainFigure, Trained, TuneFigure, Tuning};
 use serde::Serialize;
 
 use self::watched::Asked;
 use crate::logging;
-use crate::model::{ModelSpec, processor, weight_format};
+use crate::model::{ModelSpec, TAKES_FEWER, processor, weight_format};
 
 /// How models with random weights are written, that can be measured instead of a checkpoint.
 const RANDOM: &str = "random:";
@@ -54,6 +56,9 @@ pub struct BenchArgs {
     /// Numbers that the weights are kept in: `stored`, `q8_0` or `q4_k`; several are measured one after the other
     #[arg(long, global = true, value_delimiter = ',', default_value = "stored", value_parser = weight_format)]
     weights: Vec<WeightFormat>,
+    /// Numbers of a drafter's weights, fewer bits than those: `decode` tells what its guesses cost, the others draft with it
+    #[arg(long, global = true, value_name = "FORMAT", value_parser = weight_format)]
+    drafter: Option<WeightFormat>,
     /// Where it decodes: `cpu`, `cuda` or `cuda:N`
     #[arg(long, global = true, default_value = "cpu", value_parser = processor)]
     device: Processor,
@@ -142,7 +147,7 @@ enum What {
         #[arg(long, default_value_t = 20)]
         runs: usize,
     },
-    /// What drafts from the prompt gain while questions are answered with real tools
+    /// What drafts gain while questions are answered with real tools
     Drafts {
         /// Checkpoint folder or `pocket`
         #[arg(long, default_value = "pocket")]
@@ -239,22 +244,27 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
     logging::start("error")?;
     let out = Out { json: args.json };
     for format in args.weights {
-        measure(&args.what, format, args.device, &out).await?;
+        let formats = Formats::new(format, args.drafter).context(TAKES_FEWER)?;
+        measure(&args.what, formats, args.device, &out).await?;
     }
     Ok(())
 }
 
-async fn measure(what: &What, format: WeightFormat, on: Processor, out: &Out) -> anyhow::Result<()> {
+async fn measure(what: &What, formats: Formats, on: Processor, out: &Out) -> anyhow::Result<()> {
     match what {
         What::Decode { model, batch, context, steps } => {
-            let model = language(model, format, on, None)?;
+            let model = language(model, formats, on, None)?;
             for batch in batch {
                 let figure = bench::decode(&model, on, *batch, *context, *steps)?;
                 out.line(&decode_line(&figure), &figure)?;
             }
+            for guessed in 0..=if model.has_drafter() { bench::DEEPEST } else { 0 } {
+                let figure = bench::guesses(&model, guessed, *context, *steps)?;
+                out.line(&guesses_line(&figure), &figure)?;
+            }
         }
         What::Prefill { model, layers, tokens, runs } => {
-            let model = language(model, format, on, *layers)?;
+            let model = language(model, formats, on, *layers)?;
             for tokens in tokens {
                 let figure = bench::prefill(&model, *tokens, *runs)?;
                 out.line(&prefill_line(&figure), &figure)?;
@@ -267,7 +277,7 @@ async fn measure(what: &What, format: WeightFormat, on: Processor, out: &Out) ->
         }
         What::Picture { model, grid, question, runs } => {
             let [rows, columns] = sides(grid)?.map(|side| side * MERGE);
-            let model = random(model, format, on, None)?;
+            let model = random(model, formats, on, None)?;
             let eye = bench::random_eye(model.config().hidden_size, bench::TOWER_BLOCKS, on)?;
             let figure = bench::picture(&model, &eye, Grid { rows, columns }, *question, *runs)?;
             out.line(&picture_line(&figure), &figure)?;
@@ -281,11 +291,11 @@ async fn measure(what: &What, format: WeightFormat, on: Processor, out: &Out) ->
             out.line(&grammar::line(&figure), &figure)?;
         }
         What::Drafts { model, asked } => {
-            let figure = drafts::drafts(model, format, asked).await?;
+            let figure = drafts::drafts(model, formats, asked).await?;
             out.line(&drafts::line(&figure), &figure)?;
         }
         What::Turns { model, asked } => {
-            let decoder = served::decoder(model, format, on, None, 0).await?;
+            let decoder = served::decoder(model, formats, on, None, 0).await?;
             for figure in turns::turns(decoder, asked).await? {
                 out.line(&turns::line(&figure), &figure)?;
             }
@@ -305,13 +315,13 @@ async fn measure(what: &What, format: WeightFormat, on: Processor, out: &Out) ->
             out.line(&tune_line(&figure), &figure)?;
         }
         What::Stall { model, layers, prompt } => {
-            let decoder = served::decoder(model, format, on, *layers, 0).await?;
+            let decoder = served::decoder(model, formats, on, *layers, 0).await?;
             let figure = stall::stall(decoder, *prompt).await?;
             out.line(&stall::line(&figure), &figure)?;
         }
         What::Serve { model, layers, people, questions, tokens, picture } => {
             for people in people {
-                let decoder = served::decoder(model, format, on, *layers, *picture).await?;
+                let decoder = served::decoder(model, formats, on, *layers, *picture).await?;
                 let how = serve::Talk { questions: *questions, tokens: *tokens, picture: *picture };
                 let figure = serve::serve(decoder, *people, how).await?;
                 out.line(&serve::line(&figure), &figure)?;
@@ -321,26 +331,16 @@ async fn measure(what: &What, format: WeightFormat, on: Processor, out: &Out) ->
     Ok(())
 }
 
-fn language(
-    model: &str,
-    format: WeightFormat,
-    on: Processor,
-    layers: Option<usize>,
-) -> anyhow::Result<Language> {
+fn language(model: &str, formats: Formats, on: Processor, layers: Option<usize>) -> anyhow::Result<Language> {
     if model.starts_with(RANDOM) {
-        return random(model, format, on, layers);
+        return random(model, formats, on, layers);
     }
-    Ok(Loaded::open_on(on, &ModelSpec::parse(model).files()?, format, &[])?.model.language)
+    Ok(Loaded::open_on(on, &ModelSpec::parse(model).files()?, formats, &[])?.model.language)
 }
 
-fn random(
-    model: &str,
-    format: WeightFormat,
-    on: Processor,
-    layers: Option<usize>,
-) -> anyhow::Result<Language> {
+fn random(model: &str, formats: Formats, on: Processor, layers: Option<usize>) -> anyhow::Result<Language> {
     let ModelConfig { text, tied, .. } = random_config(model, layers)?;
-    Ok(bench::random(&text, tied, format, on)?)
+    Ok(bench::random(&text, tied, formats, on)?)
 }
 
 /// The shape of a model with random weights.
@@ -372,6 +372,15 @@ fn decode_line(figure: &DecodeFigure) -> String {
     format!(
         "{batch} at once after {context} tokens: {tokens_per_second:.1} tokens/s, {step_ms:.2} ms a step, {share:.0} % of what memory allows ({:.1} GB/s before, {:.1} after)",
         limits[0], limits[1]
+    )
+}
+
+fn guesses_line(figure: &GuessFigure) -> String {
+    let GuessFigure { guessed, drafting_ms, step_ms, tokens_per_second } = figure;
+    let rates = tokens_per_second.iter().map(|(right, rate)| format!("{rate:.1} if {right} % are right"));
+    format!(
+        "{guessed} tokens guessed in {drafting_ms:.2} ms and tried in {step_ms:.2}: tokens/s {}",
+        rates.collect::<Vec<_>>().join(", ")
     )
 }
 

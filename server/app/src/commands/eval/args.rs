@@ -174,7 +174,7 @@ impl Measured {
             ("layout", self.layout.stamp()?),
             ("workflows", workflows.join(",")),
             ("model", stamp::model(&settings.model)?),
-            ("weights", format!("{:?}", settings.weights)),
+            ("weights", format!("{:?}", settings.formats.weights())),
             ("max_pixels", text(&settings.max_pixels)),
             ("adapters", adapters?.join(", ")),
             ("adapter", self.use_adapter.clone().unwrap_or_default()),

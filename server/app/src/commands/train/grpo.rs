@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use loupe_mllm::{AdapterSpec, Engine, Limits, Loaded, WeightFormat};
+use loupe_mllm::{AdapterSpec, Engine, Formats, Limits, Loaded};
 use loupe_train::tune::base::Base;
 use loupe_train::tune::grpo::log::StepLine;
 use loupe_train::tune::grpo::recipe::GrpoRecipe;
@@ -54,7 +54,7 @@ pub(super) async fn run(args: &GrpoArgs) -> anyhow::Result<()> {
     let folder = serving.path().join(POLICY);
     lora::save(&lora::to_adapter(&base, &recipe.lora)?, &folder)?;
     let policy = AdapterSpec { name: Some(POLICY.to_owned()), folder };
-    let loaded = Loaded::open_on(args.tune.device, &files, WeightFormat::Stored, &[policy])?;
+    let loaded = Loaded::open_on(args.tune.device, &files, Formats::default(), &[policy])?;
     let engine = Arc::new(Engine::start(loaded, Limits::default())?);
     let player = Player {
         decoder: engine.clone(),

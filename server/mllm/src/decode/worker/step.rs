@@ -1,8 +1,9 @@
 //! What runs in a step, and what comes of it.
 
+use std::ops::Range;
 use std::time::Instant;
 
-use super::super::draft::STEP;
+use super::super::draft::Draft;
 use super::super::sequence::Sequence;
 use super::super::{plan, stats};
 use super::Worker;
@@ -15,20 +16,6 @@ type Plan = Vec<(usize, usize)>;
 type Ended = Vec<(usize, Result<Finish, EngineError>)>;
 
 impl Worker<'_> {
-    /// Lets those who write guess what comes, where everybody writes and the step stays small.
-    pub(super) fn guess(&mut self) {
-        let ready = || self.running.iter().filter(|sequence| sequence.ready() > 0);
-        let all_write = ready().all(|sequence| sequence.lacking() == 1);
-        let each = if all_write && self.limits.drafts && self.gain.drafts() {
-            STEP / ready().count().max(1)
-        } else {
-            0
-        };
-        for sequence in &mut self.running {
-            sequence.guess(each.saturating_sub(1));
-        }
-    }
-
     /// Runs one step for everything that is admitted; says whether anything was done.
     pub(super) fn step(&mut self) -> bool {
         let Some(plan) = self.plan() else { return false };
@@ -51,7 +38,8 @@ impl Worker<'_> {
     fn run_plan(&mut self, plan: &[(usize, usize)], ended: &mut Ended) -> Result<(), EngineError> {
         let (mut batch, mut ran) = (Batch::default(), Plan::new());
         for &(at, tokens) in plan {
-            match self.gather(at, tokens, &mut batch) {
+            let cached = self.running[at].cached;
+            match self.gather(at, cached..cached + tokens, &mut batch) {
                 Ok(()) => ran.push((at, tokens)),
                 Err(result) => ended.push((at, result)),
             }
@@ -81,20 +69,9 @@ impl Worker<'_> {
             let ready: Vec<usize> = self.running.iter().map(Sequence::ready).collect();
             let shares =
                 plan::share(&ready, &self.pace).into_iter().enumerate().filter(|(_, tokens)| *tokens > 0);
-            let plan: Plan = shares.map(|(at, tokens)| (at, tokens + self.running[at].draft.len())).collect();
-            let wanted = |(at, tokens): &(usize, usize)| {
-                let sequence = &self.running[*at];
-                Sequence::blocks_for(sequence.cached + tokens).saturating_sub(sequence.blocks.len())
-            };
-            let wanted: usize = plan.iter().map(wanted).sum();
-            if wanted <= self.blocks.available() {
-                for (at, tokens) in &plan {
-                    let sequence = &mut self.running[*at];
-                    let count = Sequence::blocks_for(sequence.cached + tokens);
-                    while sequence.blocks.len() < count {
-                        sequence.blocks.push(self.blocks.take()?);
-                    }
-                }
+            let plan: Plan =
+                shares.map(|(at, tokens)| (at, tokens + self.running[at].draft.tokens.len())).collect();
+            if self.make_room(&plan) {
                 return (!plan.is_empty()).then_some(plan);
             }
             if self.running.len() < 2 {
@@ -108,27 +85,43 @@ impl Worker<'_> {
         }
     }
 
+    /// Takes the blocks that a plan needs, if there are so many.
+    pub(super) fn make_room(&mut self, plan: &[(usize, usize)]) -> bool {
+        let lacking = |(at, tokens): &(usize, usize)| {
+            let sequence = &self.running[*at];
+            Sequence::blocks_for(sequence.cached + tokens).saturating_sub(sequence.blocks.len())
+        };
+        let lacking: Vec<usize> = plan.iter().map(lacking).collect();
+        if lacking.iter().sum::<usize>() > self.blocks.available() {
+            return false;
+        }
+        for ((at, _), lacking) in plan.iter().zip(lacking) {
+            self.running[*at].blocks.extend((0..lacking).map_while(|_| self.blocks.take()));
+        }
+        true
+    }
+
     /// Sends the turn that was admitted last back to wait. What it has written stays; its blocks are others' to take.
     pub(super) fn preempt(&mut self) {
         let Some(mut last) = self.running.pop() else { return };
         self.blocks.release(&last.blocks);
         last.blocks.clear();
-        last.draft.clear();
+        last.draft = Draft::default();
         last.cached = 0;
         self.waiting.push_front(last);
     }
 
-    /// Adds the next `tokens` of a sequence to the batch; nothing of them where a picture cannot be seen.
-    fn gather(
+    /// Adds tokens of a sequence, or of the draft after it, to the batch; nothing of them where a picture cannot be seen.
+    pub(super) fn gather(
         &mut self,
         at: usize,
-        tokens: usize,
+        range: Range<usize>,
         batch: &mut Batch,
     ) -> Result<(), Result<Finish, EngineError>> {
         let Self { loaded, running, .. } = self;
         let sequence = &mut running[at];
         let hidden = loaded.model.language.config().hidden_size;
-        let range = sequence.cached..sequence.cached + tokens;
+        let (tokens, first) = (range.len(), batch.positions.len());
         let (mut inputs, mut embeds) = (Vec::with_capacity(tokens), Vec::new());
         for token in range.clone() {
             let Some((index, part)) = sequence.picture(token) else {
@@ -142,11 +135,10 @@ impl Worker<'_> {
             inputs.push(Input::Embedding);
             embeds.extend_from_slice(seen);
         }
-        let scored = (range.end + 1).saturating_sub(sequence.ids.len());
-        if scored > 0 {
-            let (choice, end) = (sequence.choice().map_err(Err)?, batch.positions.len() + tokens);
-            let choices = (end - scored..end).zip(std::iter::repeat(choice));
-            batch.wanted.extend(choices.map(|(token, choice)| Wanted { token, what: What::Token(choice) }));
+        let last = sequence.ids.len() - 1;
+        for token in range.start.max(last)..range.end {
+            let choice = sequence.choice(token - last).map_err(Err)?;
+            batch.wanted.push(Wanted { token: first + token - range.start, what: What::Token(choice) });
         }
         batch.positions.extend(range.clone().map(|token| sequence.position(token)));
         batch.inputs.extend(inputs);
@@ -176,7 +168,7 @@ impl Worker<'_> {
         let before = self.written();
         for (at, tokens) in ran {
             let sequence = &mut self.running[*at];
-            let (known, drafted) = (sequence.cached / BLOCK, sequence.draft.len());
+            let (known, drafted) = (sequence.cached / BLOCK, sequence.draft.tokens.len());
             sequence.cached += tokens - drafted;
             sequence.let_go();
             if sequence.lacking() == 0 {
@@ -196,9 +188,8 @@ impl Worker<'_> {
                 self.blocks.know(sequence.blocks[number], sequence.keys[number]);
             }
         }
-        let drafted = batch.len() > ran.len();
         if batch.wanted.len() == batch.len() {
-            self.gain.note(drafted, self.written() - before, time.as_secs_f32());
+            self.note_gain(ran.len(), self.written() - before, time);
         }
         Ok(())
     }

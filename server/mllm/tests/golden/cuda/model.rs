@@ -11,11 +11,11 @@ use loupe_mllm::cuda::language::Language as OnGpu;
 use loupe_mllm::cuda::vision::Vision as EyeOnGpu;
 use loupe_mllm::device::{Eye, Language};
 use loupe_mllm::lm::{
-    Batch, BlockId, Choice, Draw, Executor, Input, LanguageModel, Lora, Next, Segment, TokenSet, Wanted, What,
+    Batch, BlockId, Choice, Draw, Executor, Input, Lora, Next, Segment, TokenSet, Wanted, What,
 };
 use loupe_mllm::model::Vision;
 use loupe_mllm::weights::Weights;
-use loupe_mllm::{Device, Loaded, Result, Served};
+use loupe_mllm::{Device, Formats, Loaded, Processor, Result, Served};
 
 use super::bench::on_each_gpu;
 use crate::common::{conversations, folder, serving};
@@ -65,9 +65,8 @@ fn rounded() -> Loaded<Served> {
     let (config, weights) = (config(), Rounded::open());
     let mut loaded = serving(&folder(CHECKPOINT)).expect("a checkpoint");
     loaded.model = Served {
-        language: Language::Cpu(Box::new(
-            LanguageModel::load(&config.text, config.tied, &weights).expect("a model"),
-        )),
+        language: Language::load(Processor::Cpu, &config.text, config.tied, &weights, Formats::default())
+            .expect("a model"),
         vision: Eye::Cpu(Box::new(Vision::load(&config.vision, &weights).expect("a tower"))),
         ..loaded.model
     };
