@@ -30,7 +30,7 @@ const STEP_WEIGHT: f32 = 0.1;
 /// Steps of a kind after which its time is known.
 const TRIALS: u32 = 4;
 /// Part of all time that may be lost by trying whether other ways than the fastest still are slower.
-const TRYING: f32 = 0.02;
+const TRYING: f32 = 0.01;
 
 /// How the drafts of a step came about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

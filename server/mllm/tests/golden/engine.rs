@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use crate::broken;
-use crate::common::{conversations, open, picture, serving, start, start_within};
+use crate::common::{conversations, folder, open, picture, serving, start, start_within};
+use loupe_mllm::checkpoint::Files;
 use loupe_mllm::engine::{
     Completion, Decoder, EngineError, Finish, GenerateRequest, Message, Part, Role, Sampling,
 };
 use loupe_mllm::grammar::Grammar;
 use loupe_mllm::lm::BLOCK;
-use loupe_mllm::{Engine, Limits};
+use loupe_mllm::{Engine, Formats, Limits, Loaded, Processor, WeightFormat};
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::sync::CancellationToken;
 
@@ -123,6 +124,34 @@ async fn drafts_change_nothing_that_is_written() {
     let many = || asked.iter().cycle().take(8).map(|messages| request(messages.clone(), 60)).collect();
     let said = |turns: Vec<Completion>| turns.into_iter().map(|turn| turn.text).collect::<Vec<_>>();
     assert_eq!(said(together(&start(true), many()).await), said(together(&start(false), many()).await));
+}
+
+#[tokio::test]
+async fn a_drafter_changes_nothing_that_is_written_drawn_or_not() {
+    let plain = start_within("tied", Limits { drafts: false, ..Limits::default() });
+    let draw = |seed| Sampling::Random { temperature: 0.8, top_p: 0.95, seed };
+    let words = ["What is this?", "Oslo, Lima, Rome. ", "Count to ten."];
+    let samplings = [Sampling::Greedy, draw(1), draw(2)];
+    let turns = || {
+        let asked = words.iter().map(|words| vec![Message::text(Role::User, *words)]);
+        let turns = asked
+            .zip(samplings)
+            .map(|(messages, how)| GenerateRequest { sampling: how, ..request(messages, 60) });
+        turns.collect::<Vec<_>>()
+    };
+    for drafter in [WeightFormat::Q8_0, WeightFormat::Q4K] {
+        let formats = Formats::new(WeightFormat::Stored, Some(drafter)).expect("fewer bits");
+        let files = Files::folder(&folder("tied"));
+        let loaded = Loaded::open_on(Processor::Cpu, &files, formats, &[]).expect("a valid checkpoint");
+        let drafted = Engine::start(loaded, Limits::default()).expect("a thread");
+        for turn in turns() {
+            let (without, _) = decode(&plain, turn.clone()).await;
+            let (with, _) = decode(&drafted, turn).await;
+            assert_eq!(with.tokens, without.tokens);
+        }
+        let written = |turns: Vec<Completion>| turns.into_iter().map(|turn| turn.tokens).collect::<Vec<_>>();
+        assert_eq!(written(together(&drafted, turns()).await), written(together(&plain, turns()).await));
+    }
 }
 
 #[tokio::test]

@@ -195,7 +195,7 @@ impl Worker<'_> {
     }
 
     /// Tokens of everybody who is admitted.
-    fn written(&self) -> usize {
+    pub(super) fn written(&self) -> usize {
         self.running.iter().map(|sequence| sequence.ids.len()).sum()
     }
 }

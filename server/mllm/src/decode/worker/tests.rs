@@ -12,14 +12,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::pictures::hashes;
 use super::*;
-use crate::WeightFormat;
 use crate::checkpoint::Files;
 use crate::engine::{Completion, GenerateRequest, Message as Said, Part, Role, Sampling};
 use crate::lm::{Batch, Next};
+use crate::{Formats, Processor, WeightFormat};
 
 fn loaded() -> Arc<Loaded<Served>> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/qwen2_5_vl/tied");
     Arc::new(Loaded::open_for_serving(&Files::folder(&folder), WeightFormat::Stored).unwrap())
+}
+
+fn drafting() -> Loaded<Served> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/qwen2_5_vl/tied");
+    let formats = Formats::new(WeightFormat::Stored, Some(WeightFormat::Q8_0)).unwrap();
+    Loaded::open_on(Processor::Cpu, &Files::folder(&folder), formats, &[]).unwrap()
 }
 
 fn fresh<'a>(loaded: &'a Loaded<Served>, eyes: &'a Eyes, limits: Limits) -> Worker<'a> {
@@ -492,4 +498,37 @@ fn soak() {
     });
     assert!(worker.is_idle());
     assert_eq!(worker.blocks.available(), worker.blocks.count(), "all memory is back");
+}
+
+#[test]
+fn a_step_tries_what_the_drafter_guessed_and_gives_several_tokens() {
+    let loaded = drafting();
+    let (eyes, _orders) = blind();
+    let mut worker = fresh(&loaded, &eyes, Limits::default());
+    let (job, mut asked) = ask(&loaded, &said(None, "Hello"), 40);
+    worker.take(Message::Turn(job));
+    let mut most = 0;
+    while asked.answer.try_recv().is_err() {
+        let before = worker.written();
+        worker.go_on();
+        most = most.max(worker.written().saturating_sub(before));
+    }
+    assert!(most > 1, "no guess of the drafter was right");
+}
+
+#[test]
+fn nothing_is_drafted_where_memory_has_no_room_for_it() {
+    let loaded = drafting();
+    let (eyes, _orders) = blind();
+    let (job, mut asked) = ask(&loaded, &said(None, "Hello"), 1000);
+    let blocks = job.encoded.ids.len().div_ceil(BLOCK) + 1;
+    let limits = Limits { kv_bytes: blocks * loaded.model.language.block_bytes(), ..Limits::default() };
+    let mut worker = fresh(&loaded, &eyes, limits);
+    worker.take(Message::Turn(job));
+    let ended = until_answered(&mut worker, &mut asked);
+    let Err(EngineError::TooLong { tokens, context }) = ended else {
+        panic!("it is longer than memory: {ended:?}")
+    };
+    assert_eq!((tokens, context), (blocks * BLOCK + 1, blocks * BLOCK), "to the last place");
+    assert_eq!(worker.blocks.available(), blocks);
 }
