@@ -7,7 +7,8 @@ use loupe_search::local::Index;
 use loupe_shared::protocol::Workflow;
 use serde::Serialize;
 
-use super::watched::{Asked, Turn, Watched};
+use super::watched::{Asked, Watched};
+use super::{after_the_first, token_seconds};
 use crate::model::{ModelOptions, ModelSpec};
 
 /// The same questions answered with drafts and without.
@@ -50,22 +51,14 @@ pub(super) async fn drafts(model: &str, formats: Formats, asked: &Asked) -> anyh
     let [plain, drafted] = [0, 1].map(|side| sides[side].0.take());
     let different =
         plain.iter().zip(&drafted).filter(|((_, plain), (_, drafted))| plain.text != drafted.text);
+    let different_turns = different.count() + plain.len().abs_diff(drafted.len());
+    let [plain, drafted] =
+        [&plain, &drafted].map(|turns| turns.iter().map(|(_, turn)| turn).collect::<Vec<_>>());
     Ok(DraftFigure {
         questions: records.len(),
         tokens: after_the_first(&plain),
-        plain_us: microseconds(&plain),
-        drafted_us: microseconds(&drafted),
-        different_turns: different.count() + plain.len().abs_diff(drafted.len()),
+        plain_us: token_seconds(&plain) * 1e6,
+        drafted_us: token_seconds(&drafted) * 1e6,
+        different_turns,
     })
-}
-
-/// Tokens written after each turn's first.
-fn after_the_first(turns: &[Turn]) -> u32 {
-    turns.iter().map(|(_, turn)| turn.generated_tokens.saturating_sub(1)).sum()
-}
-
-/// Microseconds for each of these.
-fn microseconds(turns: &[Turn]) -> f64 {
-    let seconds: f64 = turns.iter().map(|(_, turn)| turn.decoding.as_secs_f64()).sum();
-    seconds * 1e6 / f64::from(after_the_first(turns).max(1))
 }

@@ -28,6 +28,7 @@ use loupe_mllm::bench::{
 use loupe_mllm::config::ModelConfig;
 use loupe_mllm::config::vision::MERGE;
 use loupe_mllm::device::Language;
+use loupe_mllm::engine::Completion;
 use loupe_mllm::model::Grid;
 use loupe_mllm::{Formats, Loaded, Processor, WeightFormat};
 use loupe_train as train;
@@ -341,6 +342,17 @@ fn language(model: &str, formats: Formats, on: Processor, layers: Option<usize>)
 fn random(model: &str, formats: Formats, on: Processor, layers: Option<usize>) -> anyhow::Result<Language> {
     let ModelConfig { text, tied, .. } = random_config(model, layers)?;
     Ok(bench::random(&text, tied, formats, on)?)
+}
+
+/// Tokens written after each turn's first.
+fn after_the_first(turns: &[&Completion]) -> u32 {
+    turns.iter().map(|turn| turn.generated_tokens.saturating_sub(1)).sum()
+}
+
+/// Mean time for each of these, in seconds.
+fn token_seconds(turns: &[&Completion]) -> f64 {
+    let seconds: f64 = turns.iter().map(|turn| turn.decoding.as_secs_f64()).sum();
+    seconds / f64::from(after_the_first(turns).max(1))
 }
 
 /// The shape of a model with random weights.

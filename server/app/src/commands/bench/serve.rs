@@ -11,6 +11,8 @@ use serde::Serialize;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::sync::CancellationToken;
 
+use super::token_seconds;
+
 const FILLER: &str = "Neighbours, languages, currency and region of a country whose flag is in the picture. ";
 
 /// What several people at once find.
@@ -20,6 +22,8 @@ pub(super) struct ServeFigure {
     turns: usize,
     /// Tokens written per second, all together.
     tokens_per_second: f64,
+    /// Mean time from one token of a turn to the next, in milliseconds.
+    token_ms: f64,
     /// Median and slowest of ten, in milliseconds.
     first_turn_ms: [f64; 2],
     third_turn_ms: [f64; 2],
@@ -32,10 +36,10 @@ pub(super) struct ServeFigure {
 }
 
 pub(super) fn line(figure: &ServeFigure) -> String {
-    let ServeFigure { people, turns, tokens_per_second, first_turn_ms, third_turn_ms, .. } = figure;
+    let ServeFigure { people, turns, tokens_per_second, token_ms, first_turn_ms, third_turn_ms, .. } = figure;
     let (cold, new, reused) = (figure.cold_third_turn_ms, figure.third_turn_new, figure.reused);
     format!(
-        "{people} people, {turns} turns: {tokens_per_second:.0} tokens/s; first token after {:.0} ms (slowest tenth {:.0}), in the third turn, {:.0} % of it new, {:.0} ms ({:.0}), {:.0} ms ({:.0}) where nothing of it was read before; {:.0} % of prompts reused",
+        "{people} people, {turns} turns: {tokens_per_second:.0} tokens/s, {token_ms:.1} ms from one to the next; first token after {:.0} ms (slowest tenth {:.0}), in the third turn, {:.0} % of it new, {:.0} ms ({:.0}), {:.0} ms ({:.0}) where nothing of it was read before; {:.0} % of prompts reused",
         first_turn_ms[0],
         first_turn_ms[1],
         new * 100.0,
@@ -81,6 +85,7 @@ pub(super) async fn serve(
         people,
         turns: turns.len(),
         tokens_per_second: sum(|turn| turn.generated_tokens) / seconds,
+        token_ms: token_seconds(&turns) * 1e3,
         first_turn_ms: wait(0),
         third_turn_ms: wait(2),
         cold_third_turn_ms: spread(cold.iter().map(|turn| turn.first_token).collect()),
