@@ -30,7 +30,9 @@ const STEP_WEIGHT: f32 = 0.1;
 /// Steps of a kind after which its time is known.
 const TRIALS: u32 = 4;
 /// Steps that another way than the fastest is tried for, at a time.
-const TRIAL: u32 = 4;
+const TRIAL: u32 = 8;
+/// Steps of a way in a row that come before those which count: they pay for what others left in the caches.
+const SETTLING: u32 = 4;
 /// How many times faster drafts have to be than none: beside what is measured they take memory's time and caches from all.
 const AT_LEAST: f32 = 1.1;
 /// Part of all time that may be lost by trying whether other ways than the fastest still are slower.
@@ -108,13 +110,22 @@ pub(super) struct Gain {
     trial: u32,
     /// How the last step came about.
     last: Option<Way>,
+    /// Steps before it that came about so, one after the other.
+    in_a_row: u32,
 }
 
 impl Gain {
     /// Nothing is known yet of steps of `writers` turns.
     pub(super) fn new(writers: usize, has_drafter: bool) -> Self {
         let deepest = if has_drafter { DEEPEST.min(STEP / writers - 1) } else { 0 };
-        Self { rates: vec![Rate::default(); 2 + deepest], credit: 0.0, next: 0, trial: 0, last: None }
+        Self {
+            rates: vec![Rate::default(); 2 + deepest],
+            credit: 0.0,
+            next: 0,
+            trial: 0,
+            last: None,
+            in_a_row: 0,
+        }
     }
 
     /// How the next step should draft.
@@ -153,8 +164,9 @@ impl Gain {
         let (fastest, token) = self.fastest(0);
         let Some(rate) = self.rates.get_mut(way.at()) else { return };
         let is_trial = rate.steps >= TRIALS && way.at() != fastest;
-        // The first step after others pays for what those left in the caches. Prompts seldom have two drafts in a row.
-        if self.last.replace(way) == Some(way) || way == Way::Prompt {
+        self.in_a_row = if self.last.replace(way) == Some(way) { self.in_a_row.saturating_add(1) } else { 0 };
+        // Prompts seldom have two drafts in a row.
+        if self.in_a_row >= SETTLING || way == Way::Prompt {
             rate.note(tokens, seconds);
         }
         let lost = if is_trial { (seconds - tokens as f32 * token).max(0.0) } else { 0.0 };
