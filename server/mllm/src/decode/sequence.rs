@@ -166,7 +166,11 @@ impl<'a> Sequence<'a> {
     /// How many tokens may be guessed after the one that is due. What is held to a grammar is not guessed: what it allows
     /// depends on each token before.
     pub(super) fn guessable(&self) -> usize {
-        if self.lacking() == 1 && self.job.mask.is_none() { self.job.room - self.written() - 1 } else { 0 }
+        if self.lacking() == 1 && self.job.mask.is_none() {
+            self.job.room.saturating_sub(self.written() + 1)
+        } else {
+            0
+        }
     }
 
     /// Drafts up to `most` tokens from the prompt; says whether there is a draft.
