@@ -259,9 +259,11 @@ async fn measure(what: &What, formats: Formats, on: Processor, out: &Out) -> any
                 let figure = bench::decode(&model, on, *batch, *context, *steps)?;
                 out.line(&decode_line(&figure), &figure)?;
             }
-            for guessed in 0..=if model.has_drafter() { bench::DEEPEST } else { 0 } {
-                let figure = bench::guesses(&model, guessed, *context, *steps)?;
-                out.line(&guesses_line(&figure), &figure)?;
+            if model.has_drafter() {
+                for guessed in 0..=bench::DEEPEST {
+                    let figure = bench::guesses(&model, guessed, *context, *steps)?;
+                    out.line(&guesses_line(&figure), &figure)?;
+                }
             }
         }
         What::Prefill { model, layers, tokens, runs } => {

@@ -18,14 +18,16 @@ use crate::lm::{Batch, Next};
 use crate::{Formats, Processor, WeightFormat};
 
 fn loaded() -> Arc<Loaded<Served>> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/qwen2_5_vl/tied");
-    Arc::new(Loaded::open_for_serving(&Files::folder(&folder), WeightFormat::Stored).unwrap())
+    opened(Formats::default())
 }
 
-fn drafting() -> Loaded<Served> {
+fn drafting() -> Arc<Loaded<Served>> {
+    opened(Formats::new(WeightFormat::Stored, Some(WeightFormat::Q8_0)).unwrap())
+}
+
+fn opened(formats: Formats) -> Arc<Loaded<Served>> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/qwen2_5_vl/tied");
-    let formats = Formats::new(WeightFormat::Stored, Some(WeightFormat::Q8_0)).unwrap();
-    Loaded::open_on(Processor::Cpu, &Files::folder(&folder), formats, &[]).unwrap()
+    Arc::new(Loaded::open_on(Processor::Cpu, &Files::folder(&folder), formats, &[]).unwrap())
 }
 
 fn fresh<'a>(loaded: &'a Loaded<Served>, eyes: &'a Eyes, limits: Limits) -> Worker<'a> {
