@@ -20,14 +20,15 @@ use super::quads::{QUAD, Quads};
 use super::rows::{Narrow, ask_ahead, prefetch, widen};
 #[cfg(target_arch = "x86_64")]
 use super::rows::{has_avx2, has_avx512};
+use super::stretches::cut;
 use super::tiles::Parts;
 
 /// Numbers of a chunk; rows hold whole chunks.
 const CHUNK: usize = 2 * HALF;
 const HALF: usize = 64;
 const CODES: usize = 16;
-/// Numbers of a row of x that the first cache holds beside what else passes through it.
-const NEAR: usize = 4096;
+/// Most numbers of a stretch.
+const STRETCH: usize = 2048;
 /// Bytes that memory gives at once.
 const LINE: usize = 64;
 /// One in so many numbers may have no code: more would take longer than they spare.
@@ -64,7 +65,7 @@ struct Other {
 /// The upper bytes that codes stand for.
 type Table = [u8; CODES];
 
-/// Weights `[rows, columns]`; `columns` is a multiple of [`CHUNK`].
+/// Weights `[rows, columns]`, a stretch of those of a matrix; `columns` is a multiple of [`CHUNK`].
 #[derive(Debug, Clone)]
 pub(super) struct B12 {
     columns: usize,
@@ -93,6 +94,12 @@ struct Lanes<'a, const N: usize> {
 struct Others<'a>(&'a [Other]);
 
 impl Others<'_> {
+    /// The chunk of the next.
+    #[inline(always)]
+    fn chunk(&self) -> usize {
+        self.0.first().map_or(usize::MAX, |other| other.place as usize / CHUNK)
+    }
+
     /// The next in the chunk `chunk` of the row: its place there and its upper byte.
     #[inline(always)]
     fn next(&mut self, chunk: usize) -> Option<(usize, u8)> {
@@ -106,6 +113,12 @@ impl Others<'_> {
     }
 }
 
+/// The first chunk in which a row has others.
+#[inline(always)]
+fn soonest(others: &[Others]) -> usize {
+    others.iter().map(Others::chunk).min().unwrap_or(usize::MAX)
+}
+
 /// Which number of a chunk is stored at a place. Registers that interleave lower and upper bytes within their quarters
 /// then hold neighbours, with the even words and with the odd.
 const fn stored(place: usize) -> usize {
@@ -115,23 +128,29 @@ const fn stored(place: usize) -> usize {
 }
 
 impl B12 {
-    /// Bf16 so, where this processor multiplies them as fast as memory gives them and it takes less memory.
-    pub(super) fn pack(values: &[bf16], columns: usize) -> Option<Self> {
-        if !is_fast() || columns == 0 || !columns.is_multiple_of(CHUNK) || u32::try_from(columns).is_err() {
+    /// Bf16 of rows of `columns` so, by stretches, where this processor multiplies them as fast as memory gives them and it
+    /// takes less memory.
+    pub(super) fn pack(values: &[bf16], columns: usize) -> Option<Vec<Self>> {
+        if !is_fast() || columns == 0 || !columns.is_multiple_of(CHUNK) {
             return None;
         }
-        let rows = values.len() / columns;
+        let stretches = cut(columns, STRETCH, CHUNK).into_iter();
+        stretches.map(|stretch| Self::pack_stretch(values, columns, stretch)).collect()
+    }
+
+    fn pack_stretch(values: &[bf16], row: usize, stretch: Range<usize>) -> Option<Self> {
+        let (rows, columns) = (values.len() / row, stretch.len());
         let empty = Chunk { lower: [[0; HALF]; 2], codes: [0; HALF] };
         let mut chunks = Quads::new(rows, columns / CHUNK, empty);
-        let by_quad = chunks.par_iter_mut().zip(values.par_chunks(QUAD * columns));
+        let by_quad = chunks.par_iter_mut().zip(values.par_chunks(QUAD * row));
         let beside: Vec<_> = by_quad
             .flat_map_iter(|(quad, values)| {
-                let rows = values.chunks_exact(columns).enumerate();
-                rows.map(|(row, values)| pack_row(values, quad, row))
+                let rows = values.chunks_exact(row).enumerate();
+                rows.map(|(row, values)| pack_row(&values[stretch.clone()], quad, row))
             })
             .collect();
         let without: usize = beside.iter().map(|(_, others)| others.len()).sum();
-        if without > values.len() / MOST_OTHERS {
+        if without > rows * columns / MOST_OTHERS {
             return None;
         }
         let (mut tables, mut others, mut ends) = (Vec::with_capacity(rows), Vec::new(), Vec::new());
@@ -268,9 +287,9 @@ impl Parts for B12 {
         self.write(row, columns, into);
     }
 
-    fn ask_behind(&self, row: usize, columns: Range<usize>) {
-        for next in columns.end / CHUNK..(columns.end + columns.len()) / CHUNK {
-            let chunk = self.chunks.place(row, next).cast::<[u8; LINE]>();
+    fn ask(&self, row: usize, columns: Range<usize>) {
+        for chunk in &self.chunks.around(row)[columns.start / CHUNK..columns.end / CHUNK] {
+            let chunk = (&raw const chunk[row % QUAD]).cast::<[u8; LINE]>();
             (0..Chunk::LINES).for_each(|line| prefetch(chunk.wrapping_add(line)));
         }
     }
@@ -291,6 +310,13 @@ mod tests {
         }
         values[columns - 1] = bf16::ZERO;
         values
+    }
+
+    /// Rows that are one stretch.
+    fn packed(values: &[bf16], columns: usize) -> Option<B12> {
+        let mut stretches = B12::pack(values, columns)?;
+        assert_eq!(stretches.len(), 1);
+        stretches.pop()
     }
 
     fn bits(values: &[f32]) -> Vec<u32> {
@@ -340,7 +366,7 @@ mod tests {
         let (rows, columns) = (9, 1_152);
         let mut values = values(rows, columns);
         values[3..6].copy_from_slice(&[bf16::NAN, bf16::NEG_INFINITY, bf16::from_bits(0xffab)]);
-        let Some(packed) = B12::pack(&values, columns) else {
+        let Some(packed) = packed(&values, columns) else {
             assert!(!is_fast());
             return;
         };
@@ -361,7 +387,7 @@ mod tests {
     fn sums_are_those_of_bf16_bit_for_bit() {
         for columns in [128, 256, 1_152] {
             let values = values(5, columns);
-            let Some(packed) = B12::pack(&values, columns) else { continue };
+            let Some(packed) = packed(&values, columns) else { continue };
             let x = numbers(3 * columns, 3);
             let x = [0, 1, 2].map(|nth| &x[nth * columns..(nth + 1) * columns]);
             let dense = Dense { values: &values[..], columns };
@@ -386,7 +412,7 @@ mod tests {
         assert!(B12::pack(&values(2, 192), 192).is_none(), "rows of half a chunk");
         assert!(B12::pack(&[], 0).is_none());
         let nothing = vec![bf16::ZERO; 1_024];
-        if let Some(packed) = B12::pack(&nothing, 256) {
+        if let Some(packed) = packed(&nothing, 256) {
             assert!(packed.widened(0..4).iter().all(|value| *value == 0.0));
             assert!(packed.bytes() < 1_024 * 2);
         }

@@ -78,8 +78,9 @@ impl Matrix {
         let values = match blocks {
             Blocks::Q8_0 => Values::Q8(Q8::from_blocks(rows, columns, bytes)),
             Blocks::Q4K => Values::Q4(Q4::from_blocks(rows, columns, bytes)),
-            Blocks::Q6K => Values::Q8(Q8::round(rows, columns, |rows| {
-                Cow::Owned(q6::widened(&bytes[rows.start * row..rows.end * row]))
+            Blocks::Q6K => Values::Q8(Q8::round(rows, columns, |nth, part| {
+                let blocks = part.start / q6::BLOCK * q6::BLOCK_BYTES..part.end / q6::BLOCK * q6::BLOCK_BYTES;
+                Cow::Owned(q6::widened(&bytes[nth * row..][blocks]))
             })),
         };
         Ok(Self { rows, columns, values })

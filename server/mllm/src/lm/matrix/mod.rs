@@ -6,6 +6,7 @@
 //! - `q4`: four bits a number.
 //! - `q6`: six bits a number, as files have it.
 //! - `quads`: rows four by four.
+//! - `stretches`: long rows cut into several.
 //! - `tiles`: products with many rows of x.
 //! - `blocks`: matrices as ggml's files hold them.
 
@@ -16,6 +17,7 @@ mod q6;
 mod q8;
 mod quads;
 mod rows;
+mod stretches;
 mod tiles;
 
 use std::borrow::Cow;
@@ -31,7 +33,8 @@ pub use self::blocks::Blocks;
 use self::q4::Q4;
 use self::q8::Q8;
 use self::quads::QUAD;
-use self::rows::{Dense, Rows, TOGETHER};
+use self::rows::{Dense, Rows};
+use self::stretches::{multiply, prepared};
 use self::tiles::{Parts, Strips};
 use crate::ops::gemm::{Into, Mat, Threads, gemm};
 use crate::ops::large_pages;
@@ -45,8 +48,8 @@ const FEW_WIDENED: usize = 16;
 const FEW_ROUNDED: usize = 32;
 /// Bytes of a matrix that a cache may hold from one step to the next.
 const CACHED: usize = 4 << 20;
-/// Weight rows that a thread takes at a time.
-const ROWS: usize = 32;
+/// Fewest and most weight rows that a thread takes at a time. The more, the more of them profit from a stretch of x.
+const ROWS: [usize; 2] = [32, 128];
 /// Weight rows that are widened at a time for a matrix product.
 const PANEL: usize = 256;
 
@@ -67,9 +70,10 @@ pub struct Matrix {
 enum Values {
     F32(Vec<f32>),
     Bf16(Vec<bf16>),
-    B12(B12),
-    Q8(Q8),
-    Q4(Q4),
+    /// In stretches, as the following.
+    B12(Vec<B12>),
+    Q8(Vec<Q8>),
+    Q4(Vec<Q4>),
     /// Matrices of as many columns, one below the other.
     Mixed(Vec<Matrix>),
 }
@@ -108,7 +112,7 @@ impl Matrix {
                 Self { values: Values::Mixed(parts), ..self }
             }
             Values::F32(_) | Values::Bf16(_) | Values::B12(_) if Q8::fits(self.columns) => {
-                let rounded = Q8::round(self.rows, self.columns, |rows| self.widened(rows));
+                let rounded = Q8::round(self.rows, self.columns, |row, part| self.part(row, part));
                 Self { values: Values::Q8(rounded), ..self }
             }
             _ => self,
@@ -130,9 +134,9 @@ impl Matrix {
         match &compact.values {
             Values::F32(values) => large_pages::gather(values),
             Values::Bf16(values) => large_pages::gather(values),
-            Values::B12(values) => values.gather(),
-            Values::Q8(values) => values.gather(),
-            Values::Q4(values) => values.gather(),
+            Values::B12(stretches) => stretches.iter().for_each(B12::gather),
+            Values::Q8(stretches) => stretches.iter().for_each(Q8::gather),
+            Values::Q4(stretches) => stretches.iter().for_each(Q4::gather),
             Values::Mixed(_) => {}
         }
         compact
@@ -189,7 +193,7 @@ impl Matrix {
             }
             Values::Q4(_) => self,
             _ if Q4::fits(self.columns) => {
-                let rounded = Q4::round(self.rows, self.columns, |rows| self.widened(rows));
+                let rounded = Q4::round(self.rows, self.columns, |row, part| self.part(row, part));
                 Self { values: Values::Q4(rounded), ..self }
             }
             _ => self.in_eight_bits(),
@@ -227,8 +231,12 @@ impl Matrix {
         match (&mut self.values, below.values) {
             (Values::F32(values), Values::F32(below)) => values.extend(below),
             (Values::Bf16(values), Values::Bf16(below)) => values.extend(below),
-            (Values::Q8(values), Values::Q8(below)) if whole => values.extend(&below),
-            (Values::Q4(values), Values::Q4(below)) if whole => values.extend(&below),
+            (Values::Q8(stretches), Values::Q8(below)) if whole => {
+                stretches.iter_mut().zip(&below).for_each(|(stretch, below)| stretch.extend(below));
+            }
+            (Values::Q4(stretches), Values::Q4(below)) if whole => {
+                stretches.iter_mut().zip(&below).for_each(|(stretch, below)| stretch.extend(below));
+            }
             (_, values) => return vec![self, Self { values, ..below }],
         }
         self.rows += below.rows;
@@ -247,9 +255,9 @@ impl Matrix {
         match &self.values {
             Values::F32(values) => size_of_val(values.as_slice()),
             Values::Bf16(values) => size_of_val(values.as_slice()),
-            Values::B12(values) => values.bytes(),
-            Values::Q8(values) => values.bytes(),
-            Values::Q4(values) => values.bytes(),
+            Values::B12(stretches) => stretches.iter().map(B12::bytes).sum(),
+            Values::Q8(stretches) => stretches.iter().map(Q8::bytes).sum(),
+            Values::Q4(stretches) => stretches.iter().map(Q4::bytes).sum(),
             Values::Mixed(parts) => parts.iter().map(Self::bytes).sum(),
         }
     }
@@ -257,52 +265,32 @@ impl Matrix {
     /// All values as f32, `[rows, columns]`.
     #[must_use]
     pub fn to_f32(&self) -> Vec<f32> {
-        self.widened(0..self.rows).into_owned()
+        let mut values = Vec::new();
+        self.widen(0..self.rows, &mut values);
+        values
     }
 
     /// The numbers, row by row, rounded to bf16 where they are others.
     pub(crate) fn into_bf16(self) -> Vec<bf16> {
         match self.values {
             Values::Bf16(values) => values,
-            _ => self.widened(0..self.rows).par_iter().copied().map(bf16::from_f32).collect(),
+            _ => self.to_f32().par_iter().copied().map(bf16::from_f32).collect(),
         }
     }
 
     /// Writes a row, widened.
     pub(super) fn copy_row(&self, row: usize, out: &mut [f32]) {
-        out.copy_from_slice(&self.widened(row..row + 1));
+        self.copy(row, 0..self.columns, out);
     }
 
-    fn widened(&self, rows: Range<usize>) -> Cow<'_, [f32]> {
-        let columns = self.columns;
-        match &self.values {
-            Values::F32(values) => Cow::Borrowed(&values[rows.start * columns..rows.end * columns]),
-            _ => {
-                let mut values = Vec::new();
-                self.widen(rows, &mut values);
-                Cow::Owned(values)
-            }
+    /// Some numbers of a row as f32.
+    fn part(&self, row: usize, columns: Range<usize>) -> Cow<'_, [f32]> {
+        if let Values::F32(values) = &self.values {
+            return Cow::Borrowed(&values[row * self.columns..][columns]);
         }
-    }
-
-    /// Appends rows, widened.
-    fn widen(&self, rows: Range<usize>, into: &mut Vec<f32>) {
-        let columns = self.columns;
-        match &self.values {
-            Values::F32(values) => Dense { values, columns }.widen(rows, into),
-            Values::Bf16(values) => Dense { values, columns }.widen(rows, into),
-            Values::B12(values) => values.widen(rows, into),
-            Values::Q8(values) => values.widen(rows, into),
-            Values::Q4(values) => values.widen(rows, into),
-            Values::Mixed(parts) => {
-                let mut first = 0;
-                for part in parts {
-                    let within = |row: usize| row.clamp(first, first + part.rows) - first;
-                    part.widen(within(rows.start)..within(rows.end), into);
-                    first += part.rows;
-                }
-            }
-        }
+        let mut values = vec![0.0; columns.len()];
+        self.copy(row, columns, &mut values);
+        Cow::Owned(values)
     }
 
     /// `x wᵀ + bias`: x `[n, columns]` becomes `[n, rows]`.
@@ -319,11 +307,11 @@ impl Matrix {
                 let parts: Result<Vec<_>> = parts.iter().map(|part| part.product(x, None)).collect();
                 self.side_by_side(parts?, count)
             }
-            Values::F32(values) => self.times(&Dense { values, columns }, x, count)?,
-            Values::Bf16(values) => self.times(&Dense { values, columns }, x, count)?,
-            Values::B12(values) => self.times(values, x, count)?,
-            Values::Q8(values) => self.times(values, x, count)?,
-            Values::Q4(values) => self.times(values, x, count)?,
+            Values::F32(values) => self.times(&[Dense { values, columns }], x, count)?,
+            Values::Bf16(values) => self.times(&[Dense { values, columns }], x, count)?,
+            Values::B12(stretches) => self.times(stretches, x, count)?,
+            Values::Q8(stretches) => self.times(stretches, x, count)?,
+            Values::Q4(stretches) => self.times(stretches, x, count)?,
         };
         if let Some(bias) = bias {
             for y in y.chunks_exact_mut(self.rows) {
@@ -334,12 +322,12 @@ impl Matrix {
     }
 
     /// The product with these weights, which are the matrix's: few rows of x by themselves, many in tiles.
-    fn times<W: Rows + Parts>(&self, weights: &W, x: &[f32], count: usize) -> Result<Vec<f32>> {
+    fn times<W: Rows + Parts>(&self, stretches: &[W], x: &[f32], count: usize) -> Result<Vec<f32>> {
         if count <= self.most_few() {
-            return Ok(self.few(weights, x));
+            return Ok(self.few(stretches, x, count));
         }
         if tiles::are_fast() {
-            return Ok(self.by_tiles(weights, x, count));
+            return Ok(self.by_tiles(stretches, x, count));
         }
         let Values::F32(w) = &self.values else { return self.by_panels(x, count) };
         let mut y = vec![0.0; count * self.rows];
@@ -358,27 +346,17 @@ impl Matrix {
     }
 
     /// Row by row of the weights.
-    fn few<R: Rows>(&self, weights: &R, x: &[f32]) -> Vec<f32> {
-        let x: Vec<R::X<'_>> = x.chunks_exact(self.columns).map(|x| weights.prepare(x)).collect();
-        let count = x.len();
+    fn few<R: Rows + Parts>(&self, stretches: &[R], x: &[f32], count: usize) -> Vec<f32> {
         if count == 0 {
             return Vec::new();
         }
+        let x = prepared(stretches, x);
         // [rows, count]: a thread's results lie side by side.
         let mut by_weight = vec![0.0; self.rows * count];
-        by_weight.par_chunks_mut(ROWS * count).enumerate().for_each(|(part, y)| {
-            let first = part * ROWS;
-            let mut together = y.chunks_exact_mut(TOGETHER * count);
-            for (nth, y) in together.by_ref().enumerate() {
-                weights.dots(first + nth * TOGETHER, &x, y);
-            }
-            let rest = together.into_remainder();
-            let last = (first + ROWS).min(self.rows) - rest.len() / count;
-            for (nth, y) in rest.chunks_exact_mut(count).enumerate() {
-                for (y, x) in y.iter_mut().zip(&x) {
-                    *y = weights.dot(last + nth, x);
-                }
-            }
+        let rows = rows_at_a_time(self.rows, rayon::current_num_threads());
+        by_weight.par_chunks_mut(rows * count).enumerate().for_each(|(part, y)| {
+            let first = part * rows;
+            multiply(stretches, first..first + y.len() / count, &x, y);
         });
         if count == 1 {
             return by_weight;
@@ -393,7 +371,7 @@ impl Matrix {
     }
 
     /// A group of weight rows at a time, multiplied by one thread.
-    fn by_tiles(&self, weights: &impl Parts, x: &[f32], count: usize) -> Vec<f32> {
+    fn by_tiles(&self, weights: &(impl Parts + ?Sized), x: &[f32], count: usize) -> Vec<f32> {
         let strips = Strips::new(x, self.columns);
         let group = strips.group(self.rows, rayon::current_num_threads());
         let mut y = vec![0.0; count * self.rows];
@@ -435,6 +413,38 @@ impl Matrix {
         }
         y
     }
+}
+
+impl Parts for Matrix {
+    fn columns(&self) -> usize {
+        self.columns
+    }
+
+    fn copy(&self, row: usize, part: Range<usize>, into: &mut [f32]) {
+        let columns = self.columns;
+        match &self.values {
+            Values::F32(values) => Dense { values, columns }.copy(row, part, into),
+            Values::Bf16(values) => Dense { values, columns }.copy(row, part, into),
+            Values::B12(stretches) => stretches.copy(row, part, into),
+            Values::Q8(stretches) => stretches.copy(row, part, into),
+            Values::Q4(stretches) => stretches.copy(row, part, into),
+            Values::Mixed(parts) => {
+                let mut row = row;
+                for below in parts {
+                    if row < below.rows {
+                        return below.copy(row, part, into);
+                    }
+                    row -= below.rows;
+                }
+            }
+        }
+    }
+}
+
+/// How many of `rows` weight rows a thread takes at a time, so that every one has its share.
+fn rows_at_a_time(rows: usize, threads: usize) -> usize {
+    let [fewest, most] = ROWS;
+    (rows / (4 * threads)).next_multiple_of(QUAD).clamp(fewest, most)
 }
 
 /// Rows of `columns` numbers each, cut into parts of `part` columns: what belongs to a part, row by row.

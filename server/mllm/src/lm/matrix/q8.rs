@@ -19,6 +19,7 @@ use half::f16;
 pub(super) use self::avx2::added;
 use super::quads::{QUAD, Quads, by_pairs, write_rows};
 use super::rows::Rows;
+use super::stretches::cut;
 use super::tiles::Parts;
 
 /// Numbers that share a scale.
@@ -28,6 +29,8 @@ pub(super) const GROUP_BYTES: usize = 34;
 const GREATEST: f32 = 127.0;
 /// Groups whose scales lie side by side.
 const GROUPS: usize = 16;
+/// Most numbers of a stretch.
+const STRETCH: usize = 4096;
 /// Numbers of a piece: two groups.
 const PIECE: usize = 2 * GROUP;
 
@@ -44,7 +47,7 @@ impl Piece {
     }
 }
 
-/// Weights `[rows, columns]`; `columns` is a multiple of [`GROUP`].
+/// Weights `[rows, columns]`, a stretch of those of a matrix; `columns` is a multiple of [`GROUP`].
 #[derive(Debug, Clone)]
 pub(super) struct Q8 {
     columns: usize,
@@ -88,14 +91,14 @@ impl Q8 {
         columns.is_multiple_of(GROUP)
     }
 
-    /// Rounds rows of `columns` numbers, given as f32 by range.
+    /// Rounds rows of `columns` numbers, by stretches. `numbers` gives some of a row.
     pub(super) fn round<'a>(
         rows: usize,
         columns: usize,
-        widened: impl Fn(Range<usize>) -> Cow<'a, [f32]> + Sync,
-    ) -> Self {
-        Self::of_rows(rows, columns, |row| {
-            let values = widened(row..row + 1);
+        numbers: impl Fn(usize, Range<usize>) -> Cow<'a, [f32]> + Sync,
+    ) -> Vec<Self> {
+        Self::of_rows(rows, columns, |row, stretch| {
+            let values = numbers(row, stretch);
             let groups = values.as_chunks::<GROUP>().0.iter();
             let rounded = groups.map(|values| {
                 let mut numbers = [0; GROUP];
@@ -106,11 +109,11 @@ impl Q8 {
     }
 
     /// Takes groups as files hold them, [`GROUP_BYTES`] each.
-    pub(super) fn from_blocks(rows: usize, columns: usize, bytes: &[u8]) -> Self {
-        let groups = columns / GROUP;
+    pub(super) fn from_blocks(rows: usize, columns: usize, bytes: &[u8]) -> Vec<Self> {
         let (blocks, _) = bytes.as_chunks::<GROUP_BYTES>();
-        Self::of_rows(rows, columns, |row| {
-            let blocks = blocks[row * groups..(row + 1) * groups].iter();
+        Self::of_rows(rows, columns, |row, stretch| {
+            let of_row = &blocks[row * columns / GROUP..];
+            let blocks = of_row[stretch.start / GROUP..stretch.end / GROUP].iter();
             let read = blocks.map(|[low, high, numbers @ ..]| Group {
                 scale: f16::from_le_bytes([*low, *high]),
                 numbers: numbers.map(u8::cast_signed),
@@ -119,8 +122,19 @@ impl Q8 {
         })
     }
 
-    /// Of the groups of each row.
-    fn of_rows(rows: usize, columns: usize, groups: impl Fn(usize) -> Vec<Group> + Sync) -> Self {
+    /// By stretches, of the groups of each row that belong to them.
+    fn of_rows(
+        rows: usize,
+        columns: usize,
+        groups: impl Fn(usize, Range<usize>) -> Vec<Group> + Sync,
+    ) -> Vec<Self> {
+        let stretches = cut(columns, STRETCH, GROUPS * GROUP).into_iter();
+        let of_stretch =
+            |stretch: Range<usize>| Self::of_groups(rows, stretch.len(), |row| groups(row, stretch.clone()));
+        stretches.map(of_stretch).collect()
+    }
+
+    fn of_groups(rows: usize, columns: usize, groups: impl Fn(usize) -> Vec<Group> + Sync) -> Self {
         let mut scales = Quads::new(rows, columns.div_ceil(GROUPS * GROUP), [f16::ZERO; GROUPS]);
         let mut numbers = Quads::new(rows, columns.div_ceil(PIECE), Piece::ZERO);
         write_rows(rows, (&mut scales, &mut numbers), |row, scales, numbers| {
@@ -248,8 +262,10 @@ mod tests {
     use super::*;
 
     fn rounded(values: &[f32], columns: usize) -> Q8 {
-        let row = |rows: Range<usize>| Cow::Borrowed(&values[rows.start * columns..rows.end * columns]);
-        Q8::round(values.len() / columns, columns, row)
+        let row = |row: usize, part: Range<usize>| Cow::Borrowed(&values[row * columns..][part]);
+        let mut stretches = Q8::round(values.len() / columns, columns, row);
+        assert_eq!(stretches.len(), 1);
+        stretches.remove(0)
     }
 
     #[test]

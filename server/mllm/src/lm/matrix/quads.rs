@@ -38,13 +38,6 @@ impl<T: Copy + Send + Sync> Quads<T> {
         self.values.par_chunks_exact_mut(self.pieces)
     }
 
-    /// Where a piece of a row lies, or would lie.
-    #[inline]
-    pub(super) fn place(&self, row: usize, piece: usize) -> *const T {
-        let pieces = (row / QUAD * self.pieces + piece) * QUAD;
-        self.values.as_ptr().cast::<T>().wrapping_add(pieces + row % QUAD)
-    }
-
     /// Appends the rows of another whose rows are as long. The last four of this one have to be whole.
     pub(super) fn extend(&mut self, other: &Self) {
         let mut both = large_pages::with_room(self.values.len() + other.values.len());
@@ -117,8 +110,6 @@ mod tests {
         });
         assert_eq!(quads.around(5), [[40, 50, 60, 70], [41, 51, 61, 71], [42, 52, 62, 72]]);
         assert_eq!(quads.bytes(), 8 * 3 * size_of::<usize>());
-        let nth = |place: *const usize| place.addr() - quads.place(0, 0).addr();
-        assert_eq!(nth(quads.place(5, 2)), (12 + 2 * QUAD + 1) * size_of::<usize>());
         quads.extend(&Quads::new(1, 3, 7));
         assert_eq!(quads.around(8), [[7; QUAD]; 3]);
     }

@@ -30,7 +30,22 @@ pub(super) trait Rows: Sync {
     /// The sum of products of a row with a row of x.
     fn dot(&self, row: usize, x: &Self::X<'_>) -> f32;
 
-    /// The same for [`TOGETHER`] rows from `row` on and all of x: `sums` are `[TOGETHER, x]`.
+    /// Writes the sums for some rows and all of x to `sums` `[rows, x]`.
+    fn multiply(&self, rows: Range<usize>, x: &[Self::X<'_>], sums: &mut [f32]) {
+        let (mut row, count) = (rows.start, x.len());
+        let mut together = sums.chunks_exact_mut(TOGETHER * count);
+        for sums in together.by_ref() {
+            self.dots(row, x, sums);
+            row += TOGETHER;
+        }
+        for (row, sums) in (row..rows.end).zip(together.into_remainder().chunks_exact_mut(count)) {
+            for (sum, x) in sums.iter_mut().zip(x) {
+                *sum = self.dot(row, x);
+            }
+        }
+    }
+
+    /// The same as [`Self::multiply`] for [`TOGETHER`] rows from `row` on and all of x: `sums` are `[TOGETHER, x]`.
     fn dots(&self, row: usize, x: &[Self::X<'_>], sums: &mut [f32]) {
         for (at, x) in x.iter().enumerate() {
             for (nth, sums) in sums.chunks_exact_mut(sums.len() / TOGETHER).enumerate() {
@@ -166,7 +181,7 @@ pub(super) fn prefetch<T>(place: *const T) {
 /// first cache does not hold, the processor does not read on by itself; else asking only costs.
 #[inline(always)]
 pub(super) fn ask_ahead<T>(place: *const T) {
-    const AHEAD: usize = 8192;
+    const AHEAD: usize = 16384;
     prefetch(place.wrapping_byte_add(AHEAD));
 }
 

@@ -71,6 +71,44 @@ fn bf16_in_twelve_bits_gives_the_same_bit_for_bit() {
 }
 
 #[test]
+fn every_thread_has_its_share_of_rows() {
+    for (rows, threads, at_a_time) in
+        [(2_048, 2, 128), (2_048, 16, 32), (11_008, 16, 128), (2_560, 8, 80), (1_100, 4, 68), (3, 2, 32)]
+    {
+        assert_eq!(rows_at_a_time(rows, threads), at_a_time);
+    }
+}
+
+#[test]
+fn long_rows_give_the_product_in_every_number_format() {
+    let (rows, columns) = (36, 5_120);
+    let wide: Vec<f32> = numbers(rows * columns, 1).into_iter().map(|w| bf16::from_f32(w).to_f32()).collect();
+    let narrow = wide.iter().copied().map(bf16::from_f32).collect();
+    let plain = Matrix::f32(wide, [rows, columns]).unwrap();
+    let packed = Matrix::bf16(narrow, [rows, columns]).unwrap().packed();
+    assert_eq!(packed.to_f32(), plain.to_f32());
+    for matrix in [packed.clone(), plain.clone().in_eight_bits(), packed.in_four_bits()] {
+        // What is kept, with x as it is.
+        let kept = matrix.to_f32();
+        for count in [1, 2, 5, FEW_ROUNDED + 1] {
+            let x = numbers(count * columns, 2);
+            let y = matrix.product(&x, None).unwrap();
+            for (y, kept) in y.iter().zip(expected(&kept, &x, rows, columns)) {
+                assert!((y - kept).abs() < 0.2, "{count} rows: {y}, {kept}");
+            }
+            if count <= FEW {
+                assert_eq!(matrix.product(&x[..columns], None).unwrap(), y[..rows], "alone and together");
+            }
+        }
+        let mut row = vec![0.0; columns];
+        matrix.copy_row(35, &mut row);
+        assert_eq!(row, kept[35 * columns..]);
+        let stack = Matrix::stack(vec![matrix.clone(), matrix.clone()]).unwrap();
+        assert_eq!(stack.to_f32(), [kept.clone(), kept].concat());
+    }
+}
+
+#[test]
 fn bf16_in_twelve_bits_is_for_what_no_cache_holds() {
     let bf16s = |rows: usize, columns: usize| {
         let narrow = numbers(rows * columns, 1).into_iter().map(bf16::from_f32).collect();

@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use super::super::q8::added;
 use super::super::rows::has_avx2;
-use super::{CHUNK, Chunk, HALF, Lanes, NEAR, Others, Table};
+use super::{CHUNK, Chunk, HALF, Lanes, Others, Table};
 
 /// Numbers whose lower bytes fill a register.
 const QUARTER: usize = 32;
@@ -42,12 +42,11 @@ unsafe fn sum<const N: usize, const M: usize>(mut rows: Lanes<N>, x: [&[f32]; M]
         *spread_table = spread(table);
     }
     let mut totals = [[[_mm256_setzero_ps(); 2]; M]; N];
-    let ahead = M > 1 || rows.quad.len() * CHUNK > NEAR;
     for (at, chunks) in rows.quad.iter().enumerate() {
         let chunks = &chunks[rows.first..rows.first + N];
         for nth in 0..N {
             let chunk = &chunks[nth];
-            if ahead {
+            if M > 1 {
                 chunk.ask_ahead();
             }
             let upper = upper(chunk, &mut rows.others[nth], at, tables[nth]);

@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use super::super::rows::avx512::{LANES, added};
 use super::super::rows::has_avx512;
-use super::{CHUNK, Chunk, HALF, Lanes, NEAR, Others, Table};
+use super::{CHUNK, Chunk, HALF, Lanes, Others, Table, soonest};
 
 /// Sums of products of rows with rows of x that are as long; each is what it would be alone.
 pub(super) fn sums<const N: usize, const M: usize>(rows: Lanes<N>, x: [&[f32]; M]) -> [[f32; M]; N] {
@@ -28,6 +28,11 @@ pub(super) fn write(row: Lanes<1>, first: usize, into: &mut [[f32; CHUNK]]) {
 
 // No closures over registers below: those are compiled without the features, and registers would go through memory.
 
+/// Sums of `N` rows with `M` of x: even registers of a chunk in one, odd ones in the other.
+type Totals<const N: usize, const M: usize> = [[[__m512; 2]; M]; N];
+/// A chunk of each of `M` rows of x.
+type OfX<const M: usize> = [[__m512; CHUNK / LANES]; M];
+
 /// See [`sums`]; x is as long as the rows.
 #[allow(unsafe_code)]
 #[target_feature(enable = "avx512f,avx512bw")]
@@ -37,29 +42,16 @@ unsafe fn sum<const N: usize, const M: usize>(mut rows: Lanes<N>, x: [&[f32]; M]
         *spread_table = spread(table);
     }
     let mut totals = [[[_mm512_setzero_ps(); 2]; M]; N];
-    let ahead = M > 1 || rows.quad.len() * CHUNK > NEAR;
+    let mut with_others = soonest(&rows.others);
     for (at, chunks) in rows.quad.iter().enumerate() {
-        let chunks = &chunks[rows.first..rows.first + N];
-        // Loaded once for all rows: what is loaded beside the weights keeps the processor from reading on ahead.
-        let mut of_x = [[_mm512_setzero_ps(); CHUNK / LANES]; M];
-        for (of_x, x) in of_x.iter_mut().zip(&x) {
-            for (nth, of_x) in of_x.iter_mut().enumerate() {
-                // SAFETY: x has this chunk.
-                *of_x = unsafe { _mm512_loadu_ps(x.as_ptr().add(at * CHUNK + nth * LANES)) };
-            }
-        }
-        for nth in 0..N {
-            let chunk = &chunks[nth];
-            if ahead {
-                chunk.ask_ahead();
-            }
-            let (first, second) = upper(chunk, &mut rows.others[nth], at, tables[nth]);
-            let wide = [wide(&chunk.lower[0], first), wide(&chunk.lower[1], second)];
-            for (totals, of_x) in totals[nth].iter_mut().zip(&of_x) {
-                for (nth, (wide, x)) in wide.as_flattened().iter().zip(of_x).enumerate() {
-                    totals[nth % 2] = _mm512_fmadd_ps(*wide, *x, totals[nth % 2]);
-                }
-            }
+        let Some(chunks) = chunks[rows.first..].first_chunk::<N>() else { break };
+        // SAFETY: x has this chunk.
+        let x = unsafe { x.map(|x| x.get_unchecked(at * CHUNK..).first_chunk::<CHUNK>().unwrap_unchecked()) };
+        if at == with_others {
+            totals = plus_with_others(totals, chunks, tables, x, &mut rows.others, at);
+            with_others = soonest(&rows.others);
+        } else {
+            totals = plus(totals, chunks, tables, x);
         }
     }
     let mut sums = [[0.0; M]; N];
@@ -71,14 +63,85 @@ unsafe fn sum<const N: usize, const M: usize>(mut rows: Lanes<N>, x: [&[f32]; M]
     sums
 }
 
+/// Adds a chunk in which every number has a code.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn plus<const N: usize, const M: usize>(
+    mut totals: Totals<N, M>,
+    chunks: &[Chunk; N],
+    tables: [__m512i; N],
+    x: [&[f32; CHUNK]; M],
+) -> Totals<N, M> {
+    let of_x = loaded(x);
+    for nth in 0..N {
+        if M > 1 {
+            chunks[nth].ask_ahead();
+        }
+        add(&mut totals[nth], &chunks[nth], upper(&chunks[nth], tables[nth]), &of_x);
+    }
+    totals
+}
+
+/// Adds the `at`th chunk, in which some have none. Apart: it would keep the registers of the other from being registers.
+#[cold]
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn plus_with_others<const N: usize, const M: usize>(
+    mut totals: Totals<N, M>,
+    chunks: &[Chunk; N],
+    tables: [__m512i; N],
+    x: [&[f32; CHUNK]; M],
+    others: &mut [Others; N],
+    at: usize,
+) -> Totals<N, M> {
+    let of_x = loaded(x);
+    for nth in 0..N {
+        let upper = with_others(upper(&chunks[nth], tables[nth]), &mut others[nth], at);
+        add(&mut totals[nth], &chunks[nth], upper, &of_x);
+    }
+    totals
+}
+
+/// x, loaded once for all rows: what is loaded beside the weights keeps the processor from reading on ahead.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn loaded<const M: usize>(x: [&[f32; CHUNK]; M]) -> OfX<M> {
+    let mut of_x = [[_mm512_setzero_ps(); CHUNK / LANES]; M];
+    for (of_x, x) in of_x.iter_mut().zip(x) {
+        for (of_x, x) in of_x.iter_mut().zip(x.as_chunks::<LANES>().0) {
+            // SAFETY: a register is as many numbers.
+            #[allow(unsafe_code)]
+            unsafe {
+                *of_x = _mm512_loadu_ps(x.as_ptr());
+            }
+        }
+    }
+    of_x
+}
+
+/// Adds a row's chunk.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn add<const M: usize>(totals: &mut [[__m512; 2]; M], chunk: &Chunk, upper: [__m512i; 2], of_x: &OfX<M>) {
+    let wide = [wide(&chunk.lower[0], upper[0]), wide(&chunk.lower[1], upper[1])];
+    for (totals, of_x) in totals.iter_mut().zip(of_x) {
+        for (nth, (wide, x)) in wide.as_flattened().iter().zip(of_x).enumerate() {
+            totals[nth % 2] = _mm512_fmadd_ps(*wide, *x, totals[nth % 2]);
+        }
+    }
+}
+
 #[target_feature(enable = "avx512f,avx512bw")]
 fn widen(row: Lanes<1>, first: usize, into: &mut [[f32; CHUNK]]) {
     let ([table], [mut others]) = (row.tables, row.others);
     let table = spread(table);
     for (at, (chunks, into)) in (first..).zip(row.quad[first..].iter().zip(into)) {
         let chunk = &chunks[row.first];
-        let (first, second) = upper(chunk, &mut others, at, table);
-        let wide = [wide(&chunk.lower[0], first), wide(&chunk.lower[1], second)];
+        let mut upper = upper(chunk, table);
+        if at == others.chunk() {
+            upper = with_others(upper, &mut others, at);
+        }
+        let wide = [wide(&chunk.lower[0], upper[0]), wide(&chunk.lower[1], upper[1])];
         for (wide, into) in wide.as_flattened().iter().zip(into.as_chunks_mut::<LANES>().0) {
             // SAFETY: a register is as many numbers.
             #[allow(unsafe_code)]
@@ -89,23 +152,26 @@ fn widen(row: Lanes<1>, first: usize, into: &mut [[f32; CHUNK]]) {
     }
 }
 
-/// The upper bytes of a row's chunk, the `at`th, by halves.
+/// The upper bytes of a row's chunk, by halves, without what has no code.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn upper(chunk: &Chunk, others: &mut Others, at: usize, table: __m512i) -> (__m512i, __m512i) {
+fn upper(chunk: &Chunk, table: __m512i) -> [__m512i; 2] {
     let low_bits = _mm512_set1_epi8(15);
     let codes = bytes(&chunk.codes);
-    let mut first = _mm512_shuffle_epi8(table, _mm512_and_si512(codes, low_bits));
-    let mut second = _mm512_shuffle_epi8(table, _mm512_and_si512(_mm512_srli_epi16::<4>(codes), low_bits));
+    [
+        _mm512_shuffle_epi8(table, _mm512_and_si512(codes, low_bits)),
+        _mm512_shuffle_epi8(table, _mm512_and_si512(_mm512_srli_epi16::<4>(codes), low_bits)),
+    ]
+}
+
+/// With what has no code in the row's chunk, the `at`th.
+#[target_feature(enable = "avx512f,avx512bw")]
+fn with_others(mut upper: [__m512i; 2], others: &mut Others, at: usize) -> [__m512i; 2] {
     while let Some((place, byte)) = others.next(at) {
-        let (mask, byte) = (1 << (place % HALF), byte.cast_signed());
-        if place < HALF {
-            first = _mm512_mask_set1_epi8(first, mask, byte);
-        } else {
-            second = _mm512_mask_set1_epi8(second, mask, byte);
-        }
+        let half = &mut upper[place / HALF];
+        *half = _mm512_mask_set1_epi8(*half, 1 << (place % HALF), byte.cast_signed());
     }
-    (first, second)
+    upper
 }
 
 /// Half a chunk as f32: a bf16 is the upper half of one.

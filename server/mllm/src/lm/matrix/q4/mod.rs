@@ -25,18 +25,21 @@ use self::head::Head;
 use super::q8::{self, GROUP};
 use super::quads::{QUAD, Quads, by_pairs, write_rows};
 use super::rows::Rows;
+use super::stretches::cut;
 use super::tiles::Parts;
 
 /// Numbers that share their steps.
 pub(super) const BLOCK: usize = 256;
 /// Bytes of a block in files.
 pub(super) const BLOCK_BYTES: usize = 144;
+/// Most numbers of a stretch.
+const STRETCH: usize = 4096;
 /// Groups of a block.
 const GROUPS: usize = BLOCK / GROUP;
 /// Bytes of a register.
 const REGISTER: usize = 64;
 
-/// Weights `[rows, columns]`; `columns` is a multiple of [`BLOCK`].
+/// Weights `[rows, columns]`, a stretch of those of a matrix; `columns` is a multiple of [`BLOCK`].
 #[derive(Debug, Clone)]
 pub(super) struct Q4 {
     columns: usize,
@@ -106,29 +109,40 @@ impl Q4 {
         columns.is_multiple_of(BLOCK)
     }
 
-    /// Rounds rows of `columns` numbers, given as f32 by range.
+    /// Rounds rows of `columns` numbers, by stretches. `numbers` gives some of a row.
     pub(super) fn round<'a>(
         rows: usize,
         columns: usize,
-        widened: impl Fn(Range<usize>) -> Cow<'a, [f32]> + Sync,
-    ) -> Self {
-        Self::of_rows(rows, columns, |row| {
-            let values = widened(row..row + 1);
+        numbers: impl Fn(usize, Range<usize>) -> Cow<'a, [f32]> + Sync,
+    ) -> Vec<Self> {
+        Self::of_rows(rows, columns, |row, stretch| {
+            let values = numbers(row, stretch);
             values.as_chunks::<BLOCK>().0.iter().map(round).collect()
         })
     }
 
     /// Takes blocks as files hold them, [`BLOCK_BYTES`] each.
-    pub(super) fn from_blocks(rows: usize, columns: usize, bytes: &[u8]) -> Self {
-        let of_row = columns / BLOCK;
+    pub(super) fn from_blocks(rows: usize, columns: usize, bytes: &[u8]) -> Vec<Self> {
         let (blocks, _) = bytes.as_chunks::<BLOCK_BYTES>();
-        Self::of_rows(rows, columns, |row| {
-            blocks[row * of_row..(row + 1) * of_row].iter().map(read).collect()
+        Self::of_rows(rows, columns, |row, stretch| {
+            let of_row = &blocks[row * columns / BLOCK..];
+            of_row[stretch.start / BLOCK..stretch.end / BLOCK].iter().map(read).collect()
         })
     }
 
-    /// Of the blocks of each row.
-    fn of_rows(rows: usize, columns: usize, blocks: impl Fn(usize) -> Vec<(Head, Numbers)> + Sync) -> Self {
+    /// By stretches, of the blocks of each row that belong to them.
+    fn of_rows(
+        rows: usize,
+        columns: usize,
+        blocks: impl Fn(usize, Range<usize>) -> Vec<(Head, Numbers)> + Sync,
+    ) -> Vec<Self> {
+        let stretches = cut(columns, STRETCH, BLOCK).into_iter();
+        let of_stretch =
+            |stretch: Range<usize>| Self::of_blocks(rows, stretch.len(), |row| blocks(row, stretch.clone()));
+        stretches.map(of_stretch).collect()
+    }
+
+    fn of_blocks(rows: usize, columns: usize, blocks: impl Fn(usize) -> Vec<(Head, Numbers)> + Sync) -> Self {
         let mut heads = Quads::new(rows, columns / BLOCK, Head::ZERO);
         let mut numbers = Quads::new(rows, columns / BLOCK, Numbers::NONE);
         write_rows(rows, (&mut heads, &mut numbers), |row, heads, numbers| {
@@ -306,8 +320,10 @@ mod tests {
     use super::*;
 
     fn rounded(values: &[f32], columns: usize) -> Q4 {
-        let row = |rows: Range<usize>| Cow::Borrowed(&values[rows.start * columns..rows.end * columns]);
-        Q4::round(values.len() / columns, columns, row)
+        let row = |row: usize, part: Range<usize>| Cow::Borrowed(&values[row * columns..][part]);
+        let mut stretches = Q4::round(values.len() / columns, columns, row);
+        assert_eq!(stretches.len(), 1);
+        stretches.remove(0)
     }
 
     #[test]
@@ -333,7 +349,7 @@ mod tests {
 
     #[test]
     fn every_length_gives_the_definition() {
-        for blocks in [1, 2, 3, 8, 43] {
+        for blocks in [1, 2, 3, 8, 16] {
             let columns = blocks * BLOCK;
             let w = rounded(&numbers(6 * columns, 1), columns);
             let x = [2, 3].map(|seed| w.prepare(&numbers(columns, seed)));
@@ -361,7 +377,7 @@ mod tests {
     #[test]
     fn the_definition_is_the_product_of_what_is_kept() {
         let (w, x) = (rounded(&numbers(512, 1), 512), numbers(512, 2));
-        let rounded = q8::Q8::round(1, 512, |_| Cow::Borrowed(x.as_slice())).widened(0..1);
+        let rounded = q8::Q8::round(1, 512, |_, part| Cow::Borrowed(&x[part])).as_slice().widened(0..1);
         let expected: f32 = w.widened(0..1).iter().zip(&rounded).map(|(w, x)| w * x).sum();
         assert!((plain_row(w.quad(0), 0, &w.prepare(&x)) - expected).abs() < 2e-3);
     }

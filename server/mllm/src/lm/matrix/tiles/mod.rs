@@ -38,8 +38,8 @@ pub(super) trait Parts: Sync {
     /// Writes some columns of a row, which are whole blocks or end with the row, as f32.
     fn copy(&self, row: usize, columns: Range<usize>, into: &mut [f32]);
 
-    /// Asks memory for what comes behind some columns of a row.
-    fn ask_behind(&self, _row: usize, _columns: Range<usize>) {}
+    /// Asks memory for some columns of a row, as far as it has them.
+    fn ask(&self, _row: usize, _columns: Range<usize>) {}
 
     /// Appends rows as f32.
     fn widen(&self, rows: Range<usize>, values: &mut Vec<f32>) {
@@ -116,7 +116,7 @@ impl Strips {
 
     /// Writes `x wᵀ` for the rows `rows` of the weights `w` into `y`, that many numbers for each row of x, by the calling
     /// thread.
-    pub(super) fn times(&self, w: &impl Parts, rows: Range<usize>, y: &mut [&mut [f32]]) {
+    pub(super) fn times(&self, w: &(impl Parts + ?Sized), rows: Range<usize>, y: &mut [&mut [f32]]) {
         match self {
             Self::Wide(strips) => strips.times(w, rows, y),
             Self::Narrow(strips) => strips.times(w, rows, y),

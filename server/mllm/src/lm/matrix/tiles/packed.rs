@@ -70,7 +70,7 @@ impl<const LANES: usize, const TILE: usize> Packed<LANES, TILE> {
 
     /// Writes `x wᵀ` for the rows `rows` of the weights `w` into `y`, that many numbers for each row of x, by the calling
     /// thread.
-    pub(super) fn times(&self, w: &impl Parts, rows: Range<usize>, y: &mut [&mut [f32]]) {
+    pub(super) fn times(&self, w: &(impl Parts + ?Sized), rows: Range<usize>, y: &mut [&mut [f32]]) {
         let strips = self.strips();
         let tiles = rows.len().div_ceil(TILE);
         SUMS.with_borrow_mut(|sums| {
@@ -85,7 +85,7 @@ impl<const LANES: usize, const TILE: usize> Packed<LANES, TILE> {
         });
     }
 
-    fn sum(&self, w: &impl Parts, rows: Range<usize>, sums: &mut [Sums<LANES, TILE>]) {
+    fn sum(&self, w: &(impl Parts + ?Sized), rows: Range<usize>, sums: &mut [Sums<LANES, TILE>]) {
         let columns = self.columns;
         let strips = self.strips();
         let mut tile = [[0.0; BLOCK]; TILE];
@@ -97,7 +97,7 @@ impl<const LANES: usize, const TILE: usize> Packed<LANES, TILE> {
                     let part = start..columns.min(start + BLOCK);
                     for (row, kept) in (first..rows.end).zip(&mut tile) {
                         // Rows are walked over side by side, each in steps too short for the processor to see where they lead.
-                        w.ask_behind(row, part.clone());
+                        w.ask(row, part.end..part.end + part.len());
                         w.copy(row, part.clone(), &mut kept[..part.len()]);
                     }
                     let strips = self.values.chunks_exact(columns).map(|strip| &strip[part.clone()]);
