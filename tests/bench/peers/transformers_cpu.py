@@ -47,17 +47,22 @@ def model_3b(dtype, layers) -> Qwen2ForCausalLM:
     return model
 
 
-def decode(args) -> dict:
-    model = model_3b(torch.bfloat16, 36)
-    ids = torch.randint(0, 151_936, (1, args.context))
+def step_times(model, context: int, steps: int) -> list[float]:
+    """Seconds that each greedy token takes after `context` of them."""
+    ids = torch.randint(0, 151_936, (1, context))
     times = []
     out = model(ids, use_cache=True)
-    for _ in range(args.steps):
+    for _ in range(steps):
         started = time.perf_counter()
         token = out.logits[:, -1:].argmax(-1)
         out = model(token, past_key_values=out.past_key_values, use_cache=True)
         times.append(time.perf_counter() - started)
-    step = statistics.median(times)
+    return times
+
+
+def decode(args) -> dict:
+    model = model_3b(torch.bfloat16, 36)
+    step = statistics.median(step_times(model, args.context, args.steps))
     return {"weights": "bf16", "context": args.context, "step_ms": step * 1e3, "tokens_per_second": 1 / step}
 
 

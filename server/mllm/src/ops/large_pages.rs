@@ -20,17 +20,18 @@ pub(crate) fn gather<T>(values: &[T]) {
 mod linux {
     /// From Linux 6.1 on (`include/uapi/asm-generic/mman-common.h`); older ones refuse it.
     pub(super) const MADV_COLLAPSE: libc::c_int = 25;
-    const PAGE: usize = 4096;
     const LARGE_PAGE: usize = 2 << 20;
 
-    /// Tells the system how the pages that lie wholly within `len` values are to be kept. What it refuses stays as it is.
+    /// Tells the system how the large pages that hold a part of `len` values are to be kept: what lies beside those in the
+    /// first and the last is mostly of the same kind. What it refuses stays as it is.
     pub(super) fn advise<T>(first: *const T, len: usize, advice: libc::c_int) {
-        let start = first.addr().next_multiple_of(PAGE);
-        let end = (first.addr() + len * size_of::<T>()) / PAGE * PAGE;
-        if end < start + LARGE_PAGE {
+        let bytes = len * size_of::<T>();
+        if bytes < LARGE_PAGE {
             return;
         }
-        // SAFETY: the pages belong to one allocation of ours, and neither advice changes what they hold.
+        let start = first.addr() / LARGE_PAGE * LARGE_PAGE;
+        let end = (first.addr() + bytes).next_multiple_of(LARGE_PAGE);
+        // SAFETY: neither advice changes what pages hold, and pages that the process does not have are passed over.
         #[allow(unsafe_code)]
         unsafe {
             libc::madvise(first.with_addr(start).cast_mut().cast(), end - start, advice);

@@ -177,8 +177,8 @@ pub(super) fn prefetch<T>(place: *const T) {
     }
 }
 
-/// Asks memory for what lies two pages behind `place`. Where much is done with each line, as with several of x or an x that the
-/// first cache does not hold, the processor does not read on by itself; else asking only costs.
+/// Asks memory for what lies four pages behind `place`. Where much is done with each line, as with several of x,
+/// the processor does not read on by itself; else asking only costs.
 #[inline(always)]
 pub(super) fn ask_ahead<T>(place: *const T) {
     const AHEAD: usize = 16384;
