@@ -42,14 +42,14 @@ unsafe fn sum<const N: usize, const M: usize>(mut rows: Lanes<N>, x: [&[f32]; M]
         *spread_table = spread(table);
     }
     let mut totals = [[[_mm512_setzero_ps(); 2]; M]; N];
-    let mut with_others = soonest(&rows.others);
+    let mut soonest_others = soonest(&rows.others);
     for (at, chunks) in rows.quad.iter().enumerate() {
         let Some(chunks) = chunks[rows.first..].first_chunk::<N>() else { break };
         // SAFETY: x has this chunk.
         let x = unsafe { x.map(|x| x.get_unchecked(at * CHUNK..).first_chunk::<CHUNK>().unwrap_unchecked()) };
-        if at == with_others {
+        if at == soonest_others {
             totals = plus_with_others(totals, chunks, tables, x, &mut rows.others, at);
-            with_others = soonest(&rows.others);
+            soonest_others = soonest(&rows.others);
         } else {
             totals = plus(totals, chunks, tables, x);
         }
