@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::super::rows::avx512::{LANES, added};
+use super::super::rows::avx512::LANES;
 use super::super::rows::has_avx512;
 use super::{CHUNK, Chunk, HALF, Lanes, Others, Table, soonest};
 
@@ -28,8 +28,8 @@ pub(super) fn write(row: Lanes<1>, first: usize, into: &mut [[f32; CHUNK]]) {
 
 // No closures over registers below: those are compiled without the features, and registers would go through memory.
 
-/// Sums of `N` rows with `M` of x: even registers of a chunk in one, odd ones in the other.
-type Totals<const N: usize, const M: usize> = [[[__m512; 2]; M]; N];
+/// Sums of `N` rows with `M` of x. One register each: with what else is needed they fill those that there are.
+type Totals<const N: usize, const M: usize> = [[__m512; M]; N];
 /// A chunk of each of `M` rows of x.
 type OfX<const M: usize> = [[__m512; CHUNK / LANES]; M];
 
@@ -41,7 +41,7 @@ unsafe fn sum<const N: usize, const M: usize>(mut rows: Lanes<N>, x: [&[f32]; M]
     for (spread_table, table) in tables.iter_mut().zip(rows.tables) {
         *spread_table = spread(table);
     }
-    let mut totals = [[[_mm512_setzero_ps(); 2]; M]; N];
+    let mut totals = [[_mm512_setzero_ps(); M]; N];
     let mut soonest_others = soonest(&rows.others);
     for (at, chunks) in rows.quad.iter().enumerate() {
         let Some(chunks) = chunks[rows.first..].first_chunk::<N>() else { break };
@@ -57,7 +57,7 @@ unsafe fn sum<const N: usize, const M: usize>(mut rows: Lanes<N>, x: [&[f32]; M]
     let mut sums = [[0.0; M]; N];
     for (sums, totals) in sums.iter_mut().zip(&totals) {
         for (sum, total) in sums.iter_mut().zip(totals) {
-            *sum = added(total);
+            *sum = _mm512_reduce_add_ps(*total);
         }
     }
     sums
@@ -122,11 +122,11 @@ fn loaded<const M: usize>(x: [&[f32; CHUNK]; M]) -> OfX<M> {
 /// Adds a row's chunk.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn add<const M: usize>(totals: &mut [[__m512; 2]; M], chunk: &Chunk, upper: [__m512i; 2], of_x: &OfX<M>) {
+fn add<const M: usize>(totals: &mut [__m512; M], chunk: &Chunk, upper: [__m512i; 2], of_x: &OfX<M>) {
     let wide = [wide(&chunk.lower[0], upper[0]), wide(&chunk.lower[1], upper[1])];
-    for (totals, of_x) in totals.iter_mut().zip(of_x) {
-        for (nth, (wide, x)) in wide.as_flattened().iter().zip(of_x).enumerate() {
-            totals[nth % 2] = _mm512_fmadd_ps(*wide, *x, totals[nth % 2]);
+    for (total, of_x) in totals.iter_mut().zip(of_x) {
+        for (wide, x) in wide.as_flattened().iter().zip(of_x) {
+            *total = _mm512_fmadd_ps(*wide, *x, *total);
         }
     }
 }

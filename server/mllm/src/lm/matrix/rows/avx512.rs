@@ -32,7 +32,7 @@ unsafe fn sum<const N: usize, const M: usize>(
     x: [&[f32]; M],
     whole: usize,
 ) -> [[f32; M]; N] {
-    let mut totals = [[[_mm512_setzero_ps(); 2]; M]; N];
+    let mut totals = [[_mm512_setzero_ps(); M]; N];
     for at in (0..whole).step_by(LINE) {
         let mut of_x = [[_mm512_setzero_ps(); 2]; M];
         for (of_x, x) in of_x.iter_mut().zip(&x) {
@@ -53,7 +53,7 @@ unsafe fn sum<const N: usize, const M: usize>(
                     // A bf16 is the upper half of an f32.
                     let wide = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(narrow)));
                     for (total, of_x) in totals[nth].iter_mut().zip(&of_x) {
-                        total[lane] = _mm512_fmadd_ps(wide, of_x[lane], total[lane]);
+                        *total = _mm512_fmadd_ps(wide, of_x[lane], *total);
                     }
                 }
             }
@@ -62,15 +62,8 @@ unsafe fn sum<const N: usize, const M: usize>(
     let mut sums = [[0.0; M]; N];
     for (sums, totals) in sums.iter_mut().zip(&totals) {
         for (sum, total) in sums.iter_mut().zip(totals) {
-            *sum = added(total);
+            *sum = _mm512_reduce_add_ps(*total);
         }
     }
     sums
-}
-
-/// The sum of two registers.
-#[inline]
-#[target_feature(enable = "avx512f")]
-pub(in super::super) fn added(pair: &[__m512; 2]) -> f32 {
-    _mm512_reduce_add_ps(_mm512_add_ps(pair[0], pair[1]))
 }
