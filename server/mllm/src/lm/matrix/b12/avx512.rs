@@ -9,7 +9,7 @@ use super::{CHUNK, Chunk, HALF, Lanes, Others, Table, soonest};
 /// Sums of products of rows with rows of x that are as long; each is what it would be alone.
 pub(super) fn sums<const N: usize, const M: usize>(rows: Lanes<N>, x: [&[f32]; M]) -> [[f32; M]; N] {
     assert!(has_avx512() && x.iter().all(|x| rows.quad.len() * CHUNK == x.len()));
-    // SAFETY: the processor has what the function asks for, and all of x is as long, as was just checked.
+    // SAFETY: the processor has what the function asks for, as was just checked.
     #[allow(unsafe_code)]
     unsafe {
         sum(rows, x)
@@ -33,20 +33,19 @@ type Totals<const N: usize, const M: usize> = [[__m512; M]; N];
 /// A chunk of each of `M` rows of x.
 type OfX<const M: usize> = [[__m512; CHUNK / LANES]; M];
 
-/// See [`sums`]; x is as long as the rows.
-#[allow(unsafe_code)]
+/// See [`sums`].
 #[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn sum<const N: usize, const M: usize>(mut rows: Lanes<N>, x: [&[f32]; M]) -> [[f32; M]; N] {
+fn sum<const N: usize, const M: usize>(mut rows: Lanes<N>, x: [&[f32]; M]) -> [[f32; M]; N] {
     let mut tables = [_mm512_setzero_si512(); N];
     for (spread_table, table) in tables.iter_mut().zip(rows.tables) {
         *spread_table = spread(table);
     }
     let mut totals = [[_mm512_setzero_ps(); M]; N];
     let mut soonest_others = soonest(&rows.others);
+    let x = x.map(|x| x.as_chunks::<CHUNK>().0);
     for (at, chunks) in rows.quad.iter().enumerate() {
         let Some(chunks) = chunks[rows.first..].first_chunk::<N>() else { break };
-        // SAFETY: x has this chunk.
-        let x = unsafe { x.map(|x| x.get_unchecked(at * CHUNK..).first_chunk::<CHUNK>().unwrap_unchecked()) };
+        let x = x.map(|x| &x[at]);
         if at == soonest_others {
             totals = plus_with_others(totals, chunks, tables, x, &mut rows.others, at);
             soonest_others = soonest(&rows.others);
