@@ -14,9 +14,8 @@ import subprocess
 import sys
 
 import torch
-import transformers
 
-from transformers_cpu import model_3b, step_times
+from transformers_cpu import model_3b, peer, step_times
 
 
 def ours(command: list[str]) -> dict:
@@ -33,14 +32,13 @@ def main() -> None:
     parser.add_argument("command", nargs="+")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    peer = f"transformers {transformers.__version__}, torch {torch.__version__}"
     with torch.inference_mode():
         model = model_3b(torch.bfloat16, 36)
         for _ in range(args.pairs):
             figure = ours(args.command)
             theirs = statistics.median(step_times(model, args.context, args.steps)) * 1e3
             pair = {"step_ms": figure["step_ms"], "read_limits": figure["read_limits"]}
-            print(json.dumps({**pair, "peer": peer, "peer_ms": theirs, "ratio": theirs / figure["step_ms"]}))
+            print(json.dumps({**pair, "peer": peer(), "peer_ms": theirs, "ratio": theirs / figure["step_ms"]}))
             sys.stdout.flush()
 
 

@@ -102,6 +102,10 @@ def vision(args) -> dict:
     return {"weights": "f32", "blocks": args.blocks, "tokens": rows * columns // 4, "look_ms": seconds * 1e3}
 
 
+def peer() -> str:
+    return f"transformers {transformers.__version__}, torch {torch.__version__}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("what", choices=["decode", "prefill", "vision"])
@@ -117,8 +121,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     with torch.inference_mode():
         figure = {"decode": decode, "prefill": prefill, "vision": vision}[args.what](args)
-    peer = f"transformers {transformers.__version__}, torch {torch.__version__}"
-    print(json.dumps({"peer": peer, **figure}))
+    print(json.dumps({"peer": peer(), **figure}))
 
 
 if __name__ == "__main__":

@@ -94,12 +94,6 @@ struct Lanes<'a, const N: usize> {
 struct Others<'a>(&'a [Other]);
 
 impl Others<'_> {
-    /// The chunk of the next.
-    #[inline(always)]
-    fn chunk(&self) -> usize {
-        self.0.first().map_or(usize::MAX, |other| other.place as usize / CHUNK)
-    }
-
     /// The next in the chunk `chunk` of the row: its place there and its upper byte.
     #[inline(always)]
     fn next(&mut self, chunk: usize) -> Option<(usize, u8)> {
@@ -111,12 +105,6 @@ impl Others<'_> {
         self.0 = rest;
         Some((place % CHUNK, first.upper))
     }
-}
-
-/// The first chunk in which a row has others.
-#[inline(always)]
-fn soonest(others: &[Others]) -> usize {
-    others.iter().map(Others::chunk).min().unwrap_or(usize::MAX)
 }
 
 /// Which number of a chunk is stored at a place. Registers that interleave lower and upper bytes within their quarters

@@ -20,13 +20,10 @@ pub(super) fn cut(columns: usize, most: usize, unit: usize) -> Vec<Range<usize>>
 /// All rows of x `[count, columns]` as they are multiplied, by stretch.
 pub(super) fn prepared<'x, R: Rows + Parts>(stretches: &[R], x: &'x [f32]) -> Vec<Vec<R::X<'x>>> {
     let columns = stretches.columns();
-    let mut first = 0;
-    let of_stretch = |stretch: &R| {
-        let within = first..first + stretch.columns();
-        first = within.end;
-        x.chunks_exact(columns).map(|x| stretch.prepare(&x[within.clone()])).collect()
+    let of_stretch = |(stretch, place): (&R, Range<usize>)| {
+        x.chunks_exact(columns).map(|x| stretch.prepare(&x[place.clone()])).collect()
     };
-    stretches.iter().map(of_stretch).collect()
+    placed(stretches).map(of_stretch).collect()
 }
 
 /// Writes the products of some rows with all of x to `y` `[rows, x]`.
@@ -42,13 +39,21 @@ pub(super) fn multiply<R: Rows>(stretches: &[R], rows: Range<usize>, x: &[Vec<R:
     }
 }
 
+/// The stretches, and which columns of all they hold.
+fn placed<W: Parts>(stretches: &[W]) -> impl Iterator<Item = (&W, Range<usize>)> {
+    let mut first = 0;
+    stretches.iter().map(move |stretch| {
+        let place = first..first + stretch.columns();
+        first = place.end;
+        (stretch, place)
+    })
+}
+
 /// The stretches that hold some columns, and where they do.
 fn within<W: Parts>(stretches: &[W], columns: Range<usize>) -> impl Iterator<Item = (&W, Range<usize>)> {
-    let mut first = 0;
-    stretches.iter().filter_map(move |stretch| {
-        let end = first + stretch.columns();
-        let part = columns.start.clamp(first, end) - first..columns.end.clamp(first, end) - first;
-        first = end;
+    placed(stretches).filter_map(move |(stretch, place)| {
+        let here = |column: usize| column.clamp(place.start, place.end) - place.start;
+        let part = here(columns.start)..here(columns.end);
         (!part.is_empty()).then_some((stretch, part))
     })
 }

@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use super::super::rows::avx512::LANES;
 use super::super::rows::has_avx512;
-use super::{CHUNK, Chunk, HALF, Lanes, Others, Table, soonest};
+use super::{CHUNK, Chunk, HALF, Lanes, Others, Table};
 
 /// Sums of products of rows with rows of x that are as long; each is what it would be alone.
 pub(super) fn sums<const N: usize, const M: usize>(rows: Lanes<N>, x: [&[f32]; M]) -> [[f32; M]; N] {
@@ -24,6 +24,13 @@ pub(super) fn write(row: Lanes<1>, first: usize, into: &mut [[f32; CHUNK]]) {
     unsafe {
         widen(row, first, into);
     }
+}
+
+/// The first chunk in which one of the rows has others.
+#[inline(always)]
+fn soonest(others: &[Others]) -> usize {
+    let firsts = others.iter().filter_map(|others| others.0.first());
+    firsts.map(|other| other.place as usize / CHUNK).min().unwrap_or(usize::MAX)
 }
 
 // No closures over registers below: those are compiled without the features, and registers would go through memory.
@@ -136,10 +143,7 @@ fn widen(row: Lanes<1>, first: usize, into: &mut [[f32; CHUNK]]) {
     let table = spread(table);
     for (at, (chunks, into)) in (first..).zip(row.quad[first..].iter().zip(into)) {
         let chunk = &chunks[row.first];
-        let mut upper = upper(chunk, table);
-        if at == others.chunk() {
-            upper = with_others(upper, &mut others, at);
-        }
+        let upper = with_others(upper(chunk, table), &mut others, at);
         let wide = [wide(&chunk.lower[0], upper[0]), wide(&chunk.lower[1], upper[1])];
         for (wide, into) in wide.as_flattened().iter().zip(into.as_chunks_mut::<LANES>().0) {
             // SAFETY: a register is as many numbers.

@@ -38,7 +38,7 @@ pub(super) trait Parts: Sync {
     /// Writes some columns of a row, which are whole blocks or end with the row, as f32.
     fn copy(&self, row: usize, columns: Range<usize>, into: &mut [f32]);
 
-    /// Asks memory for some columns of a row, as far as it has them.
+    /// Asks memory for some columns of a row.
     fn ask(&self, _row: usize, _columns: Range<usize>) {}
 
     /// Appends rows as f32.

@@ -97,7 +97,7 @@ impl<const LANES: usize, const TILE: usize> Packed<LANES, TILE> {
                     let part = start..columns.min(start + BLOCK);
                     for (row, kept) in (first..rows.end).zip(&mut tile) {
                         // Rows are walked over side by side, each in steps too short for the processor to see where they lead.
-                        w.ask(row, part.end..part.end + part.len());
+                        w.ask(row, part.end..columns.min(part.end + part.len()));
                         w.copy(row, part.clone(), &mut kept[..part.len()]);
                     }
                     let strips = self.values.chunks_exact(columns).map(|strip| &strip[part.clone()]);
